@@ -1,0 +1,23 @@
+# What developers of the store type. `just --list` shows this.
+
+# Run the store with shoppers.
+up *arguments:
+    cargo run --release -- up --shop {{arguments}}
+
+# All tests.
+test:
+    cargo test --workspace
+
+# What CI runs before the tests.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# Licences, bans and sources of the dependencies (advisories too, where their database can be fetched).
+audit:
+    cargo deny check bans licenses sources
+
+# All of CI.
+ci:
+    bash .ci/run
