@@ -1,0 +1,76 @@
+//! What every replica of a group tells about itself, and how it is asked to stand for election.
+//!
+//! | call | body → answer |
+//! |---|---|
+//! | `GET /status` | → [`ReplicaStatus`] |
+//! | `POST /election` | [`StandForElection`] → [`ReplicaStatus`]: the replica stands for election, unless it knows better |
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Address, LogPosition, NodeId, Ordinal, Term};
+
+/// Path of a replica's status.
+pub const STATUS_PATH: &str = "/status";
+/// Path that makes a replica stand for election.
+pub const ELECTION_PATH: &str = "/election";
+
+/// Where a group's replicas are, by seat.
+pub type Replicas = BTreeMap<Ordinal, Address>;
+
+/// Asks a replica to stand for election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandForElection {
+    /// The highest term among the statuses that led to the request. A replica that knows the leader of a later term does not
+    /// stand: the election is over, and it would depose who has just won.
+    pub surveyed: Term,
+}
+
+/// What a replica does in its group just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Its disk is empty, and it belongs to no group yet.
+    Empty,
+    /// It receives the log but has no vote.
+    Learner,
+    /// It follows a leader, or waits for an election.
+    Follower,
+    /// It stands for election.
+    Candidate,
+    /// A majority has made it the leader of its term.
+    Leader,
+}
+
+/// A replica's word about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaStatus {
+    /// Which group it belongs to: `order`, `catalog`.
+    pub group: String,
+    /// Its disk's identity.
+    pub node_id: NodeId,
+    /// Its seat.
+    pub ordinal: Ordinal,
+    /// What it does.
+    pub role: Role,
+    /// The highest term that it has seen (and durably voted in).
+    pub term: Term,
+    /// The end of its log; `None` while that is empty.
+    pub last_log: Option<LogPosition>,
+    /// How far it knows the log to be committed.
+    pub committed: Option<LogPosition>,
+    /// How far its state machine is.
+    pub applied: Option<LogPosition>,
+    /// The leader of `term` that a majority has confirmed, as far as it knows. A leader names itself only while a majority answers it.
+    pub leader: Option<NodeId>,
+    /// The voters of the newest membership that it knows; empty while its disk is empty.
+    pub voters: Vec<NodeId>,
+}
+
+impl ReplicaStatus {
+    /// Whether it leads by its own word. A leader that has lost its followers names no leader, not even itself.
+    pub fn leads(&self) -> bool {
+        self.role == Role::Leader && self.leader == Some(self.node_id)
+    }
+}
