@@ -1,0 +1,126 @@
+//! The accept loop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::lifecycle::DRAIN_TIMEOUT;
+
+/// What one port admits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections. Past it new ones wait in the kernel's backlog until one closes.
+    pub connections_max: usize,
+    /// Time for a request's headers; also how long a kept-alive connection may stay idle. Longer than the 15 s after which our
+    /// own clients drop an idle connection, so that the server is never first to close one that a request is being written to.
+    pub header_timeout: Duration,
+    /// Headers per request.
+    pub headers_max: usize,
+    /// Bytes of a request's head.
+    pub head_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 16_384,
+            header_timeout: Duration::from_secs(30),
+            headers_max: 64,
+            head_bytes_max: 16 * 1024,
+        }
+    }
+}
+
+/// A bound socket; nothing is served yet.
+#[derive(Debug)]
+pub struct Listener(TcpListener);
+
+impl Listener {
+    /// Binds a port on every address (IPv6 too, where there is IPv6), or on `host`'s. Port 0 lets the OS pick.
+    ///
+    /// # Errors
+    /// Names the port and says what is wrong with it.
+    pub fn bind(host: std::net::IpAddr, port: u16) -> io::Result<Self> {
+        let address = SocketAddr::new(host, port);
+        listen(address).map(Self).map_err(|error| io::Error::new(error.kind(), format!("port {port}: {error}")))
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // A restarted process takes over its port at once, although old connections still linger in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    // As many as may pile up within one scheduling hiccup; the kernel caps it at net.core.somaxconn.
+    socket.listen(4096)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Serves `router` on `listener` until `stop` is cancelled; then finishes what is in flight, for [`DRAIN_TIMEOUT`] at most.
+///
+/// A handler's future is dropped when its client hangs up: work that must not stop half-way belongs into a task.
+pub async fn serve(listener: Listener, router: Router, limits: Limits, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let (stream, place) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accept(&listener.0, &places) => accepted,
+        };
+        // An answer is written in one piece; Nagle's algorithm would only hold it back (the 44 ms of others).
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "connection is gone already");
+            continue;
+        }
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_headers(limits.headers_max)
+            .max_buf_size(limits.head_bytes_max)
+            .pipeline_flush(true)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // A client that hangs up or sends garbage is its own affair; hyper has answered 400 where it could.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection ended");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+        tracing::warn!(timeout_s = DRAIN_TIMEOUT.as_secs(), "gave up waiting for requests in flight");
+    }
+}
+
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    loop {
+        let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, place),
+            Err(error) => {
+                // Out of file descriptors, or the client was gone before we took it: neither is a reason to stop.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
