@@ -1,0 +1,196 @@
+//! The store for a small machine: its whole state in one file.
+//!
+//! ```text
+//! "TOYSTATE" │ format u32 │ header length u32 │ body length u64 │ header │ body (postcard) │ CRC32C of all before u32
+//! ```
+//! Numbers are little-endian. The file is written beside the old one, synced, and renamed over it; then the directory
+//! is synced. So there is always one whole file, and one that was opened stays what it was.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{StateMachine, StateStore, StoreError};
+
+const MAGIC: &[u8; 8] = b"TOYSTATE";
+const FORMAT: u32 = 1;
+/// Magic, format, and the two lengths.
+const HEAD_BYTES: usize = 8 + 4 + 4 + 8;
+const CRC_BYTES: usize = 4;
+
+/// Keeps a machine in one file, as a whole: for state of up to some megabytes, since each checkpoint writes all of it.
+#[derive(Debug)]
+pub struct FileStore<M> {
+    path: PathBuf,
+    machine: PhantomData<fn() -> M>,
+}
+
+impl<M> FileStore<M> {
+    /// The file need not be there yet; its directory must.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), machine: PhantomData }
+    }
+}
+
+impl<M: Serialize + DeserializeOwned> FileStore<M> {
+    fn write(&self, machine: &M, header: &[u8]) -> Result<(), StoreError> {
+        let damaged = |what: &str| StoreError::damaged(&self.path, what);
+        let body = postcard::to_stdvec(machine).map_err(|error| damaged(&format!("not written: {error}")))?;
+        let header_len = u32::try_from(header.len()).map_err(|_| damaged("not written: the header is too long"))?;
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + header.len() + body.len() + CRC_BYTES);
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&FORMAT.to_le_bytes());
+        bytes.extend_from_slice(&header_len.to_le_bytes());
+        bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(header);
+        bytes.extend_from_slice(&body);
+        let crc = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        replace(&self.path, &bytes)
+    }
+
+    fn read(path: &Path) -> Result<Option<(M, Vec<u8>)>, StoreError> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::io("read", path)(error)),
+        };
+        let (header, body) = parse(&bytes).map_err(|what| StoreError::damaged(path, what))?;
+        let machine = postcard::from_bytes(body)
+            .map_err(|error| StoreError::damaged(path, format!("its body cannot be decoded: {error}")))?;
+        Ok(Some((machine, header.to_vec())))
+    }
+}
+
+/// Puts a file in the place of another, so that after a crash one of them is there, whole.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let beside = path.with_added_extension("new");
+    let mut file = File::create(&beside).map_err(StoreError::io("create", &beside))?;
+    file.write_all(bytes).map_err(StoreError::io("write", &beside))?;
+    file.sync_all().map_err(StoreError::io("sync", &beside))?;
+    fs::rename(&beside, path).map_err(StoreError::io("rename a file to", path))?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io("sync", dir))
+}
+
+/// Header and body, or what is wrong and where.
+fn parse(bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
+    let too_short = || format!("it ends at byte {}", bytes.len());
+    let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or_else(too_short)?;
+    let (magic, numbers) = head.split_at(MAGIC.len());
+    if magic != MAGIC {
+        return Err("it does not begin like a state file".to_owned());
+    }
+    let format = le_u32(&numbers[..4]);
+    if format != FORMAT {
+        return Err(format!("its format is {format}; this program reads {FORMAT}"));
+    }
+    let header_len = le_u32(&numbers[4..8]) as usize;
+    let body_len = u64::from(le_u32(&numbers[8..12])) | u64::from(le_u32(&numbers[12..16])) << 32;
+    let expected = body_len.checked_add((header_len + CRC_BYTES) as u64);
+    if expected != Some(rest.len() as u64) {
+        return Err(format!("{} bytes follow its head, not header {header_len} + body {body_len} + 4", rest.len()));
+    }
+    let (content, stored) = bytes.split_last_chunk::<CRC_BYTES>().ok_or_else(too_short)?;
+    let (stored, actual) = (u32::from_le_bytes(*stored), crc32c::crc32c(content));
+    if stored != actual {
+        return Err(format!("its checksum is {actual:08x}, but {stored:08x} was written"));
+    }
+    Ok(content[HEAD_BYTES..].split_at(header_len))
+}
+
+fn le_u32(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes(bytes.try_into().expect("four bytes were cut out"))
+}
+
+impl<M: StateMachine + Serialize + DeserializeOwned> StateStore<M> for FileStore<M> {
+    fn load(&mut self) -> Result<Option<(M, Vec<u8>)>, StoreError> {
+        Self::read(&self.path)
+    }
+
+    fn record(&mut self, _machine: &M) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, machine: &M, header: &[u8]) -> Result<(), StoreError> {
+        self.write(machine, header)
+    }
+
+    fn export(&self) -> Result<Box<dyn Read + Send>, StoreError> {
+        let file = File::open(&self.path).map_err(StoreError::io("open", &self.path))?;
+        Ok(Box::new(file))
+    }
+
+    fn install(&mut self, from: &Path, header: &[u8]) -> Result<M, StoreError> {
+        let (machine, _) = Self::read(from)?.ok_or_else(|| StoreError::damaged(from, "it is not there"))?;
+        self.write(&machine, header)?;
+        Ok(machine)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::LogPosition;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+    struct Words(Vec<String>);
+
+    impl StateMachine for Words {
+        type Command = String;
+        type Reply = ();
+        fn apply(&mut self, _: LogPosition, word: String) {
+            self.0.push(word);
+        }
+    }
+
+    fn words() -> Words {
+        Words(vec!["tux".into(), "whale".into()])
+    }
+
+    #[test]
+    fn a_checkpoint_is_loaded_with_its_header() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = FileStore::<Words>::new(dir.path().join("state"));
+        assert_eq!(store.load().unwrap(), None);
+        store.checkpoint(&words(), b"head").unwrap();
+        assert_eq!(store.load().unwrap(), Some((words(), b"head".to_vec())));
+    }
+
+    #[test]
+    fn an_export_outlives_later_checkpoints_and_installs_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = FileStore::new(dir.path().join("state"));
+        store.checkpoint(&words(), b"mine").unwrap();
+        let mut export = store.export().unwrap();
+        store.checkpoint(&Words(Vec::new()), b"later").unwrap();
+
+        let sent = dir.path().join("sent");
+        io::copy(&mut export, &mut File::create(&sent).unwrap()).unwrap();
+        let mut other = FileStore::<Words>::new(dir.path().join("other"));
+        assert_eq!(other.install(&sent, b"theirs").unwrap(), words());
+        assert_eq!(other.load().unwrap(), Some((words(), b"theirs".to_vec())));
+    }
+
+    #[test]
+    fn any_flipped_byte_and_any_cut_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let mut store = FileStore::new(&path);
+        store.checkpoint(&words(), b"head").unwrap();
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x40;
+            fs::write(&path, &damaged).unwrap();
+            assert!(matches!(store.load(), Err(StoreError::Damaged { .. })), "byte {at}");
+            fs::write(&path, &whole[..at]).unwrap();
+            assert!(matches!(store.load(), Err(StoreError::Damaged { .. })), "cut to {at}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The engine's own test suite for stores, run over the log and the machine's store.
+
+use std::fs::File;
+
+use openraft::storage::{RaftStateMachine, Snapshot};
+use openraft::testing::{StoreBuilder, Suite};
+use prometheus::{HistogramOpts, IntCounter};
+use tempfile::TempDir;
+
+use super::*;
+use crate::FileStore;
+use crate::checkpoint::{Checkpoint, ReceivedFile};
+use crate::engine::{CheckpointMeta, Membership, Outcome};
+use crate::machine_store::{CheckpointCounters, MachineStore};
+
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Nothing;
+
+impl crate::StateMachine for Nothing {
+    type Command = ();
+    type Reply = ();
+    fn apply(&mut self, _: api::LogPosition, (): ()) {}
+}
+
+/// The suite hands an export straight to the receiver; here it goes through a file, as the transport would have it.
+struct Carried(MachineStore<Nothing>, std::path::PathBuf);
+
+impl RaftStateMachine<Types> for Carried {
+    type SnapshotBuilder = MachineStore<Nothing>;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, Membership), StorageError> {
+        self.0.applied_state().await
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Outcome>, StorageError>
+    where
+        I: IntoIterator<Item = Entry> + Send,
+        I::IntoIter: Send,
+    {
+        RaftStateMachine::apply(&mut self.0, entries).await
+    }
+
+    async fn get_snapshot_builder(&mut self) -> MachineStore<Nothing> {
+        self.0.get_snapshot_builder().await
+    }
+
+    async fn begin_receiving_snapshot(&mut self) -> Result<Box<Checkpoint>, StorageError> {
+        // The suite asks for it and does nothing with it.
+        Ok(Box::new(Checkpoint::Received(ReceivedFile::new(&self.1, 0))))
+    }
+
+    async fn install_snapshot(&mut self, meta: &CheckpointMeta, sent: Box<Checkpoint>) -> Result<(), StorageError> {
+        let Checkpoint::Export(mut stream) = *sent else { panic!("the suite sends what was built") };
+        let received = ReceivedFile::new(&self.1, 1);
+        std::io::copy(&mut stream, &mut File::create(received.path()).unwrap()).unwrap();
+        self.0.install_snapshot(meta, Box::new(Checkpoint::Received(received))).await
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Types>>, StorageError> {
+        self.0.get_current_snapshot().await
+    }
+}
+
+struct Builder;
+
+impl StoreBuilder<Types, LogStore, Carried, TempDir> for Builder {
+    async fn build(&self) -> Result<(TempDir, LogStore, Carried), StorageError> {
+        let dir = tempfile::tempdir().unwrap();
+        // The suite purges without checkpoints.
+        let (_, checkpointed) = watch::channel(Some(LogId { index: u64::MAX, ..LogId::default() }));
+        let synced = Histogram::with_opts(HistogramOpts::new("synced", "for the test")).unwrap();
+        let log = LogStore::open(&dir.path().join("log"), checkpointed, synced).unwrap();
+        let counter = || IntCounter::new("checkpoints", "for the test").unwrap();
+        let counters = CheckpointCounters { made: counter(), installed: counter() };
+        let store = Box::new(FileStore::new(dir.path().join("state")));
+        let machine = MachineStore::load(store, Nothing, watch::Sender::new(None), counters).unwrap();
+        let carried = Carried(machine, dir.path().to_owned());
+        Ok((dir, log, carried))
+    }
+}
+
+#[test]
+fn the_engines_suite() {
+    Suite::test_all(Builder).unwrap();
+}

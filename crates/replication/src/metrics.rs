@@ -1,0 +1,163 @@
+//! What a replica tells Prometheus. Positions are read when they are asked for, so they cost nothing in between.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use api::replica::Role;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
+
+use crate::StartError;
+use crate::core::Core;
+use crate::machine_store::CheckpointCounters;
+
+/// 50 µs to 1.6 s: from a sync on a fast disk to a disk that is about to fail.
+const SECONDS: (f64, f64, usize) = (0.000_05, 2.0, 16);
+
+/// What is measured as it happens.
+#[derive(Clone, Debug)]
+pub(crate) struct Instruments {
+    pub(crate) log_sync_seconds: Histogram,
+    pub(crate) append_seconds: Histogram,
+    pub(crate) checkpoints: CheckpointCounters,
+}
+
+impl Instruments {
+    pub(crate) fn register(registry: &Registry, group: &str) -> Result<Self, StartError> {
+        let histogram = |name, help| {
+            let (start, factor, count) = SECONDS;
+            let buckets = prometheus::exponential_buckets(start, factor, count).map_err(|e| broken(&e))?;
+            let options = HistogramOpts::new(name, help).const_label("group", group).buckets(buckets);
+            registered(registry, Histogram::with_opts(options))
+        };
+        let counter =
+            |name, help| registered(registry, IntCounter::with_opts(Opts::new(name, help).const_label("group", group)));
+        Ok(Self {
+            log_sync_seconds: histogram(
+                "toystore_replication_log_sync_seconds",
+                "Time to make entries or a vote durable in the log",
+            )?,
+            append_seconds: histogram(
+                "toystore_replication_append_seconds",
+                "Round trip of an append to a follower that was answered, its sync included",
+            )?,
+            checkpoints: CheckpointCounters {
+                made: counter(
+                    "toystore_replication_checkpoints_total",
+                    "Checkpoints of the state that were made here",
+                )?,
+                installed: counter(
+                    "toystore_replication_checkpoints_installed_total",
+                    "States received from a leader and installed, since the log was too far behind",
+                )?,
+            },
+        })
+    }
+}
+
+/// Reads a replica's positions at each scrape; nothing once the replica is gone.
+pub(crate) struct Positions {
+    core: Weak<Core>,
+    role: IntGaugeVec,
+    lag: IntGaugeVec,
+    term: IntGauge,
+    last: IntGauge,
+    committed: IntGauge,
+    applied: IntGauge,
+}
+
+impl Positions {
+    pub(crate) fn register(registry: &Registry, core: &Arc<Core>) -> Result<(), StartError> {
+        let options = |name, help| Opts::new(name, help).const_label("group", &core.config.group);
+        let gauge = |name, help| IntGauge::with_opts(options(name, help)).map_err(|e| broken(&e));
+        let gauges = |name, help, label| IntGaugeVec::new(options(name, help), &[label]).map_err(|e| broken(&e));
+        let positions = Self {
+            core: Arc::downgrade(core),
+            role: gauges("toystore_replication_role", "1 for the role that this replica has", "role")?,
+            lag: gauges(
+                "toystore_replication_lag_entries",
+                "Entries that a follower is known to lack, by its seat; from the leader only",
+                "seat",
+            )?,
+            term: gauge("toystore_replication_term", "Highest term that this replica has seen")?,
+            last: gauge("toystore_replication_last_index", "Index of the last entry in the log")?,
+            committed: gauge(
+                "toystore_replication_committed_index",
+                "Index up to which the log is known to be committed",
+            )?,
+            applied: gauge("toystore_replication_applied_index", "Index up to which entries are applied")?,
+        };
+        registry.register(Box::new(positions)).map_err(|e| broken(&e))
+    }
+
+    fn parts(&self) -> [&dyn Collector; 6] {
+        [&self.role, &self.lag, &self.term, &self.last, &self.committed, &self.applied]
+    }
+
+    fn update(&self, core: &Core) {
+        let status = core.status();
+        self.role.reset();
+        let role = match status.role {
+            Role::Empty => "empty",
+            Role::Learner => "learner",
+            Role::Follower => "follower",
+            Role::Candidate => "candidate",
+            Role::Leader => "leader",
+        };
+        self.role.with_label_values(&[role]).set(1);
+        let index = |position: Option<api::LogPosition>| position.map_or(-1, |at| count(at.index));
+        self.term.set(count(status.term.0));
+        self.last.set(index(status.last_log));
+        self.committed.set(index(status.committed));
+        self.applied.set(index(status.applied));
+        self.lag.reset();
+        for (seat, lag) in lags(core) {
+            self.lag.with_label_values(&[&seat]).set(lag);
+        }
+    }
+}
+
+fn lags(core: &Core) -> BTreeMap<String, i64> {
+    let metrics = core.raft.metrics();
+    let metrics = metrics.borrow();
+    let next = metrics.last_log_index.map_or(0, |last| last + 1);
+    let followers = metrics.replication.iter().flatten().filter(|(id, _)| **id != core.node_id);
+    followers
+        .map(|(id, matched)| {
+            let has = matched.map_or(0, |matched| matched.index + 1);
+            (id.ordinal().to_string(), count(next.saturating_sub(has)))
+        })
+        .collect()
+}
+
+impl Collector for Positions {
+    fn desc(&self) -> Vec<&Desc> {
+        self.parts().into_iter().flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let Some(core) = self.core.upgrade() else {
+            return Vec::new();
+        };
+        self.update(&core);
+        self.parts().into_iter().flat_map(Collector::collect).collect()
+    }
+}
+
+fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: prometheus::Result<C>,
+) -> Result<C, StartError> {
+    let collector = collector.map_err(|e| broken(&e))?;
+    registry.register(Box::new(collector.clone())).map_err(|e| broken(&e))?;
+    Ok(collector)
+}
+
+fn broken(error: &prometheus::Error) -> StartError {
+    StartError::Config(format!("metrics: {error}"))
+}

@@ -1,0 +1,194 @@
+//! A state on its way to a replica that is far behind, as the body of one HTTP request.
+//!
+//! ```text
+//! frame*  end          frame = length u32 (1 to 256 KiB) │ bytes
+//!                      end   = 0 u32 │ CRC32C of all frames' bytes u32
+//! ```
+//! Numbers are little-endian. The first frame is the header: who sends it, and what it is. A body without its end was
+//! cut off.
+
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::Stream;
+use serde::{Deserialize, Serialize};
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use crate::checkpoint::ReceivedFile;
+use crate::engine::{CheckpointMeta, Vote};
+
+const FRAME_BYTES_MAX: usize = 256 * 1024;
+/// Frames that are read ahead of the network: 1 MiB.
+const FRAMES_AHEAD: usize = 4;
+/// More than any state of this store: 256 GiB. A sender that goes on for ever is stopped before the disk is full.
+const STATE_BYTES_MAX: u64 = 256 << 30;
+
+/// The first frame.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Header {
+    pub(crate) vote: Vote,
+    pub(crate) meta: CheckpointMeta,
+}
+
+/// Why a state did not arrive.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TransferError {
+    #[error("the state stood still for {0:?}")]
+    Idle(Duration),
+    #[error("the state was cut off: {0}")]
+    Cut(io::Error),
+    #[error("the state is garbled: {0}")]
+    Garbled(String),
+    #[error("cannot write the received state: {0}")]
+    Disk(io::Error),
+}
+
+/// The body of the request. Reads on a blocking thread.
+pub(crate) fn body(header: &Header, state: Box<dyn Read + Send>) -> impl Stream<Item = io::Result<Bytes>> + use<> {
+    let header = postcard::to_stdvec(header).expect("a transfer's header can be encoded: it is plain data");
+    let (frames, receiver) = mpsc::channel(FRAMES_AHEAD);
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = send_frames(&header, state, &frames) {
+            // Breaks the body, so that the receiver does not take it for whole. Nobody listens any more if the request
+            // was dropped.
+            let _ = frames.blocking_send(Err(error));
+        }
+    });
+    futures::stream::unfold(receiver, async |mut receiver| receiver.recv().await.map(|frame| (frame, receiver)))
+}
+
+fn send_frames(
+    header: &[u8],
+    mut state: Box<dyn Read + Send>,
+    frames: &mpsc::Sender<io::Result<Bytes>>,
+) -> io::Result<()> {
+    let mut crc = 0;
+    let mut send = |bytes: &[u8]| {
+        crc = crc32c::crc32c_append(crc, bytes);
+        let mut frame = BytesMut::with_capacity(4 + bytes.len());
+        frame.put_u32_le(u32::try_from(bytes.len()).map_err(io::Error::other)?);
+        frame.put_slice(bytes);
+        frames.blocking_send(Ok(frame.freeze())).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+    };
+    send(header)?;
+    let mut buffer = vec![0; FRAME_BYTES_MAX];
+    loop {
+        match state.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => send(&buffer[..length])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut end = BytesMut::with_capacity(8);
+    end.put_u32_le(0);
+    end.put_u32_le(crc);
+    frames.blocking_send(Ok(end.freeze())).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+}
+
+/// Reads a body into a file in `dir`. Each frame must arrive within `idle`.
+pub(crate) async fn receive(
+    mut body: impl AsyncRead + Unpin,
+    dir: &Path,
+    idle: Duration,
+) -> Result<(Header, ReceivedFile), TransferError> {
+    static RECEIVED: AtomicU64 = AtomicU64::new(0);
+    let mut frames = Frames { body: &mut body, idle, crc: 0 };
+    let header = frames.next().await?.ok_or_else(|| TransferError::Garbled("it has no header".to_owned()))?;
+    let header = postcard::from_bytes(&header).map_err(|error| TransferError::Garbled(format!("header: {error}")))?;
+
+    let received = ReceivedFile::new(dir, RECEIVED.fetch_add(1, Ordering::Relaxed));
+    let mut file = File::create(received.path()).await.map_err(TransferError::Disk)?;
+    let mut total = 0;
+    while let Some(bytes) = frames.next().await? {
+        total += bytes.len() as u64;
+        if total > STATE_BYTES_MAX {
+            return Err(TransferError::Garbled(format!("it is longer than {STATE_BYTES_MAX} bytes")));
+        }
+        file.write_all(&bytes).await.map_err(TransferError::Disk)?;
+    }
+    file.flush().await.map_err(TransferError::Disk)?;
+    Ok((header, received))
+}
+
+struct Frames<'a, R> {
+    body: &'a mut R,
+    idle: Duration,
+    crc: u32,
+}
+
+impl<R: AsyncRead + Unpin> Frames<'_, R> {
+    /// The next frame's bytes; `None` at the end, if all before was right.
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, TransferError> {
+        let idle = self.idle;
+        tokio::time::timeout(idle, self.read()).await.map_err(|_| TransferError::Idle(idle))?
+    }
+
+    async fn read(&mut self) -> Result<Option<Vec<u8>>, TransferError> {
+        let length = self.body.read_u32_le().await.map_err(TransferError::Cut)? as usize;
+        if length == 0 {
+            let crc = self.body.read_u32_le().await.map_err(TransferError::Cut)?;
+            return if crc == self.crc {
+                Ok(None)
+            } else {
+                Err(TransferError::Garbled(format!("its checksum is {:08x}, not {crc:08x}", self.crc)))
+            };
+        }
+        if length > FRAME_BYTES_MAX {
+            return Err(TransferError::Garbled(format!("a frame of {length} bytes")));
+        }
+        let mut bytes = vec![0; length];
+        self.body.read_exact(&mut bytes).await.map_err(TransferError::Cut)?;
+        self.crc = crc32c::crc32c_append(self.crc, &bytes);
+        Ok(Some(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(10);
+
+    fn header() -> Header {
+        Header { vote: Vote::new_committed(3, api::NodeId(7)), meta: CheckpointMeta::default() }
+    }
+
+    async fn sent(state: Vec<u8>) -> Vec<u8> {
+        let frames: Vec<_> = body(&header(), Box::new(io::Cursor::new(state))).collect().await;
+        frames.into_iter().map(Result::unwrap).collect::<Vec<_>>().concat()
+    }
+
+    #[tokio::test]
+    async fn a_state_arrives_as_it_was_sent() {
+        let dir = tempfile::tempdir().unwrap();
+        let state: Vec<u8> = (0..=250).cycle().take(3 * FRAME_BYTES_MAX + 5).collect();
+        let (received_header, file) = receive(&sent(state.clone()).await[..], dir.path(), IDLE).await.unwrap();
+        assert_eq!(received_header, header());
+        assert_eq!(std::fs::read(file.path()).unwrap(), state);
+        drop(file);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a file that is not installed is removed");
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_or_garbled_is_refused_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = sent(b"state".to_vec()).await;
+        for length in 0..whole.len() {
+            assert!(receive(&whole[..length], dir.path(), IDLE).await.is_err(), "cut to {length}");
+        }
+        for at in 0..whole.len() {
+            let mut garbled = whole.clone();
+            garbled[at] ^= 0x10;
+            assert!(receive(&garbled[..], dir.path(), IDLE).await.is_err(), "byte {at}");
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}

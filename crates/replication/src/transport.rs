@@ -1,0 +1,277 @@
+//! Requests to the other replicas: postcard over kept-alive HTTP/1.1.
+//!
+//! Each request names the group and the node id that it is meant for. An address belongs to a seat, and the disk in
+//! the seat may have been replaced: what was meant for the old disk must not reach the new one.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use api::replica::Replicas;
+use api::{ApiError, ErrorBody, INTERNAL_TOKEN_HEADER, LogPosition, NodeId, Ordinal, Term};
+use bytes::{Bytes, BytesMut};
+use openraft::error::{NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
+use openraft::storage::Snapshot;
+use openraft::{EmptyNode, StorageIOError};
+use prometheus::Histogram;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Body, Client, RequestBuilder};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use crate::checkpoint::Checkpoint;
+use crate::engine::{Fatal, Types, Vote, position};
+use crate::peer_routes::{
+    APPEND_PATH, GROUP_HEADER, JOIN_PATH, PeerStatus, STAND_PATH, STATE_PATH, STATUS_PATH, TARGET_HEADER, VOTE_PATH,
+};
+use crate::{ReplicaConfig, StartError, Timing, transfer};
+
+/// No answer is longer: log ids, votes, a status with its voters, an error's text.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Shorter than what the serving side allows an idle connection (30 s), so that it is not closed under a request.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Why a peer gave no (good) answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum PeerError {
+    #[error("seat {0} has no address")]
+    NoAddress(Ordinal),
+    #[error("seat {ordinal}: {what}")]
+    Unreachable { ordinal: Ordinal, what: String },
+    #[error("seat {ordinal} refuses: {error}")]
+    Refused { ordinal: Ordinal, error: ApiError },
+}
+
+/// A vote that was refused: what a candidate learns from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// In which term the vote was asked for.
+    pub(crate) asked: Term,
+    /// The refuser's own vote.
+    pub(crate) vote: Vote,
+    /// Where its log ends.
+    pub(crate) last_log: Option<LogPosition>,
+}
+
+/// The way to all peers. Clones share the connections.
+#[derive(Clone)]
+pub(crate) struct Peers {
+    client: Client,
+    addresses: watch::Receiver<Replicas>,
+    timing: Timing,
+    append_seconds: Histogram,
+    refusals: watch::Sender<Option<Refusal>>,
+}
+
+impl Peers {
+    pub(crate) fn new(config: &ReplicaConfig, append_seconds: Histogram) -> Result<Self, StartError> {
+        let header = |text: &str| HeaderValue::from_str(text).map_err(|error| StartError::Config(error.to_string()));
+        let mut headers = HeaderMap::new();
+        headers.insert(GROUP_HEADER, header(&config.group)?);
+        if let Some(token) = &config.token {
+            let mut secret = header(token.secret())?;
+            secret.set_sensitive(true);
+            headers.insert(HeaderName::from_static(INTERNAL_TOKEN_HEADER), secret);
+        }
+        let client = Client::builder()
+            .http1_only()
+            .tcp_nodelay(true)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(config.timing.connect)
+            // A state transfer has no time-out as a whole; a peer that vanished without a word is noticed by these.
+            .tcp_keepalive(config.timing.transfer_idle)
+            .tcp_keepalive_interval(config.timing.transfer_idle)
+            .tcp_keepalive_retries(3)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .default_headers(headers)
+            .build()
+            .map_err(|error| StartError::Config(format!("no HTTP client can be made: {error}")))?;
+        Ok(Self {
+            client,
+            addresses: config.peers.clone(),
+            timing: config.timing,
+            append_seconds,
+            refusals: watch::Sender::new(None),
+        })
+    }
+
+    /// The seats that have an address now.
+    pub(crate) fn seats(&self) -> Vec<Ordinal> {
+        self.addresses.borrow().keys().copied().collect()
+    }
+
+    /// The last vote that was refused to this replica.
+    pub(crate) fn refusals(&self) -> watch::Receiver<Option<Refusal>> {
+        self.refusals.subscribe()
+    }
+
+    /// What the replica in that seat tells about itself, whichever disk it has.
+    pub(crate) async fn status(&self, seat: Ordinal) -> Result<PeerStatus, PeerError> {
+        let request = self.client.get(self.url(seat, STATUS_PATH)?).timeout(self.timing.question);
+        decode(seat, &self.send(seat, request).await?)
+    }
+
+    /// Asks a replica to stand for election; returns when it has begun.
+    pub(crate) async fn stand(&self, target: NodeId) -> Result<(), PeerError> {
+        self.post(target, STAND_PATH, Bytes::new(), self.timing.question).await.map(drop)
+    }
+
+    /// Asks the replica in that seat, as the leader, to give `newcomer` its seat. Returns when that is committed.
+    pub(crate) async fn join(&self, leader: Ordinal, newcomer: NodeId, patience: Duration) -> Result<(), PeerError> {
+        let body = encode(&newcomer);
+        let request = self.client.post(self.url(leader, JOIN_PATH)?).timeout(patience).body(body);
+        self.send(leader, request).await.map(drop)
+    }
+
+    async fn post(&self, target: NodeId, path: &str, body: Bytes, timeout: Duration) -> Result<Bytes, PeerError> {
+        let seat = target.ordinal();
+        let request =
+            self.client.post(self.url(seat, path)?).header(TARGET_HEADER, target.0).timeout(timeout).body(body);
+        self.send(seat, request).await
+    }
+
+    fn url(&self, seat: Ordinal, path: &str) -> Result<String, PeerError> {
+        self.addresses.borrow().get(&seat).map(|address| address.url(path)).ok_or(PeerError::NoAddress(seat))
+    }
+
+    async fn send(&self, ordinal: Ordinal, request: RequestBuilder) -> Result<Bytes, PeerError> {
+        let unreachable = |error: reqwest::Error| PeerError::Unreachable { ordinal, what: reason(&error) };
+        let mut response = request.send().await.map_err(unreachable)?;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(PeerError::Unreachable { ordinal, what: "its answer is too long".to_owned() });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if response.status().is_success() {
+            return Ok(body.freeze());
+        }
+        match serde_json::from_slice::<ErrorBody>(&body) {
+            Ok(body) => Err(PeerError::Refused { ordinal, error: body.error }),
+            Err(_) => Err(PeerError::Unreachable { ordinal, what: format!("it answers {}", response.status()) }),
+        }
+    }
+}
+
+/// reqwest's own text leaves out what the operating system said.
+fn reason(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn encode<T: Serialize>(message: &T) -> Bytes {
+    postcard::to_stdvec(message).expect("a message to a peer can be encoded: it is plain data").into()
+}
+
+fn decode<T: DeserializeOwned>(ordinal: Ordinal, answer: &[u8]) -> Result<T, PeerError> {
+    postcard::from_bytes(answer)
+        .map_err(|error| PeerError::Unreachable { ordinal, what: format!("its answer cannot be decoded: {error}") })
+}
+
+impl RaftNetworkFactory<Types> for Peers {
+    type Network = Link;
+
+    async fn new_client(&mut self, target: NodeId, _: &EmptyNode) -> Link {
+        Link { peers: self.clone(), target }
+    }
+}
+
+/// The way to one node.
+pub(crate) struct Link {
+    peers: Peers,
+    target: NodeId,
+}
+
+type RpcError = RPCError<NodeId, EmptyNode, RaftError<NodeId>>;
+
+impl Link {
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        message: &impl Serialize,
+        timeout: Duration,
+    ) -> Result<T, RpcError> {
+        let answer = self.peers.post(self.target, path, encode(message), timeout).await;
+        // Any failure is followed by the back-off: a peer that is down would otherwise be asked without a pause.
+        answer
+            .and_then(|answer| decode(self.target.ordinal(), &answer))
+            .map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))
+    }
+
+    async fn send_state(&self, vote: Vote, snapshot: Snapshot<Types>) -> Result<Vote, StreamingError<Types, Fatal>> {
+        let Checkpoint::Export(state) = *snapshot.snapshot else {
+            let what = io::Error::other("a received state is not sent on");
+            return Err(StreamingError::StorageError(StorageIOError::read_snapshot(None, &what).into()));
+        };
+        let unreachable = |error: PeerError| StreamingError::Unreachable(Unreachable::new(&error));
+        let seat = self.target.ordinal();
+        let body = transfer::body(&transfer::Header { vote, meta: snapshot.meta }, state);
+        let url = self.peers.url(seat, STATE_PATH).map_err(unreachable)?;
+        // No time-out for the whole: the receiver watches that the body moves on, and the engine cancels when it has
+        // to.
+        let request = self.peers.client.post(url).header(TARGET_HEADER, self.target.0).body(Body::wrap_stream(body));
+        let answer = self.peers.send(seat, request).await.map_err(unreachable)?;
+        decode(seat, &answer).map_err(|error| StreamingError::Network(NetworkError::new(&error)))
+    }
+}
+
+impl RaftNetwork<Types> for Link {
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<NodeId>, RpcError> {
+        let timer = self.peers.append_seconds.start_timer();
+        let answer = self.ask(APPEND_PATH, &request, option.hard_ttl()).await;
+        match &answer {
+            Ok(_) => timer.observe_duration(),
+            Err(_) => _ = timer.stop_and_discard(),
+        }
+        answer
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<NodeId>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<NodeId>, RpcError> {
+        let answer: VoteResponse<NodeId> = self.ask(VOTE_PATH, &request, option.hard_ttl()).await?;
+        if !answer.vote_granted {
+            self.peers.refusals.send_replace(Some(Refusal {
+                asked: Term(request.vote.leader_id.term),
+                vote: answer.vote,
+                last_log: answer.last_log_id.as_ref().map(position),
+            }));
+        }
+        Ok(answer)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot<Types>,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _: RPCOption,
+    ) -> Result<SnapshotResponse<NodeId>, StreamingError<Types, Fatal>> {
+        let position = snapshot.meta.snapshot_id.clone();
+        tracing::info!(target_id = %self.target, position, "sending the state to a replica that is far behind");
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            answer = self.send_state(vote, snapshot) => answer.map(SnapshotResponse::new),
+        }
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(std::iter::repeat(self.peers.timing.back_off))
+    }
+}

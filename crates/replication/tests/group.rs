@@ -1,0 +1,204 @@
+//! A group's life: founding, elections, commits, restarts, catching up.
+
+mod cluster;
+
+use std::time::Duration;
+
+use api::replica::{ELECTION_PATH, ReplicaStatus, Role, STATUS_PATH, StandForElection};
+use api::{Data, Ordinal};
+use cluster::{Cluster, Words, log_to_stderr, within};
+use prometheus::TextEncoder;
+use replication::Leadership;
+
+#[tokio::test]
+async fn three_replicas_found_a_group_and_commit() {
+    log_to_stderr();
+    let cluster = Cluster::started(3).await;
+    let position = cluster.say("tux").await;
+    for seat in 1..=3 {
+        cluster.applied(seat, position).await;
+        assert_eq!(cluster.words(seat).texts(), ["tux"]);
+        let status = cluster.replica(seat).status();
+        assert_eq!(status.voters.len(), 3, "{status:?}");
+        assert_eq!(status.last_log, Some(position));
+    }
+    let leaders = (1..=3).filter(|seat| cluster.role(*seat) == Role::Leader).count();
+    assert_eq!(leaders, 1);
+}
+
+#[tokio::test]
+async fn one_replica_founds_elects_itself_and_does_so_again_in_a_new_term() {
+    log_to_stderr();
+    let mut cluster = Cluster::started(1).await;
+    let before = cluster.say("tux").await;
+    cluster.stop(1).await;
+    cluster.start(1).await;
+    let after = cluster.say("whale").await;
+    assert!(after.term > before.term, "a restarted leader must not lead on in its old term: {before} {after}");
+    assert_eq!(cluster.words(1).texts(), ["tux", "whale"]);
+}
+
+#[tokio::test]
+async fn whoever_stands_with_the_whole_log_leads() {
+    log_to_stderr();
+    let cluster = Cluster::started(3).await;
+    let position = cluster.say("tux").await;
+    let old = cluster.any_leader().await;
+    let heir = (1..=3).find(|seat| *seat != old).expect("there are three");
+    cluster.applied(heir, position).await;
+    let term = cluster.elect(heir).await;
+    assert!(term > position.term);
+    assert_eq!(within("a confirmation", cluster.replica(heir).confirm()).await, Ok(term));
+    assert_eq!(cluster.words(heir).texts(), ["tux"], "after the confirmation it has all that was acknowledged");
+    let mut leadership = cluster.replica(old).leadership();
+    let heir_id = Some(cluster.node_id(heir));
+    within("the old leader's notice", leadership.wait_for(|now| *now == Leadership::Following { leader: heir_id }))
+        .await
+        .expect("it runs");
+}
+
+#[tokio::test]
+async fn all_stop_all_start_and_nothing_is_missing() {
+    log_to_stderr();
+    let mut cluster = Cluster::started(3).await;
+    let mut said = Vec::new();
+    for word in ["tux", "whale", "python", "gopher"] {
+        cluster.say(word).await;
+        said.push(word);
+    }
+    cluster.stop_all().await;
+    cluster.start_all().await;
+    cluster.elect(cluster.heir()).await;
+    let position = cluster.say("crab").await;
+    said.push("crab");
+    for seat in 1..=3 {
+        cluster.applied(seat, position).await;
+        assert_eq!(cluster.words(seat).texts(), said);
+    }
+}
+
+#[tokio::test]
+async fn a_follower_that_was_down_catches_up_by_log() {
+    log_to_stderr();
+    let mut cluster = Cluster::started(3).await;
+    let leader = cluster.any_leader().await;
+    let away = (1..=3).find(|seat| *seat != leader).expect("there are three");
+    cluster.say("tux").await;
+    cluster.stop(away).await;
+    let mut position = cluster.say("whale").await;
+    for number in 0..100 {
+        position = cluster.say(&number.to_string()).await;
+    }
+    cluster.start(away).await;
+    cluster.applied(away, position).await;
+    assert_eq!(cluster.words(away), cluster.words(leader));
+}
+
+#[tokio::test]
+async fn a_follower_that_was_away_too_long_gets_the_state() {
+    log_to_stderr();
+    let mut cluster = Cluster::new(3);
+    cluster.adjust = |config| {
+        config.snapshot_every = 20;
+        config.keep_log = 5;
+    };
+    cluster.start_all().await;
+    let leader = cluster.any_leader().await;
+    let away = (1..=3).find(|seat| *seat != leader).expect("there are three");
+    cluster.say("tux").await;
+    cluster.stop(away).await;
+    let mut position = cluster.say("whale").await;
+    for number in 0..100 {
+        position = cluster.say(&number.to_string()).await;
+    }
+    cluster.start(away).await;
+    cluster.applied(away, position).await;
+    assert_eq!(cluster.words(away), cluster.words(leader));
+    let metrics = TextEncoder::new().encode_to_string(&cluster.registry(away).gather()).unwrap();
+    assert!(metrics.contains(r#"checkpoints_installed_total{group="test"} 1"#), "it was given the state, not the log");
+
+    // What it was given is on its disk, and the log goes on from there.
+    let position = cluster.say("after").await;
+    cluster.applied(away, position).await;
+    cluster.stop(away).await;
+    cluster.start(away).await;
+    cluster.applied(away, position).await;
+    assert_eq!(cluster.words(away), cluster.words(leader));
+    assert_ne!(cluster.words(away), Words::default());
+}
+
+#[tokio::test]
+async fn the_services_port_tells_the_status_and_takes_election_requests() {
+    log_to_stderr();
+    let cluster = Cluster::started(3).await;
+    let client = reqwest::Client::new();
+    let leader = cluster.any_leader().await;
+    let status = client.get(cluster.address(leader).url(STATUS_PATH)).send().await.unwrap();
+    let status: Data<ReplicaStatus> = status.json().await.unwrap();
+    assert_eq!((status.data.role, status.data.node_id), (Role::Leader, cluster.node_id(leader)));
+    assert_eq!((status.data.group.as_str(), status.data.ordinal), ("test", Ordinal(leader)));
+
+    let heir = cluster.other_than(&[leader]);
+    let mut leadership = cluster.replica(heir).leadership();
+    let elected = async {
+        loop {
+            let request = StandForElection { surveyed: cluster.replica(heir).status().term };
+            let stands = client.post(cluster.address(heir).url(ELECTION_PATH)).json(&request).send().await.unwrap();
+            assert_eq!(stands.status(), 200);
+            let leads = leadership.wait_for(|now| matches!(now, Leadership::Leading(_)));
+            if tokio::time::timeout(Duration::from_millis(300), leads).await.is_ok() {
+                return;
+            }
+        }
+    };
+    within("an election", elected).await;
+}
+
+#[tokio::test]
+async fn what_a_lost_leader_acknowledged_is_there_under_the_next() {
+    log_to_stderr();
+    let mut cluster = Cluster::started(3).await;
+    let mut said = Vec::new();
+    for round in 0..5 {
+        let leader = cluster.any_leader().await;
+        for number in 0..10 {
+            let word = format!("{round}-{number}");
+            cluster.say(&word).await;
+            said.push(word);
+        }
+        cluster.stop(leader).await;
+        let heir = cluster.heir();
+        let other = cluster.other_than(&[leader, heir]);
+        cluster.elect_after(heir, &[other]).await;
+        let next = cluster.confirmed_leader().await;
+        assert_eq!(cluster.words(next).texts(), said);
+        cluster.start(leader).await;
+    }
+}
+
+/// A frontend that asks everyone to stand, over and over, must not keep a group from having a leader.
+#[tokio::test]
+async fn asking_all_to_stand_again_and_again_ends_with_a_leader() {
+    log_to_stderr();
+    let mut cluster = Cluster::started(5).await;
+    cluster.say("tux").await;
+    let lost = cluster.any_leader().await;
+    cluster.stop(lost).await;
+    let survivors = cluster.running();
+    let leads = |seat: &u8| matches!(*cluster.replica(*seat).leadership().borrow(), Leadership::Leading(_));
+    let elected = async {
+        loop {
+            for seat in &survivors {
+                cluster.replica(*seat).stand().await;
+            }
+            // The frontend's own pause between tries.
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            if survivors.iter().any(leads) {
+                return;
+            }
+        }
+    };
+    within("a leader", elected).await;
+    let leader = cluster.confirmed_leader().await;
+    assert_eq!(cluster.words(leader).texts(), ["tux"]);
+}
