@@ -1,0 +1,202 @@
+//! The static lists of replicas, as settings: one table and one parser for every service that needs them.
+//!
+//! | group | asked on | replicates on | defaults |
+//! |---|---|---|---|
+//! | order | `ORDER_HOST_n`, `ORDER_PORT_n` | `ORDER_HOST_n`, `ORDER2_PORT_n` | `ORDER_REPLICAS` 3; 127.0.0.1; 1121… and 1124… |
+//! | catalog of one | `CATALOG_HOST`, `CATALOG_PORT` | itself | `CATALOG_REPLICAS` 1; 127.0.0.1; 1130 |
+//! | catalog of more | `CATALOG_HOST_n`, `CATALOG_PORT_n` | `CATALOG_HOST_n`, `CATALOG2_PORT_n` | none |
+//!
+//! What is wrong goes into the [`Values`]' mistakes: what is missing, what is no port, the same address twice, an even number of
+//! replicas (it survives no more failures than one less, and its majorities are larger).
+
+use std::collections::BTreeMap;
+
+use api::replica::Replicas;
+use api::{Address, Ordinal};
+use service::settings::{Setting, Values};
+
+/// The most replicas that a group may have: it survives two failures, and each commit waits for three disks.
+pub const REPLICAS_MAX: u8 = 5;
+
+/// Seats that have a default address.
+const DEFAULT_SEATS: u8 = 3;
+
+/// `ORDER_REPLICAS`, `ORDER_HOST_n`, `ORDER_PORT_n`.
+pub fn order() -> Vec<Setting> {
+    let mut settings = vec![Setting::new("ORDER_REPLICAS", "3", "How many order replicas there are: 1, 3 or 5")];
+    settings.extend(hosts("ORDER_HOST", "order", Some("127.0.0.1")));
+    settings.extend(ports("ORDER_PORT", "Port of the order replica", Some(1121)));
+    settings
+}
+
+/// `ORDER2_PORT_n`, beside [`order()`].
+pub fn order_replication() -> Vec<Setting> {
+    ports("ORDER2_PORT", "Replication port of the order replica", Some(1124)).collect()
+}
+
+/// `CATALOG_REPLICAS`, `CATALOG_HOST`, `CATALOG_PORT`, `CATALOG_HOST_n`, `CATALOG_PORT_n`.
+pub fn catalog() -> Vec<Setting> {
+    let mut settings = vec![
+        Setting::new("CATALOG_REPLICAS", "1", "How many catalog replicas there are: 1, 3 or 5"),
+        Setting::new("CATALOG_HOST", "127.0.0.1", "Host of the only catalog replica"),
+        Setting::new("CATALOG_PORT", "1130", "Port of the only catalog replica"),
+    ];
+    settings.extend(hosts("CATALOG_HOST", "catalog", None));
+    settings.extend(ports("CATALOG_PORT", "Port of the catalog replica", None));
+    settings
+}
+
+/// `CATALOG2_PORT`, `CATALOG2_PORT_n`, beside [`catalog()`].
+pub fn catalog_replication() -> Vec<Setting> {
+    let mut settings = vec![Setting::new("CATALOG2_PORT", "1131", "Replication port of the only catalog replica")];
+    settings.extend(ports("CATALOG2_PORT", "Replication port of the catalog replica", None));
+    settings
+}
+
+/// Where the order replicas are asked.
+pub fn order_replicas(values: &mut Values) -> Option<Replicas> {
+    let replicas = replicas(values, "ORDER_REPLICAS")?;
+    seats(values, replicas, "ORDER_HOST", "ORDER_PORT")
+}
+
+/// Where the order replicas replicate: needs [`order_replication()`].
+pub fn order_peers(values: &mut Values) -> Option<Replicas> {
+    let replicas = replicas(values, "ORDER_REPLICAS")?;
+    seats(values, replicas, "ORDER_HOST", "ORDER2_PORT")
+}
+
+/// Where the catalog replicas are asked.
+pub fn catalog_replicas(values: &mut Values) -> Option<Replicas> {
+    catalog_seats(values, "CATALOG_PORT")
+}
+
+/// Where the catalog replicas replicate: needs [`catalog_replication()`].
+pub fn catalog_peers(values: &mut Values) -> Option<Replicas> {
+    catalog_seats(values, "CATALOG2_PORT")
+}
+
+fn catalog_seats(values: &mut Values, port: &str) -> Option<Replicas> {
+    match replicas(values, "CATALOG_REPLICAS")? {
+        1 => {
+            let (host, port) = (values.required::<String>("CATALOG_HOST"), values.within::<u16>(port, 1..=u16::MAX));
+            Some(BTreeMap::from([(Ordinal(1), Address::new(&host?, port?))]))
+        }
+        more => seats(values, more, "CATALOG_HOST", port),
+    }
+}
+
+fn replicas(values: &mut Values, env: &str) -> Option<u8> {
+    let replicas = values.within::<u8>(env, 1..=REPLICAS_MAX)?;
+    if replicas % 2 == 0 {
+        let name = values.name(env);
+        values.mistake(format!(
+            "{name} is {replicas}: it must be odd, since an even group survives no more failures than one less"
+        ));
+    }
+    // The addresses are looked at all the same: their mistakes are to be told too.
+    Some(replicas)
+}
+
+/// The addresses of seats 1 to `replicas`; every mistake in them is noted.
+fn seats(values: &mut Values, replicas: u8, host: &str, port: &str) -> Option<Replicas> {
+    let seats: Vec<_> = (1..=replicas)
+        .map(|n| (n, values.required::<String>(&seat(host, n)), values.within::<u16>(&seat(port, n), 1..=u16::MAX)))
+        .collect();
+    let mut found = Replicas::new();
+    for (n, host, number) in seats {
+        let address = Address::new(&host?, number?);
+        if let Some((twin, _)) = found.iter().find(|(_, known)| **known == address) {
+            let (name, twin) = (values.name(&seat(port, n)), values.name(&seat(port, twin.0)));
+            values.mistake(format!("{name} and {twin} are the same address, {address}: two replicas cannot share it"));
+            return None;
+        }
+        found.insert(Ordinal(n), address);
+    }
+    Some(found)
+}
+
+fn hosts(prefix: &'static str, group: &str, default: Option<&'static str>) -> impl Iterator<Item = Setting> {
+    (1..=REPLICAS_MAX).map(move |n| {
+        let help = format!("Host of the {group} replica {n}");
+        match default.filter(|_| n <= DEFAULT_SEATS) {
+            Some(default) => Setting::new(seat(prefix, n), default, help),
+            None => Setting::optional(seat(prefix, n), help),
+        }
+    })
+}
+
+fn ports(prefix: &'static str, what: &'static str, first: Option<u16>) -> impl Iterator<Item = Setting> {
+    (1..=REPLICAS_MAX).map(move |n| {
+        let help = format!("{what} {n}");
+        match first.filter(|_| n <= DEFAULT_SEATS) {
+            Some(first) => Setting::new(seat(prefix, n), (first + u16::from(n) - 1).to_string(), help),
+            None => Setting::optional(seat(prefix, n), help),
+        }
+    })
+}
+
+fn seat(prefix: &str, n: u8) -> String {
+    format!("{prefix}_{n}")
+}
+
+#[cfg(test)]
+mod tests {
+    use service::settings::{Mistakes, command};
+
+    use super::*;
+
+    fn read<T>(args: &[&str], read: impl FnOnce(&mut Values) -> Option<T>) -> Result<T, Mistakes> {
+        let settings = [order(), order_replication(), catalog(), catalog_replication()].concat();
+        let matches = command("x", "y", &settings).try_get_matches_from([&["x"], args].concat()).unwrap();
+        let mut values = Values::read(&settings, &matches, &BTreeMap::new());
+        let value = read(&mut values);
+        values.finish(value)
+    }
+
+    fn listed(replicas: &Replicas) -> Vec<(u8, &str)> {
+        replicas.iter().map(|(ordinal, address)| (ordinal.0, address.as_str())).collect()
+    }
+
+    #[test]
+    fn the_well_known_ports_are_the_defaults() {
+        let orders = read(&[], order_replicas).unwrap();
+        assert_eq!(listed(&orders), [(1, "127.0.0.1:1121"), (2, "127.0.0.1:1122"), (3, "127.0.0.1:1123")]);
+        let peers = read(&["--order-replicas", "1"], order_peers).unwrap();
+        assert_eq!(listed(&peers), [(1, "127.0.0.1:1124")]);
+        assert_eq!(listed(&read(&[], catalog_replicas).unwrap()), [(1, "127.0.0.1:1130")]);
+        assert_eq!(listed(&read(&[], catalog_peers).unwrap()), [(1, "127.0.0.1:1131")]);
+    }
+
+    #[test]
+    fn a_catalog_of_three_has_an_address_per_seat() {
+        let args = [
+            "--catalog-replicas=3",
+            "--catalog-host-1=a",
+            "--catalog-host-2=a",
+            "--catalog-host-3=b",
+            "--catalog-port-1=1",
+            "--catalog-port-2=2",
+            "--catalog-port-3=1",
+        ];
+        assert_eq!(listed(&read(&args, catalog_replicas).unwrap()), [(1, "a:1"), (2, "a:2"), (3, "b:1")]);
+    }
+
+    #[test]
+    fn every_missing_or_malformed_seat_is_named() {
+        let args = ["--order-replicas=5", "--order-port-2=x", "--order-host-4=there"];
+        let mistakes = read(&args, order_replicas).unwrap_err().0;
+        let expected = ["ORDER_PORT_2 (--order-port-2) is \"x\"", "ORDER_PORT_4 (", "ORDER_HOST_5 (", "ORDER_PORT_5 ("];
+        assert_eq!(mistakes.len(), expected.len(), "{mistakes:?}");
+        for (mistake, expected) in mistakes.iter().zip(expected) {
+            assert!(mistake.starts_with(expected), "{mistake} does not start with {expected}");
+        }
+    }
+
+    #[test]
+    fn one_address_cannot_be_two_replicas_and_a_group_is_odd() {
+        let twins = read(&["--order-port-3=1121"], order_replicas).unwrap_err().0;
+        assert!(twins[0].contains("the same address, 127.0.0.1:1121"), "{twins:?}");
+        let even = read(&["--order-replicas=2"], order_replicas).unwrap_err().0;
+        assert!(even[0].contains("it must be odd"), "{even:?}");
+    }
+}
