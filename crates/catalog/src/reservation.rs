@@ -1,0 +1,166 @@
+//! Stock that is taken for orders of which the catalog does not know yet whether they are placed.
+//!
+//! The order log is the coordinator of a two-phase commit; this is its participant. Rules, each with the invariant it keeps:
+//!
+//! * **The fence.** Only the newest order leader that was heard of may do anything: a lower term is a deposed leader (I6). Any
+//!   request of a higher term raises the fence; a leader's first one is its [`Fence`](api::catalog::Fence), by which it learns what is open.
+//! * **One answer per batch.** The last batch's answer is kept, so the same `(term, batch)` again takes nothing and answers the
+//!   same. An older batch is refused. Numbers may skip; they may not fall.
+//! * **One reservation per order.** A batch that would give an order a second one is refused as a whole: which of the two would
+//!   a later settlement mean? Order leaders never send one (an order in flight takes further requests for it along).
+//! * **Settle through.** A settlement says what became of all batches up to one. A late copy touches nothing: its batches are
+//!   not open any more.
+//! * **Resolve before reserving.** A new term may reserve only when nothing of an older term is open; and once it has
+//!   reserved, its resolution is over. So a late copy of a resolution cannot release what its own term has reserved since. A leader
+//!   that wants to take over once more after it has reserved needs a new term.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use api::catalog::{BatchReserved, OrderLine, Reservation, ReserveBatch, Resolve, Settle};
+use api::{BatchId, OrderId, ProductName, Quantity, Term};
+use serde::{Deserialize, Serialize};
+
+use crate::account::Account;
+use crate::refusal::Refusal;
+
+/// Most orders with open reservations: four full batches. An order leader has two batches under way and one to settle; one that never
+/// settled would let the state grow without bound. A verdict on all of them fits one request.
+pub const OPEN_MAX: usize = 1024;
+
+type Accounts = BTreeMap<ProductName, Account>;
+
+/// Who may reserve, what is reserved, and the last answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reservations {
+    /// The newest order leader's term.
+    fence: Term,
+    last: Option<(BatchId, BatchReserved)>,
+    open: BTreeMap<OrderId, Open>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Open {
+    batch: BatchId,
+    name: ProductName,
+    quantity: Quantity,
+}
+
+enum Verdict {
+    Sell,
+    Release,
+}
+
+impl Reservations {
+    /// Raises the fence; the same again is fine. Answers with all open reservations.
+    pub(crate) fn fence(&mut self, term: Term) -> Result<Vec<OrderId>, Refusal> {
+        self.check_term(term)?;
+        self.fence = term;
+        Ok(self.open.keys().copied().collect())
+    }
+
+    /// Sells and releases what earlier terms have left open. Orders without an open reservation are passed over.
+    pub(crate) fn resolve(&mut self, resolve: &Resolve, accounts: &mut Accounts) -> Result<(), Refusal> {
+        self.check_term(resolve.term)?;
+        if self.last.as_ref().is_some_and(|(last, _)| last.term == resolve.term) {
+            return Err(Refusal::TakeoverIsOver);
+        }
+        let kept: BTreeSet<_> = resolve.keep.iter().collect();
+        if let Some(both) = resolve.release.iter().find(|order_id| kept.contains(order_id)) {
+            return Err(Refusal::Contradiction(*both));
+        }
+        self.fence = resolve.term;
+        resolve.keep.iter().for_each(|order_id| self.close(*order_id, &Verdict::Sell, accounts));
+        resolve.release.iter().for_each(|order_id| self.close(*order_id, &Verdict::Release, accounts));
+        Ok(())
+    }
+
+    /// Takes stock for each order of a batch, in the batch's order, after its settlement.
+    pub(crate) fn reserve(&mut self, batch: ReserveBatch, accounts: &mut Accounts) -> Result<BatchReserved, Refusal> {
+        self.check_term(batch.id.term)?;
+        if let Some((last, answer)) = &self.last {
+            let last = *last;
+            if batch.id < last {
+                return Err(Refusal::OldBatch { last });
+            }
+            if batch.id == last {
+                let same = answer.outcomes.len() == batch.orders.len();
+                return if same { Ok(answer.clone()) } else { Err(Refusal::OtherOrders { last }) };
+            }
+        }
+        self.check_new(&batch)?;
+        self.fence = batch.id.term;
+        if let Some(settle) = &batch.settle {
+            self.settle(settle, accounts)?;
+        }
+        let outcomes = batch.orders.into_iter().map(|order| self.take(batch.id, order, accounts)).collect();
+        let answer = BatchReserved { outcomes };
+        self.last = Some((batch.id, answer.clone()));
+        Ok(answer)
+    }
+
+    /// Sells what batches up to `settle.through` have open, but for what is to be released.
+    pub(crate) fn settle(&mut self, settle: &Settle, accounts: &mut Accounts) -> Result<(), Refusal> {
+        self.check_term(settle.term)?;
+        self.fence = settle.term;
+        let released: BTreeSet<_> = settle.released.iter().collect();
+        let settled: Vec<_> = self.open.iter().filter(|(_, open)| covers(settle, open)).map(|(id, _)| *id).collect();
+        for order_id in settled {
+            let verdict = if released.contains(&order_id) { Verdict::Release } else { Verdict::Sell };
+            self.close(order_id, &verdict, accounts);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn open_len(&self) -> usize {
+        self.open.len()
+    }
+
+    fn check_term(&self, term: Term) -> Result<(), Refusal> {
+        if term < self.fence { Err(Refusal::StaleTerm { fence: self.fence }) } else { Ok(()) }
+    }
+
+    /// Everything that can be wrong with a batch, before anything is changed.
+    fn check_new(&self, batch: &ReserveBatch) -> Result<(), Refusal> {
+        if batch.settle.as_ref().is_some_and(|settle| settle.term != batch.id.term) {
+            return Err(Refusal::ForeignSettlement);
+        }
+        if self.open.values().any(|open| open.batch.term < batch.id.term) {
+            return Err(Refusal::Unresolved);
+        }
+        let stays_open = |open: &Open| batch.settle.as_ref().is_none_or(|settle| !covers(settle, open));
+        let mut seen = BTreeSet::new();
+        for OrderLine { order_id, .. } in &batch.orders {
+            if !seen.insert(order_id) || self.open.get(order_id).is_some_and(stays_open) {
+                return Err(Refusal::TwoReservations(*order_id));
+            }
+        }
+        if self.open.values().filter(|open| stays_open(open)).count() + batch.orders.len() > OPEN_MAX {
+            return Err(Refusal::TooManyOpen);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, batch: BatchId, order: OrderLine, accounts: &mut Accounts) -> Reservation {
+        let OrderLine { order_id, name, quantity } = order;
+        let Some(account) = accounts.get_mut(&name) else { return Reservation::NoSuchProduct };
+        if !account.reserve(quantity) {
+            return Reservation::OutOfStock;
+        }
+        let twice = self.open.insert(order_id, Open { batch, name, quantity });
+        assert!(twice.is_none(), "order {order_id} has one reservation");
+        Reservation::Reserved
+    }
+
+    fn close(&mut self, order_id: OrderId, verdict: &Verdict, accounts: &mut Accounts) {
+        let Some(Open { name, quantity, .. }) = self.open.remove(&order_id) else { return };
+        let account = accounts.get_mut(&name).expect("a product with reservations has an account");
+        match verdict {
+            Verdict::Sell => account.sell(quantity),
+            Verdict::Release => account.release(quantity),
+        }
+    }
+}
+
+fn covers(settle: &Settle, open: &Open) -> bool {
+    open.batch.term == settle.term && open.batch.batch <= settle.through
+}

@@ -1,0 +1,130 @@
+//! Caches beside a catalog under change: nobody ever reads less news than was acknowledged before (I5).
+
+mod support;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use api::catalog::LeaseRequest;
+use api::frontend::Invalidate;
+use api::{HolderId, OrderId};
+use axum::extract::State;
+use axum::routing::delete;
+use axum::{Json, Router};
+use catalog::Seed;
+use support::{Client, LOCALHOST, PATIENCE, address, batch, line, product, start};
+
+const PIECES: u64 = 100_000;
+const CHANGES: u64 = 300;
+
+/// As simple as a cache may be that keeps the rules: what was fetched before the last invalidation is not kept.
+#[derive(Clone, Default)]
+struct Cache(Arc<Mutex<(u64, HashMap<String, u64>)>>);
+
+impl Cache {
+    fn invalidate(&self, invalidate: &Invalidate) {
+        let mut cache = self.0.lock().unwrap();
+        cache.0 += 1;
+        for invalidated in &invalidate.products {
+            cache.1.remove(invalidated.name.as_str());
+        }
+    }
+
+    /// The cached stock, or the moment at which a fetch begins.
+    fn look(&self, name: &str) -> Result<u64, u64> {
+        let cache = self.0.lock().unwrap();
+        cache.1.get(name).copied().ok_or(cache.0)
+    }
+
+    fn fill(&self, moment: u64, name: &str, stock: u64) {
+        let mut cache = self.0.lock().unwrap();
+        if cache.0 == moment {
+            cache.1.insert(name.to_owned(), stock);
+        }
+    }
+}
+
+struct Frontend {
+    cache: Cache,
+    request: LeaseRequest,
+}
+
+async fn frontend() -> Frontend {
+    let cache = Cache::default();
+    let forget = async |State(cache): State<Cache>, Json(invalidate): Json<Invalidate>| {
+        cache.invalidate(&invalidate);
+        Json(api::Data::new([(); 0]))
+    };
+    let router = Router::new().route("/cache", delete(forget)).with_state(cache.clone());
+    let listener = tokio::net::TcpListener::bind((LOCALHOST, 0)).await.unwrap();
+    let request = LeaseRequest { holder: HolderId::random(), address: address(listener.local_addr().unwrap()) };
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    Frontend { cache, request }
+}
+
+/// Reads until told to stop; gives how often the cache answered.
+async fn read(client: Client, frontend: Arc<Frontend>, sold: Arc<AtomicU64>, stop: Arc<AtomicBool>) -> u64 {
+    let mut hits = 0;
+    while !stop.load(SeqCst) {
+        let sold_before = sold.load(SeqCst);
+        let stock = match frontend.cache.look("Tux") {
+            Ok(stock) => {
+                hits += 1;
+                tokio::task::yield_now().await;
+                stock
+            }
+            Err(moment) => {
+                let read = client.product("Tux", Some(frontend.request.holder)).await;
+                if read.cacheable {
+                    frontend.cache.fill(moment, "Tux", read.product.quantity.0);
+                }
+                read.product.quantity.0
+            }
+        };
+        assert!(stock <= PIECES - sold_before, "{stock} read after {sold_before} were acknowledged as sold");
+    }
+    hits
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_reader_is_behind_an_acknowledged_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = start(dir.path(), |config| {
+        // Longer than the test: so the caches need no clock.
+        config.lease = Duration::from_mins(1);
+        config.seed = Seed::Products(vec![product("Tux", PIECES)]);
+    })
+    .await;
+    let client = Client::of(&service);
+    client.fence(1).await.unwrap();
+    let (sold, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut readers = Vec::new();
+    for _ in 0..2 {
+        let frontend = Arc::new(frontend().await);
+        let _: api::catalog::LeaseGranted = client.post("/leases", &frontend.request).await.unwrap();
+        for _ in 0..2 {
+            readers.push(tokio::spawn(read(
+                client.clone(),
+                Arc::clone(&frontend),
+                Arc::clone(&sold),
+                Arc::clone(&stop),
+            )));
+        }
+    }
+    let selling = async {
+        for number in 1..=CHANGES {
+            client.reserve(&batch(1, number, vec![line(OrderId::random(), "Tux", 1)])).await.unwrap();
+            sold.store(number, SeqCst);
+        }
+    };
+    tokio::time::timeout(PATIENCE, selling).await.expect("changes are made in time");
+    stop.store(true, SeqCst);
+    let mut hits = 0;
+    for reader in readers {
+        hits += reader.await.unwrap();
+    }
+    assert!(hits > 0, "the caches were used");
+    service.stop().await;
+}
