@@ -1,0 +1,202 @@
+//! The process: from its parts to its end.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use api::replica::{ReplicaStatus, STATUS_PATH};
+use discovery::Group;
+use futures::future::join_all;
+use replication::{Replica, ReplicaConfig};
+use service::call::Caller;
+use service::health::{self, Readiness};
+use service::http::{Limits, Listener, RequestMetrics, guard, harden, serve};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+
+use crate::desk::Desk;
+use crate::ledger::Ledger;
+use crate::metrics::OrderMetrics;
+use crate::orders::Orders;
+use crate::reign::Reign;
+use crate::stock::Stock;
+use crate::{Config, StartError, routes};
+
+/// The group's name, in statuses and on the replication port.
+pub const GROUP: &str = "order";
+
+/// How long it may take to give leadership away.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the other replicas may take to say who they are; they are not waited for, only looked at.
+const TWIN_TIMEOUT: Duration = Duration::from_millis(500);
+/// How often a replica that is no member of the group looks whether it has become one.
+const MEMBERSHIP_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The two sockets, bound and not served yet.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For orders and status.
+    pub service: Listener,
+    /// For the other replicas.
+    pub replication: Listener,
+}
+
+impl Listeners {
+    /// Binds the configured ports.
+    pub fn bind(config: &Config) -> std::io::Result<Self> {
+        Ok(Self {
+            service: Listener::bind(config.bind_host, config.port)?,
+            replication: Listener::bind(config.bind_host, config.replication_port)?,
+        })
+    }
+}
+
+/// A running order replica.
+pub struct Service {
+    address: SocketAddr,
+    replica: Replica<Orders>,
+    readiness: Readiness,
+    reign_stop: CancellationToken,
+    reign: JoinHandle<()>,
+    membership: JoinHandle<()>,
+    ports: [Port; 2],
+}
+
+/// A port that is served.
+struct Port {
+    stop: CancellationToken,
+    served: JoinHandle<()>,
+}
+
+impl Port {
+    fn serve(listener: Listener, router: axum::Router) -> Self {
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(serve(listener, router, Limits::default(), stop.clone()));
+        Self { stop, served }
+    }
+
+    async fn close(self) {
+        self.stop.cancel();
+        ended(self.served).await;
+    }
+}
+
+async fn ended(task: JoinHandle<()>) {
+    if let Err(error) = task.await
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+impl Service {
+    /// Opens the ledger and the log, and serves both ports.
+    pub async fn start(config: Config, listeners: Listeners) -> Result<Self, StartError> {
+        let address = listeners.service.local_addr()?;
+        let registry = health::registry(GROUP);
+        let ledger = Ledger::open(&config.ledger_file, &config.data_dir)?;
+        let replica = Replica::start(replica_config(&config, &registry), Orders::default(), ledger).await?;
+
+        let metrics = OrderMetrics::new(&registry);
+        let readiness = Readiness::not_yet("no member of the order group yet");
+        let (intake, open_intake) = watch::channel(None);
+        let desk = Desk::new(replica.clone(), metrics.clone(), open_intake);
+        let requests = RequestMetrics::new(&registry);
+        let internal = guard(routes::routes(desk).merge(replica.status_routes()), config.token.clone());
+        let service_routes = harden(internal.merge(health::routes(readiness.clone(), registry)), requests.clone());
+        let ports = [
+            Port::serve(listeners.service, service_routes),
+            Port::serve(listeners.replication, harden(replica.peer_routes(), requests)),
+        ];
+        let caller = Caller::new(config.token.as_ref());
+        let reign_stop = CancellationToken::new();
+        let reign = Reign {
+            replica: replica.clone(),
+            stock: Stock::new(Group::new("catalog", config.catalog.clone(), caller.clone())),
+            metrics,
+            intake,
+            queue_max: config.queue_max,
+            batch_orders_max: config.batch_orders_max,
+            stop: reign_stop.clone(),
+        };
+        let membership = tokio::spawn(await_membership(replica.clone(), readiness.clone()));
+        let reign = tokio::spawn(reign.run());
+        let service = Self { address, replica, readiness, reign_stop, reign, membership, ports };
+        if let Err(twin) = find_twin(&config, &caller, &service.replica).await {
+            service.stop().await;
+            return Err(twin);
+        }
+        tracing::info!(ordinal = config.ordinal.0, %address, ledger = %config.ledger_file.display(), "order replica serves");
+        Ok(service)
+    }
+
+    /// Where the service is bound.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The replica, to look at.
+    pub fn replica(&self) -> &Replica<Orders> {
+        &self.replica
+    }
+
+    /// Stops in good order: no new orders, those inside are placed, leadership goes to another replica, requests are answered, files are
+    /// closed.
+    pub async fn stop(self) {
+        self.readiness.not_ready("stopping");
+        self.membership.abort();
+        self.reign_stop.cancel();
+        ended(self.reign).await;
+        self.replica.hand_over(HAND_OVER_TIMEOUT).await;
+        let [service, replication] = self.ports;
+        service.close().await;
+        self.replica.shutdown().await;
+        replication.close().await;
+    }
+}
+
+/// Runs an order replica until `stop` is cancelled.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartError> {
+    let listeners = Listeners::bind(&config)?;
+    let service = Service::start(config, listeners).await?;
+    stop.cancelled().await;
+    service.stop().await;
+    Ok(())
+}
+
+fn replica_config(config: &Config, registry: &prometheus::Registry) -> ReplicaConfig {
+    ReplicaConfig {
+        token: config.token.clone(),
+        registry: registry.clone(),
+        ..ReplicaConfig::new(GROUP, config.ordinal, config.data_dir.clone(), config.founders, config.peers.clone())
+    }
+}
+
+/// Whether one of the configured addresses answers under our seat without being us.
+async fn find_twin(config: &Config, caller: &Caller, replica: &Replica<Orders>) -> Result<(), StartError> {
+    let replicas = config.replicas.borrow().clone();
+    let asked = replicas.into_values().map(|address| async {
+        let status = caller.get::<ReplicaStatus>(&address, STATUS_PATH, TWIN_TIMEOUT).await;
+        (address, status)
+    });
+    let ours = replica.node_id();
+    for (address, status) in join_all(asked).await {
+        if let Ok(status) = status
+            && (status.group.as_str(), status.ordinal) == (GROUP, config.ordinal)
+            && status.node_id != ours
+        {
+            return Err(StartError::Twin { ordinal: config.ordinal, address, theirs: status.node_id, ours });
+        }
+    }
+    Ok(())
+}
+
+/// Ready once the group counts on this replica; that it leads, or that others are up, is no condition.
+async fn await_membership(replica: Replica<Orders>, readiness: Readiness) {
+    let mut look = interval(MEMBERSHIP_INTERVAL);
+    while !replica.status().voters.contains(&replica.node_id()) {
+        look.tick().await;
+    }
+    readiness.ready();
+}

@@ -1,0 +1,81 @@
+//! The catalog as the order leader sees it: the participant that takes stock, sells it, gives it back.
+//!
+//! Every call is repeated, the same, until the catalog has answered it for good. None is given up for an error: a batch whose answer
+//! is not known can be neither placed nor forgotten. What ends a call is the fence (a newer leader has come, so the
+//! answer does not matter any more), or that the caller drops it because leadership is lost.
+
+use std::time::Duration;
+
+use api::catalog::{BatchReserved, Fence, Fenced, ReserveBatch, Resolve, Settle};
+use api::{ErrorCode, Term};
+use discovery::Group;
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use service::call::CallError;
+use tokio::time::{Instant, sleep};
+
+/// One attempt at the catalog's leader. Longer than a cache lease (about 1 s, and as much again when the catalog has just come up): it
+/// answers only when no frontend can serve the old stock any more.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Attempts are made for so long before it is logged that there is no answer; then it goes on.
+const ROUND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Before a refused request is repeated: the catalog is full, or something is wrong that a person must look at.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
+
+/// A newer leader has fenced this one's term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a newer leader has fenced this term")]
+pub(crate) struct StaleTerm;
+
+/// A client of the catalog group.
+#[derive(Clone, Debug)]
+pub(crate) struct Stock(Group);
+
+impl Stock {
+    pub(crate) fn new(catalog: Group) -> Self {
+        Self(catalog)
+    }
+
+    /// Takes the stock for a batch.
+    pub(crate) async fn reserve(&self, batch: &ReserveBatch) -> Result<BatchReserved, StaleTerm> {
+        self.until_answered("/reservations", batch).await
+    }
+
+    /// Reservations of placed batches become sales.
+    pub(crate) async fn settle(&self, settle: &Settle) -> Result<(), StaleTerm> {
+        self.until_answered("/settlements", settle).await.map(|IgnoredAny| ())
+    }
+
+    /// Shuts out all earlier terms; gives the reservations that they left open.
+    pub(crate) async fn fence(&self, term: Term) -> Result<Fenced, StaleTerm> {
+        self.until_answered("/fence", &Fence { term }).await
+    }
+
+    /// Says what becomes of those.
+    pub(crate) async fn resolve(&self, verdict: &Resolve) -> Result<(), StaleTerm> {
+        self.until_answered("/resolution", verdict).await.map(|IgnoredAny| ())
+    }
+
+    async fn until_answered<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &'static str,
+        body: &B,
+    ) -> Result<T, StaleTerm> {
+        loop {
+            let deadline = Instant::now() + ROUND_TIMEOUT;
+            let post =
+                async |caller: service::call::Caller, address| caller.post(&address, path, body, ATTEMPT_TIMEOUT).await;
+            match self.0.ask_leader(deadline, post).await {
+                Ok(answer) => return Ok(answer),
+                Err(CallError::Refused(refusal)) if refusal.code == ErrorCode::StaleTerm => return Err(StaleTerm),
+                Err(CallError::Refused(refusal)) => {
+                    tracing::warn!(%refusal, path, "the catalog refuses; asking again");
+                }
+                Err(error) => tracing::warn!(%error, path, "the catalog does not answer; asking again"),
+            }
+            sleep(REFUSED_PAUSE).await;
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Three order replicas and a catalog, over HTTP: leaders come and go, orders stay.
+
+mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use api::public::{Order, OrderPlaced};
+use api::{ErrorCode, OrderId, Ordinal, Term};
+use discovery::Group;
+use futures::future::join_all;
+use order::Service;
+use service::call::{CallError, Caller};
+use store::shelf::{Account, Shelf};
+use store::{LONG, addresses, bind, config, id, order};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+/// No leader's term is later: leadership is moved whoever has it.
+const EVER: Term = Term(u64::MAX);
+
+struct Store {
+    dir: TempDir,
+    shelf: Shelf,
+    services: BTreeMap<Ordinal, Service>,
+    group: Group,
+}
+
+impl Store {
+    async fn found(stock: u32) -> Self {
+        let (dir, shelf) = (tempfile::tempdir().unwrap(), Shelf::start(&[("Tux", stock)]));
+        let listeners = [bind(), bind(), bind()];
+        let group =
+            Group::new("order", discovery::fixed(addresses(&listeners, |both| &both.service)), Caller::new(None));
+        let configs: Vec<_> = (1..=3).map(|ordinal| config(dir.path(), &shelf.address, ordinal, &listeners)).collect();
+        let started = configs
+            .into_iter()
+            .zip(listeners)
+            .map(|(config, listeners)| async { (config.ordinal, Service::start(config, listeners).await.unwrap()) });
+        let services = join_all(started).await.into_iter().collect();
+        let store = Self { dir, shelf, services, group };
+        // The lowest seat founds the group, and leads it.
+        store.place(id(0)).await.unwrap();
+        store
+    }
+
+    async fn place(&self, order_id: OrderId) -> Result<u64, CallError> {
+        place(&self.group, order_id).await
+    }
+
+    /// Makes `ordinal` the leader, as the election's conductor would: the others stand first, then it.
+    async fn elect(&self, ordinal: u8) {
+        let ordinal = Ordinal(ordinal);
+        let find_leader = async || self.group.find_leader(LONG).await.map(|leader| leader.ordinal);
+        let elected = async {
+            loop {
+                let leader = find_leader().await;
+                if leader == Some(ordinal) {
+                    break;
+                }
+                for other in self.services.keys().filter(|other| **other != ordinal && Some(**other) != leader) {
+                    self.group.stand(*other, EVER, LONG).await.unwrap();
+                }
+                self.group.stand(ordinal, EVER, LONG).await.unwrap();
+                // A vote takes some syncs; whoever stands again before it is through begins it anew.
+                let won = async { while find_leader().await != Some(ordinal) {} };
+                let _ = timeout(Duration::from_millis(300), won).await;
+            }
+        };
+        timeout(LONG, elected).await.unwrap();
+    }
+
+    async fn leader(&self) -> Ordinal {
+        loop {
+            if let Some(leader) = self.group.find_leader(LONG).await {
+                return leader.ordinal;
+            }
+        }
+    }
+
+    async fn get(&self, from: Ordinal, number: u64) -> Result<Order, CallError> {
+        let address = self.group.address(from).unwrap();
+        Caller::new(None).get(&address, &format!("/orders/{number}"), LONG).await
+    }
+
+    /// Waits until every replica has the order.
+    async fn all_have(&self, number: u64) {
+        let have = self.services.keys().map(|ordinal| async { while self.get(*ordinal, number).await.is_err() {} });
+        timeout(LONG, join_all(have)).await.unwrap();
+    }
+
+    /// Stops everything; gives the ledgers.
+    async fn close(self) -> Vec<String> {
+        // All at once: one after the other, the last two could elect nobody to hand over to.
+        join_all(self.services.into_values().map(Service::stop)).await;
+        (1..=3).map(|n| fs::read_to_string(self.dir.path().join(format!("log{n}.csv"))).unwrap()).collect()
+    }
+}
+
+async fn place(group: &Group, order_id: OrderId) -> Result<u64, CallError> {
+    let order = &order(order_id, "Tux", 1);
+    let post = async |caller: Caller, address| caller.post::<_, OrderPlaced>(&address, "/orders", order, LONG).await;
+    group.ask_leader(Instant::now() + LONG, post).await.map(|placed| placed.order_number.get())
+}
+
+/// Writers that place one order after the other until told to stop.
+struct Writers {
+    placed: Arc<AtomicU64>,
+    stop: tokio_util::sync::CancellationToken,
+    tasks: Vec<JoinHandle<BTreeMap<OrderId, u64>>>,
+}
+
+impl Writers {
+    fn start(store: &Store, count: u128) -> Self {
+        let (placed, stop) = (Arc::<AtomicU64>::default(), tokio_util::sync::CancellationToken::new());
+        let write = |writer: u128| {
+            let (group, placed, stop) = (store.group.clone(), Arc::clone(&placed), stop.clone());
+            tokio::spawn(async move {
+                let mut orders = BTreeMap::new();
+                for n in 1.. {
+                    if stop.is_cancelled() {
+                        break;
+                    }
+                    let order_id = id(writer << 32 | n);
+                    orders.insert(order_id, place(&group, order_id).await.unwrap());
+                    placed.fetch_add(1, SeqCst);
+                }
+                orders
+            })
+        };
+        let tasks = (1..=count).map(write).collect();
+        Self { placed, stop, tasks }
+    }
+
+    /// Waits until so many more orders are acknowledged.
+    async fn more(&self, count: u64) {
+        let goal = self.placed.load(SeqCst) + count;
+        let reached = async {
+            while self.placed.load(SeqCst) < goal {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(LONG, reached).await.unwrap();
+    }
+
+    async fn finish(self) -> BTreeMap<OrderId, u64> {
+        self.stop.cancel();
+        join_all(self.tasks).await.into_iter().flat_map(Result::unwrap).collect()
+    }
+}
+
+/// What must hold when all is quiet: every order once, nothing lost, and the stock accounts for all of it.
+async fn check(store: Store, acknowledged: BTreeMap<OrderId, u64>, stock: u32) {
+    let count = u64::try_from(acknowledged.len()).unwrap() + 1;
+    let numbers: BTreeSet<u64> = acknowledged.values().copied().collect();
+    assert_eq!(numbers, (2..=count).collect(), "numbers are unique and dense; order 1 was the founding's");
+    for (order_id, number) in &acknowledged {
+        assert_eq!(store.place(*order_id).await.unwrap(), *number, "an id keeps its number");
+    }
+    store.shelf.until(|books| books.open_orders().is_empty()).await;
+    let sold = u32::try_from(count).unwrap();
+    assert_eq!(store.shelf.account("Tux"), Account { stock: stock - sold, sold, reserved: 0 });
+    store.all_have(count).await;
+    let ledgers = store.close().await;
+    assert_eq!(ledgers[0].lines().count(), acknowledged.len() + 2);
+    assert!(ledgers.iter().all(|ledger| *ledger == ledgers[0]), "the ledgers are the same bytes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leadership_moves_under_load_and_every_order_is_placed_once() {
+    let store = Store::found(1_000_000).await;
+    let writers = Writers::start(&store, 6);
+    for leader in [3, 1, 2, 3] {
+        writers.more(30).await;
+        store.elect(leader).await;
+    }
+    writers.more(30).await;
+    let acknowledged = writers.finish().await;
+    check(store, acknowledged, 1_000_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_stops_hands_over_and_no_client_sees_it() {
+    let mut store = Store::found(1_000_000).await;
+    let writers = Writers::start(&store, 4);
+    writers.more(20).await;
+    let leader = store.leader().await;
+    store.services.remove(&leader).unwrap().stop().await;
+    assert_ne!(store.leader().await, leader);
+    writers.more(20).await;
+    let acknowledged = writers.finish().await;
+
+    let numbers: BTreeSet<u64> = acknowledged.values().copied().collect();
+    let count = u64::try_from(acknowledged.len()).unwrap() + 1;
+    assert_eq!(numbers, (2..=count).collect());
+    store.shelf.until(|books| books.open_orders().is_empty()).await;
+    store.all_have(count).await;
+    let ledgers = store.close().await;
+    let stopped = &ledgers[usize::from(leader.0) - 1];
+    let longest = ledgers.iter().max_by_key(|ledger| ledger.len()).unwrap();
+    assert!(longest.starts_with(stopped) && stopped.len() < longest.len(), "a stopped replica's ledger is a prefix");
+    assert_eq!(ledgers.iter().filter(|ledger| *ledger == longest).count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_replica_answers_for_what_it_has_and_only_the_leader_for_what_is_not() {
+    let store = Store::found(100).await;
+    assert_eq!(store.place(id(1)).await.unwrap(), 2);
+    store.all_have(2).await;
+    let leader = store.leader().await;
+    for ordinal in store.services.keys() {
+        let Err(CallError::Refused(missing)) = store.get(*ordinal, 3).await else { panic!("there is no order 3") };
+        if *ordinal == leader {
+            assert_eq!(missing.code, ErrorCode::NoSuchOrder);
+            continue;
+        }
+        assert_eq!((missing.code, missing.leader), (ErrorCode::NotLeader, Some(leader)));
+        let (address, other) = (store.group.address(*ordinal).unwrap(), order(id(9), "Tux", 1));
+        let placed = Caller::new(None).post::<_, OrderPlaced>(&address, "/orders", &other, LONG).await;
+        let Err(CallError::Refused(refused)) = placed else { panic!("a follower places nothing") };
+        assert_eq!((refused.code, refused.leader), (ErrorCode::NotLeader, Some(leader)));
+    }
+    store.close().await;
+}
