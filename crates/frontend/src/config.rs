@@ -1,0 +1,120 @@
+//! The frontend's settings.
+
+use std::net::IpAddr;
+
+use api::replica::Replicas;
+use discovery::settings as replicas;
+use service::Token;
+use service::logging::LogConfig;
+use service::settings::{Setting, Values};
+
+/// The largest cache. A store has dozens of products; an answer has about 100 bytes.
+const CACHE_SIZE_MAX: usize = 1_000_000;
+
+/// All that can be configured.
+pub fn settings() -> Vec<Setting> {
+    let mut settings = vec![
+        Setting::new("REST_API_PORT", "1110", "Port of the public REST API"),
+        Setting::new("FRONT_HOST", "127.0.0.1", "Host by which the catalog reaches this frontend's cache"),
+        Setting::new("FRONT_PORT", "1111", "Internal port: invalidations and cache contents"),
+        Setting::new("BIND_HOST", "0.0.0.0", "Address that the ports listen on"),
+        Setting::new("CACHE_SIZE", "7", "Products that the cache holds; 0 switches it off"),
+        Setting::new("PUBLIC_ADMIN", "true", "Whether the public port has /healthz, /readyz and /metrics, too"),
+        Setting::optional("INTERNAL_TOKEN", "Secret that the internal ports share"),
+    ];
+    settings.extend(replicas::order());
+    settings.extend(replicas::catalog());
+    settings.extend(LogConfig::settings());
+    settings
+}
+
+/// What a frontend needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address to listen on.
+    pub bind_host: IpAddr,
+    /// Port of the public API; 0 lets the OS pick.
+    pub rest_api_port: u16,
+    /// Internal port; 0 lets the OS pick.
+    pub front_port: u16,
+    /// Host by which the catalog reaches the internal port.
+    pub front_host: String,
+    /// Products in the cache; 0 is off.
+    pub cache_size: usize,
+    /// Whether health and metrics are on the public port, too.
+    pub public_admin: bool,
+    /// Secret of the internal ports.
+    pub token: Option<Token>,
+    /// Where the order replicas are asked.
+    pub orders: Replicas,
+    /// Where the catalog replicas are asked.
+    pub catalogs: Replicas,
+}
+
+impl Config {
+    /// Takes the settings' values; what is wrong is noted in `values`.
+    pub fn read(values: &mut Values) -> Option<Self> {
+        let bind_host = values.required("BIND_HOST");
+        let rest_api_port = values.within("REST_API_PORT", 1..=u16::MAX);
+        let front_port = values.within("FRONT_PORT", 1..=u16::MAX);
+        let front_host = values.required::<String>("FRONT_HOST");
+        let cache_size = values.within("CACHE_SIZE", 0..=CACHE_SIZE_MAX);
+        let public_admin = values.required("PUBLIC_ADMIN");
+        let token = values.optional("INTERNAL_TOKEN");
+        let orders = replicas::order_replicas(values);
+        let catalogs = replicas::catalog_replicas(values);
+        if rest_api_port.is_some() && rest_api_port == front_port {
+            let (public, internal) = (values.name("REST_API_PORT"), values.name("FRONT_PORT"));
+            values.mistake(format!("{public} and {internal} are the same port: the cache must not be public"));
+        }
+        Some(Self {
+            bind_host: bind_host?,
+            rest_api_port: rest_api_port?,
+            front_port: front_port?,
+            front_host: front_host?,
+            cache_size: cache_size?,
+            public_admin: public_admin?,
+            token,
+            orders: orders?,
+            catalogs: catalogs?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use service::settings::{Mistakes, command};
+
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Config, Mistakes> {
+        let settings = settings();
+        let matches = command("frontend", "", &settings).try_get_matches_from(["frontend"]).unwrap();
+        let mut values = Values::read(&settings, &matches, &variables.iter().copied().collect::<BTreeMap<_, _>>());
+        let config = Config::read(&mut values);
+        values.finish(config)
+    }
+
+    #[test]
+    fn without_any_variable_it_is_the_store_on_one_machine() {
+        let config = read(&[]).unwrap();
+        assert_eq!((config.rest_api_port, config.front_port, config.cache_size), (1110, 1111, 7));
+        assert_eq!((config.orders.len(), config.catalogs.len(), config.public_admin), (3, 1, true));
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let mistakes = read(&[
+            ("REST_API_PORT", "1111"),
+            ("CACHE_SIZE", "-1"),
+            ("BIND_HOST", "here"),
+            ("ORDER_PORT_1", "1122"),
+            ("INTERNAL_TOKEN", "short"),
+        ])
+        .unwrap_err()
+        .0;
+        assert_eq!(mistakes.len(), 5, "{mistakes:#?}");
+    }
+}

@@ -1,0 +1,143 @@
+//! A shopper's order as it comes in, checked field by field: the first answer should say what is wrong, and nothing is
+//! asked of anyone for an order that cannot be.
+
+use std::fmt;
+
+use api::public::NewOrder;
+use api::{ApiError, ErrorCode, ProductName, Quantity};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// Any JSON object with an order's fields and no others: a misspelt field must not pass for a missing one.
+#[derive(Clone, Debug)]
+pub(crate) struct RawOrder {
+    name: Option<Value>,
+    quantity: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    name: Option<Value>,
+    quantity: Option<Value>,
+}
+
+impl<'de> Deserialize<'de> for RawOrder {
+    /// A derived struct would take an array, too.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with name and quantity")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Fields, A::Error> {
+                Fields::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(Object).map(|Fields { name, quantity }| Self { name, quantity })
+    }
+}
+
+impl RawOrder {
+    /// The order, if it can be one.
+    pub(crate) fn check(self) -> Result<NewOrder, ApiError> {
+        let (name, quantity) = match (self.name, self.quantity) {
+            (Some(name), Some(quantity)) => (name, quantity),
+            (None, Some(_)) => return Err(bad_request("the order's name is missing: which product?")),
+            (Some(_), None) => return Err(bad_request("the order's quantity is missing: how many pieces?")),
+            (None, None) => return Err(bad_request("the order's name and quantity are missing")),
+        };
+        let Value::String(name) = name else { return Err(bad_request("the order's name must be a string")) };
+        let quantity = check_quantity(&quantity)?;
+        let name = ProductName::new(&name).map_err(|_| no_such_product())?;
+        Ok(NewOrder { name, quantity })
+    }
+}
+
+fn check_quantity(value: &Value) -> Result<Quantity, ApiError> {
+    let checked = match value.as_u64() {
+        Some(pieces) => Quantity::new(pieces),
+        // Negative, fractional, too large for 64 bits, or no number at all.
+        None => Quantity::new(0),
+    };
+    checked.map_err(|invalid| {
+        let kind = match value {
+            Value::Number(_) => "",
+            Value::String(_) => ", not a string",
+            _ => ", and a JSON number",
+        };
+        ApiError::new(ErrorCode::BadQuantity, format!("{invalid}{kind}"))
+    })
+}
+
+fn bad_request(what: &'static str) -> ApiError {
+    ApiError::new(ErrorCode::BadRequest, what)
+}
+
+/// The same words whoever finds out: a name that cannot be is no secret.
+pub(crate) fn no_such_product() -> ApiError {
+    ApiError::new(ErrorCode::NoSuchProduct, "there is no product of that name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(json: &str) -> Result<NewOrder, ApiError> {
+        serde_json::from_str::<RawOrder>(json).expect("well-formed").check()
+    }
+
+    #[test]
+    fn an_order_is_a_name_and_a_quantity() {
+        let order = check(r#"{"quantity":3,"name":"Magic 8-Ball"}"#).unwrap();
+        assert_eq!((order.name.as_str(), order.quantity.get()), ("Magic 8-Ball", 3));
+    }
+
+    #[test]
+    fn every_wrong_field_is_named() {
+        use ErrorCode::{BadQuantity, BadRequest, NoSuchProduct};
+        let table = [
+            ("{}", BadRequest, "name and quantity"),
+            (r#"{"name":"Tux"}"#, BadRequest, "quantity is missing"),
+            (r#"{"name":"Tux","quantity":null}"#, BadRequest, "quantity is missing"),
+            (r#"{"quantity":1}"#, BadRequest, "name is missing"),
+            (r#"{"name":7,"quantity":1}"#, BadRequest, "name must be a string"),
+            (r#"{"name":"Tux","quantity":0}"#, BadQuantity, "from 1 to 1000000"),
+            (r#"{"name":"Tux","quantity":-1}"#, BadQuantity, "from 1 to 1000000"),
+            (r#"{"name":"Tux","quantity":1.5}"#, BadQuantity, "whole number"),
+            (r#"{"name":"Tux","quantity":1.0}"#, BadQuantity, "whole number"),
+            (r#"{"name":"Tux","quantity":1000001}"#, BadQuantity, "from 1 to 1000000"),
+            (r#"{"name":"Tux","quantity":9223372036854775808}"#, BadQuantity, "from 1 to 1000000"),
+            (r#"{"name":"Tux","quantity":99999999999999999999}"#, BadQuantity, "from 1 to 1000000"),
+            (r#"{"name":"Tux","quantity":"1"}"#, BadQuantity, "not a string"),
+            (r#"{"name":"Tux","quantity":true}"#, BadQuantity, "a JSON number"),
+            (r#"{"name":"Tux","quantity":[1]}"#, BadQuantity, "a JSON number"),
+            (r#"{"name":"","quantity":1}"#, NoSuchProduct, "no product"),
+            (r#"{"name":" Tux","quantity":1}"#, NoSuchProduct, "no product"),
+        ];
+        for (json, code, words) in table {
+            let error = check(json).expect_err(json);
+            assert_eq!(error.code, code, "{json}: {error}");
+            assert!(error.message.contains(words), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_or_repeated_field_is_a_mistake() {
+        for json in [
+            r#"{"name":"Tux","quantity":1,"colour":"red"}"#,
+            r#"{"name":"Tux","quantity":1,"quantity":2}"#,
+            r#"["Tux",1]"#,
+            "7",
+        ] {
+            assert!(serde_json::from_str::<RawOrder>(json).is_err(), "{json}");
+        }
+    }
+}

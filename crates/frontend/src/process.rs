@@ -1,0 +1,165 @@
+//! The life of a frontend: sockets bound, parts built, served, drained.
+
+use std::io;
+use std::net::SocketAddr;
+
+use api::{Address, HolderId};
+use discovery::{Group, fixed};
+use prometheus::Registry;
+use service::call::Caller;
+use service::health::{Readiness, registry};
+use service::http::{Limits, Listener, RequestMetrics, serve};
+use service::lifecycle::ExitCode;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admission::{Admission, IN_FLIGHT_MAX};
+use crate::cache::SharedCache;
+use crate::config::Config;
+use crate::election::{Conductor, ElectionMetrics};
+use crate::lease::LeaseKeeper;
+use crate::orders::Orders;
+use crate::products::Products;
+use crate::routes;
+
+/// Why a frontend could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port could not be had; the message names it.
+    #[error("{0}")]
+    Bind(#[from] io::Error),
+}
+
+impl StartError {
+    /// How the process ends.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Bind(_) => ExitCode::Failure,
+        }
+    }
+}
+
+/// A frontend whose ports are bound and served.
+#[derive(Debug)]
+pub struct Frontend {
+    public: SocketAddr,
+    internal: SocketAddr,
+    tasks: TaskTracker,
+}
+
+/// Runs a frontend until `stop` is cancelled and it has drained.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartError> {
+    Frontend::start(&config, &stop)?.stopped().await;
+    Ok(())
+}
+
+impl Frontend {
+    /// Binds the ports and starts all tasks, within the current runtime. They end once `stop` is cancelled.
+    ///
+    /// # Errors
+    /// If a port cannot be bound; nothing was started then.
+    pub fn start(config: &Config, stop: &CancellationToken) -> Result<Self, StartError> {
+        let public = Listener::bind(config.bind_host, config.rest_api_port)?;
+        let internal = Listener::bind(config.bind_host, config.front_port)?;
+        let bound = (public.local_addr()?, internal.local_addr()?);
+        let parts = Parts::new(config, bound.1.port());
+        let tasks = TaskTracker::new();
+        parts.start(config, public, internal, &tasks, stop);
+        tasks.close();
+        tracing::info!(public = %bound.0, internal = %bound.1, cache_size = config.cache_size, "frontend is up");
+        Ok(Self { public: bound.0, internal: bound.1, tasks })
+    }
+
+    /// Where the public API is served.
+    pub fn public_addr(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// Where the internal port is served.
+    pub fn internal_addr(&self) -> SocketAddr {
+        self.internal
+    }
+
+    /// Waits until everything has ended.
+    pub async fn stopped(self) {
+        self.tasks.wait().await;
+    }
+}
+
+/// What a frontend is made of.
+struct Parts {
+    order: Group,
+    catalog: Group,
+    cache: SharedCache,
+    holder: HolderId,
+    address: Address,
+    readiness: Readiness,
+    registry: Registry,
+}
+
+impl Parts {
+    fn new(config: &Config, front_port: u16) -> Self {
+        let registry = registry("frontend");
+        let caller = Caller::new(config.token.as_ref());
+        Self {
+            order: Group::new("order", fixed(config.orders.clone()), caller.clone()),
+            catalog: Group::new("catalog", fixed(config.catalogs.clone()), caller),
+            cache: SharedCache::new(config.cache_size, &registry),
+            holder: HolderId::random(),
+            address: Address::new(&config.front_host, front_port),
+            readiness: Readiness::not_yet("no confirmed leader of the order and catalog services has been seen yet"),
+            registry,
+        }
+    }
+
+    fn start(
+        self,
+        config: &Config,
+        public: Listener,
+        internal: Listener,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
+        let caching = config.cache_size > 0;
+        let products = Products {
+            catalog: self.catalog.clone(),
+            cache: self.cache.clone(),
+            holder: caching.then_some(self.holder),
+        };
+        let orders = Orders::new(self.order.clone(), &self.registry);
+        let requests = RequestMetrics::new(&self.registry);
+        let health = || (self.readiness.clone(), self.registry.clone());
+        let router = routes::public(products, orders, Admission::new(IN_FLIGHT_MAX));
+        let router = routes::port(router, config.public_admin.then(health), requests.clone());
+        tasks.spawn(serve(public, router, Limits::default(), stop.clone()));
+
+        let router = routes::internal(self.cache.clone(), self.holder, config.token.clone());
+        let router = routes::port(router, Some(health()), requests);
+        tasks.spawn(serve(internal, router, Limits::default(), stop.clone()));
+
+        let elections = ElectionMetrics::new(&self.registry);
+        tasks.spawn(Conductor::new(self.order.clone(), elections.clone()).run(stop.clone()));
+        tasks.spawn(Conductor::new(self.catalog.clone(), elections).run(stop.clone()));
+        tasks.spawn(become_ready(self.order, self.catalog.clone(), self.readiness, stop.clone()));
+        if caching {
+            let keeper =
+                LeaseKeeper { catalog: self.catalog, cache: self.cache, holder: self.holder, address: self.address };
+            tasks.spawn(keeper.keep(stop.clone()));
+        }
+    }
+}
+
+/// Ready once both services have been seen to have a leader. It stays so while they have none for a while: an election is
+/// no reason to take every frontend out of service.
+async fn become_ready(order: Group, catalog: Group, readiness: Readiness, stop: CancellationToken) {
+    let led = async |group: &Group| group.leader().wait_for(Option::is_some).await.is_ok();
+    let seen = async { led(&order).await && led(&catalog).await };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        true = seen => {
+            readiness.ready();
+            stop.cancelled().await;
+        }
+    }
+    readiness.not_ready("stopping");
+}

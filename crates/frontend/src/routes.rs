@@ -1,0 +1,50 @@
+//! Every path of the two ports.
+
+use api::HolderId;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{delete, get, post};
+use axum::{Router, middleware};
+use prometheus::Registry;
+use service::Token;
+use service::health::{self, Readiness};
+use service::http::{RequestMetrics, guard, harden};
+
+use crate::admission::{Admission, admit};
+use crate::cache::SharedCache;
+use crate::internal::{self, Invalidations};
+use crate::orders::{self, Orders};
+use crate::products::{self, Products};
+use crate::session;
+
+/// The longest body that a shopper may send, in bytes. An order has about 100.
+pub(crate) const PUBLIC_BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// `REST_API_PORT`, without health and metrics.
+pub(crate) fn public(products: Products, orders: Orders, admission: Admission) -> Router {
+    Router::new()
+        .route("/products/{name}", get(products::product).with_state(products.clone()))
+        .route("/products", get(products::all).with_state(products))
+        .route("/orders", post(orders::place).with_state(orders.clone()))
+        .route("/orders/{number}", get(orders::read).with_state(orders))
+        .layer(DefaultBodyLimit::max(PUBLIC_BODY_BYTES_MAX))
+        .layer(middleware::from_fn(session::echo))
+        .layer(middleware::from_fn_with_state(admission, admit))
+}
+
+/// `FRONT_PORT`, without health and metrics.
+pub(crate) fn internal(cache: SharedCache, holder: HolderId, token: Option<Token>) -> Router {
+    let routes = Router::new()
+        .route("/cache", delete(internal::invalidate).get(internal::contents))
+        .route("/cache/{product}", delete(internal::forget))
+        .with_state(Invalidations { cache, holder });
+    guard(routes, token)
+}
+
+/// What both ports share; health and metrics are there if there is `health`.
+pub(crate) fn port(routes: Router, health: Option<(Readiness, Registry)>, metrics: RequestMetrics) -> Router {
+    let routes = match health {
+        Some((readiness, registry)) => routes.merge(health::routes(readiness, registry)),
+        None => routes,
+    };
+    harden(routes, metrics)
+}
