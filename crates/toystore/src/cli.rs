@@ -1,0 +1,162 @@
+//! The command line: which subcommands there are, and how each begins.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode as ProcessExitCode;
+
+use clap::{ArgMatches, Command};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use service::lifecycle::{ExitCode, abort_on_panic, stop_on_signal};
+use service::logging::{self, LogConfig};
+use service::settings::{self, ProcessEnvironment, Setting, Values};
+use tokio_util::sync::CancellationToken;
+
+use crate::{catalog_file, local, up};
+
+/// A subcommand as people see it.
+pub struct Subcommand {
+    /// Its word on the command line.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub about: &'static str,
+    /// What it can be told.
+    pub settings: Vec<Setting>,
+}
+
+/// All subcommands.
+pub fn subcommands() -> Vec<Subcommand> {
+    let subcommand = |name, about, settings| Subcommand { name, about, settings };
+    vec![
+        subcommand("up", "Run a whole store on this machine", up::settings()),
+        subcommand("catalog", "Run the catalog: stock, reservations, leases", catalog::settings()),
+        subcommand("order", "Run one replica of the order log", order::settings()),
+        subcommand("frontend", "Run the public REST API: cache, elections, routing", frontend::settings()),
+        subcommand("client", "Send shoppers to a store, and check their orders", client::settings()),
+        subcommand("init-catalog", "Write a catalog file to begin with", catalog_file::init_settings()),
+        subcommand("export-catalog", "Write the stock of a running store as CSV", catalog_file::export_settings()),
+    ]
+}
+
+/// The whole command line.
+pub fn command() -> Command {
+    Command::new("toystore")
+        .about("A toy store as a distributed system")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommands(subcommands().iter().map(|it| settings::command(it.name, it.about, &it.settings)))
+}
+
+/// How a subcommand that runs until it is done, or told to stop, ends badly.
+#[derive(Debug)]
+pub struct Failed {
+    /// The process's exit code.
+    pub code: ExitCode,
+    /// For people, on standard error.
+    pub message: String,
+}
+
+impl Failed {
+    /// A failure with a message.
+    pub fn new(code: ExitCode, message: impl Display) -> Self {
+        Self { code, message: message.to_string() }
+    }
+}
+
+/// Reads a subcommand's settings, starts logging and the runtime, and runs it to its end.
+///
+/// `read` takes the settings' values and notes every mistake; `run` gets a token that a signal cancels.
+pub fn start<C, Run>(
+    table: &[Setting],
+    matches: &ArgMatches,
+    read: impl FnOnce(&mut Values) -> Option<C>,
+    run: impl FnOnce(C, CancellationToken) -> Run,
+) -> ProcessExitCode
+where
+    Run: Future<Output = Result<(), Failed>>,
+{
+    abort_on_panic();
+    let mut values = Values::read(table, matches, &ProcessEnvironment);
+    let log = LogConfig::read(&mut values);
+    let config = read(&mut values);
+    let (log, config) = match values.finish(log.zip(config)) {
+        Ok(read) => read,
+        Err(mistakes) => return ended(Err(Failed::new(ExitCode::Usage, mistakes))),
+    };
+    logging::start(log);
+    raise_open_files();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return ended(Err(Failed::new(ExitCode::Failure, format!("no async runtime: {error}")))),
+    };
+    let result = runtime.block_on(async {
+        let stop = stop_on_signal();
+        local::stop_with_parent(&stop);
+        run(config, stop).await
+    });
+    // What is left, such as a read of standard input, is not waited for.
+    runtime.shutdown_background();
+    ended(result)
+}
+
+/// Takes as many open files as the process may have. A busy leader has a connection per order under way; many systems allow 1024
+/// unless asked, and a process that runs out of them cannot even open its own files.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, current = limit.current, "the limit of open files stays as it is");
+    }
+}
+
+fn ended(result: Result<(), Failed>) -> ProcessExitCode {
+    match result {
+        Ok(()) => ExitCode::Ok.into(),
+        Err(Failed { code, message }) => {
+            eprintln!("toystore: {}", message.trim_end());
+            code.into()
+        }
+    }
+}
+
+/// What `matches` asks for, done.
+pub fn run(matches: &ArgMatches) -> ProcessExitCode {
+    match matches.subcommand() {
+        Some(("up", matches)) => start(&up::settings(), matches, up::Config::read, up::run),
+        Some(("catalog", matches)) => {
+            start(&catalog::settings(), matches, catalog::Config::read, async |config, stop| {
+                catalog::run(config, stop).await.map_err(|error| Failed::new(error.exit_code(), error))
+            })
+        }
+        Some(("order", matches)) => start(&order::settings(), matches, order::Config::read, async |config, stop| {
+            order::run(config, stop).await.map_err(|error| Failed::new(error.exit_code(), error))
+        }),
+        Some(("frontend", matches)) => {
+            start(&frontend::settings(), matches, frontend::Config::read, async |config, stop| {
+                frontend::run(config, stop).await.map_err(|error| Failed::new(error.exit_code(), error))
+            })
+        }
+        Some(("client", matches)) => start(&client::settings(), matches, client::Config::read, shop),
+        Some(("init-catalog", matches)) => {
+            start(&catalog_file::init_settings(), matches, catalog_file::Init::read, catalog_file::init)
+        }
+        Some(("export-catalog", matches)) => {
+            start(&catalog_file::export_settings(), matches, catalog_file::Export::read, catalog_file::export)
+        }
+        _ => unreachable!("clap knows the same subcommands"),
+    }
+}
+
+/// Lets shoppers in and prints what they saw.
+pub async fn shop(config: client::Config, stop: CancellationToken) -> Result<(), Failed> {
+    let summary = client::run(config, stop).await.map_err(|error| Failed::new(error.exit_code(), error))?;
+    print(&summary);
+    match summary.exit_code() {
+        ExitCode::Ok => Ok(()),
+        code => Err(Failed::new(code, "the shoppers were not served as promised: see their summary")),
+    }
+}
+
+/// Writes to standard output; that it is closed is no failure of the work itself.
+pub(crate) fn print(text: impl Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}

@@ -1,0 +1,114 @@
+//! (c), (d), (k) The cache: never stale, and the least recently used product goes first.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::task::JoinSet;
+use toystore::local::Member;
+
+use crate::harness::{Rest, TestStore, eventually};
+
+const TOYS: [&str; 8] = ["Tux", "Fox", "Whale", "Elephant", "Python", "Dolphin", "Bear", "Lion"];
+
+fn inside(store: &TestStore, frontend: u8) -> Rest {
+    Rest::new(&store.store.layout().internal(Member::Frontend(frontend)))
+}
+
+/// What a frontend has cached, the most recently used first.
+async fn cached(inside: &Rest) -> Vec<String> {
+    let contents = inside.get("/cache").await.body;
+    contents["data"]["products"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap().into()).collect()
+}
+
+#[tokio::test]
+async fn sold_out_becomes_a_hundred_again_through_the_cache() {
+    let store = TestStore::start_with(|layout| layout.with_variable("RESTOCK_INTERVAL_MS", 700)).await;
+    let rest = store.rest();
+    assert_eq!(rest.stock("Fox").await, 100);
+    assert_eq!(cached(&inside(&store, 1)).await, ["Fox"]);
+    rest.buy("Fox", 99).await;
+    assert_eq!(rest.stock("Fox").await, 1, "one left is not sold out");
+    rest.buy("Fox", 1).await;
+    // Reading keeps the product cached, so that only an invalidation can bring the new value.
+    eventually("Fox is restocked", || async { rest.stock("Fox").await == 100 }).await;
+    assert_eq!(rest.stock("Tux").await, 100);
+}
+
+#[tokio::test]
+async fn the_least_recently_used_product_is_evicted() {
+    let store = TestStore::start().await;
+    let (rest, inside) = (store.rest(), inside(&store, 1));
+    for toy in &TOYS[..7] {
+        rest.stock(toy).await;
+    }
+    let mut expected: Vec<_> = TOYS[..7].iter().rev().map(ToString::to_string).collect();
+    assert_eq!(cached(&inside).await, expected);
+    // Tux was the oldest; a hit makes it the newest, so that Fox is the one to go.
+    rest.stock(TOYS[0]).await;
+    rest.stock(TOYS[7]).await;
+    expected.retain(|toy| toy != "Tux" && toy != "Fox");
+    expected.splice(0..0, [TOYS[7].to_owned(), TOYS[0].to_owned()]);
+    assert_eq!(cached(&inside).await, expected);
+    let metrics = inside.text("/metrics").await.1;
+    assert!(metrics.contains("toystore_cache_evictions_total 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_cache_of_size_0_is_off() {
+    let store = TestStore::start_with(|layout| layout.with_variable("CACHE_SIZE", 0)).await;
+    let rest = store.rest();
+    assert_eq!((rest.stock("Tux").await, rest.stock("Tux").await), (100, 100));
+    assert!(cached(&inside(&store, 1)).await.is_empty());
+    rest.buy("Tux", 1).await;
+    assert_eq!(rest.stock("Tux").await, 99);
+}
+
+/// After an order is acknowledged, no frontend serves the stock from before it: over 2,000 orders, with four readers that
+/// keep the product in both caches.
+#[tokio::test]
+async fn two_frontends_never_serve_what_was_before_an_acknowledged_order() {
+    const ORDERS: u64 = 2_000;
+    let store = TestStore::start_with(|layout| {
+        layout.with_frontends(2).with_variable("RESTOCK_LEVEL", 1_000_000).with_variable("RESTOCK_INTERVAL_MS", 50)
+    })
+    .await;
+    let rests = [store.rest_of(1), store.rest_of(2)];
+    rests[0].buy("Tux", 100).await;
+    eventually("there is enough for everyone", || async { rests[0].stock("Tux").await == 1_000_000 }).await;
+
+    // Stock only falls from here on: a read may not be above what had been acknowledged when it began.
+    let (acknowledged, done) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut readers = JoinSet::new();
+    for reader in 0..4 {
+        let (rest, acknowledged, done) = (rests[reader % 2].clone(), Arc::clone(&acknowledged), Arc::clone(&done));
+        readers.spawn(async move {
+            let mut reads = 0_u64;
+            while !done.load(Ordering::Acquire) {
+                let sold = acknowledged.load(Ordering::Acquire);
+                let stock = rest.stock("Tux").await;
+                assert!(stock <= 1_000_000 - sold, "stale: {stock} in stock after {sold} were sold");
+                reads += 1;
+            }
+            reads
+        });
+    }
+    for order in 1..=ORDERS {
+        rests[usize::try_from(order % 2).unwrap()].buy("Tux", 1).await;
+        acknowledged.store(order, Ordering::Release);
+        let other = &rests[usize::try_from((order + 1) % 2).unwrap()];
+        if order % 10 == 0 {
+            assert_eq!(other.stock("Tux").await, 1_000_000 - order, "the other frontend is behind");
+        }
+    }
+    done.store(true, Ordering::Release);
+    let reads: u64 = readers.join_all().await.into_iter().sum();
+    assert!(reads > ORDERS / 10, "too few reads to mean anything: {reads}");
+    for frontend in [1, 2] {
+        let metrics = inside(&store, frontend).text("/metrics").await.1;
+        let hits = metrics.lines().find_map(|line| line.strip_prefix("toystore_cache_hits_total "));
+        assert!(
+            hits.is_some_and(|hits| hits.parse::<f64>().unwrap() > 0.0),
+            "frontend {frontend} never served from its cache"
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! Configuration mistakes: one message with all of them, and an exit code that says whose fault it is.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use api::Ordinal;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use toystore::local::Member;
+
+use crate::harness::{Audit, BINARY, PATIENCE, TestStore};
+
+async fn toystore(arguments: &[&str], variables: &[(&str, &str)]) -> (Output, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(arguments).envs(variables.iter().copied()).current_dir(directory.path());
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends by itself").unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output, stderr)
+}
+
+#[tokio::test]
+async fn all_mistakes_are_named_at_once() {
+    let variables = [
+        ("COMPONENT_ID", "9"),
+        ("ORDER_PORT_1", "seventy"),
+        ("CATALOG_PORT", "0"),
+        ("LOG_FORMAT", "loud"),
+        ("ORDER_REPLICAS", "4"),
+    ];
+    let (output, stderr) = toystore(&["order"], &variables).await;
+    assert_eq!(output.status.code(), Some(64), "{stderr}");
+    for name in ["COMPONENT_ID", "ORDER_PORT_1", "CATALOG_PORT", "LOG_FORMAT", "ORDER_REPLICAS"] {
+        assert!(stderr.contains(name), "{name} is not named in {stderr}");
+    }
+}
+
+#[tokio::test]
+async fn peers_must_be_there_and_differ() {
+    let (output, stderr) = toystore(&["order"], &[("COMPONENT_ID", "1"), ("ORDER_REPLICAS", "5")]).await;
+    assert_eq!(output.status.code(), Some(64), "{stderr}");
+    assert!(stderr.contains("ORDER_HOST_4") || stderr.contains("ORDER_PORT_4"), "{stderr}");
+    let (output, stderr) = toystore(&["order"], &[("COMPONENT_ID", "1"), ("ORDER_PORT_2", "1121")]).await;
+    assert_eq!(output.status.code(), Some(64), "{stderr}");
+    assert!(stderr.contains("1121"), "{stderr}");
+    let (output, stderr) = toystore(&["order"], &[]).await;
+    assert_eq!(output.status.code(), Some(64), "{stderr}");
+    assert!(stderr.contains("COMPONENT_ID"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_bad_catalog_file_is_refused_with_every_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("catalog.csv");
+    std::fs::write(&file, "name,price,quantity\nTux,-1,100\nFox,9.99,many\nTux,1.00,5\n").unwrap();
+    let (output, stderr) = toystore(&["catalog", "--catalog-file", file.to_str().unwrap()], &[]).await;
+    assert_eq!(output.status.code(), Some(64), "{stderr}");
+    for line in ["line 2", "line 3", "line 4"] {
+        assert!(stderr.contains(line), "{line} is not named in {stderr}");
+    }
+    std::fs::write(&file, "name,price,quantity,colour\nTux,1.00,100,black\n").unwrap();
+    let (output, stderr) = toystore(&["catalog", "--catalog-file", file.to_str().unwrap()], &[]).await;
+    assert_eq!(output.status.code(), Some(64), "{stderr}");
+    assert!(stderr.contains("colour"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_failure_1() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let variables = [("BIND_HOST", "127.0.0.1")];
+    let (output, stderr) = toystore(&["catalog", "--catalog-port", &port], &variables).await;
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(&port), "{stderr}");
+}
+
+/// A second replica 2, with ports and files of its own, while the first one is alive: whoever leads, it must neither push the first one
+/// out nor run beside it.
+#[tokio::test]
+async fn a_component_id_that_is_used_twice_is_a_usage_error() {
+    let mut store = TestStore::start().await;
+    let layout = store.store.layout().clone();
+    for seat in layout.ordinals() {
+        let other = layout.data().join("other");
+        let mut command = layout.command(Path::new(BINARY), Member::Order(seat));
+        for (variable, listener) in ["ORDER_PORT", "ORDER2_PORT"].iter().map(|name| (format!("{name}_{seat}"), free()))
+        {
+            command.env(variable, listener.local_addr().unwrap().port().to_string());
+        }
+        command.env("ORDER_DATA_DIR", other.join("order")).env("ORDER_LOG_FILE", other.join("log.csv"));
+        let output = ended(command).await;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{stderr}");
+        assert!(stderr.contains(&format!("COMPONENT_ID {seat} used twice")), "{stderr}");
+        std::fs::remove_dir_all(&other).unwrap();
+    }
+    store.rest().buy("Tux", 1).await;
+    Audit::check(&mut store, &[]).await;
+
+    // The same files.
+    let mut command = layout.command(Path::new(BINARY), Member::Order(Ordinal(1)));
+    for (variable, listener) in [("ORDER_PORT_1", free()), ("ORDER2_PORT_1", free())] {
+        command.env(variable, listener.local_addr().unwrap().port().to_string());
+    }
+    let output = ended(command).await;
+    assert_eq!(output.status.code(), Some(64), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Waits for a member's end. Its standard input stays open meanwhile: a member stops with its parent.
+async fn ended(mut command: Command) -> Output {
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let _lifeline = child.stdin.take();
+    tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("it ends by itself").unwrap()
+}
+
+fn free() -> std::net::TcpListener {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+#[tokio::test]
+async fn an_unknown_flag_is_a_usage_error() {
+    let (output, stderr) = toystore(&["frontend", "--colour", "blue"], &[]).await;
+    assert_eq!(output.status.code(), Some(64), "{stderr}");
+}
+
+#[tokio::test]
+async fn every_variable_is_a_flag_with_its_default() {
+    for (subcommand, variables) in [
+        ("frontend", &["REST_API_PORT", "FRONT_PORT", "CACHE_SIZE", "ORDER_HOST_3", "CATALOG_HOST"][..]),
+        ("catalog", &["CATALOG_PORT", "CATALOG_FILE", "RESTOCK_LEVEL"]),
+        ("order", &["COMPONENT_ID", "ORDER_LOG_FILE", "ORDER_HOST_1", "ORDER_PORT_2", "ORDER2_PORT_3"]),
+    ] {
+        let (output, _) = toystore(&[subcommand, "--help"], &[]).await;
+        // Help is wrapped to the terminal's width.
+        let help = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+        for variable in variables {
+            let flag = format!("--{}", variable.to_lowercase().replace('_', "-"));
+            assert!(help.contains(&format!("[env: {variable}]")) && help.contains(&flag), "{variable} in {help}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_catalog_is_written_and_never_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("toys.csv");
+    let arguments = ["init-catalog", "--catalog-file", file.to_str().unwrap()];
+    assert!(toystore(&arguments, &[]).await.0.status.success());
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("name,price,quantity\n") && text.lines().count() > 10, "{text}");
+    assert!(text.lines().skip(1).all(|line| line.ends_with(",100")), "{text}");
+    assert!(!toystore(&arguments, &[]).await.0.status.success());
+}

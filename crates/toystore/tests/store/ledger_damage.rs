@@ -1,0 +1,53 @@
+//! A ledger's torn end is mended; damage in its middle is refused, with the place.
+
+use std::io::Write;
+
+use api::Ordinal;
+use service::lifecycle::ExitCode;
+use toystore::local::Member;
+
+use crate::harness::{Audit, TestStore};
+
+const FIRST: Ordinal = Ordinal(1);
+
+async fn with_orders_and_the_first_replica_down() -> TestStore {
+    let mut store = TestStore::start().await;
+    for _ in 0..20 {
+        store.rest().buy("Tux", 1).await;
+    }
+    Audit::check(&mut store, &[]).await;
+    store.store.process(Member::Order(FIRST)).kill().await.unwrap();
+    store
+}
+
+#[tokio::test]
+async fn a_torn_last_line_is_mended() {
+    let mut store = with_orders_and_the_first_replica_down().await;
+    let path = store.store.layout().ledger(FIRST);
+    let mut ledger = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+    ledger.write_all(b"21,Tux,1,0b5c").unwrap();
+    drop(ledger);
+    store.store.start(Member::Order(FIRST)).unwrap();
+    store.ready().await;
+    store.rest().buy("Tux", 1).await;
+    let audit = Audit::check(&mut store, &[]).await;
+    assert_eq!(audit.orders.len(), 21);
+}
+
+#[tokio::test]
+async fn damage_in_the_middle_is_refused_with_its_place() {
+    let mut store = with_orders_and_the_first_replica_down().await;
+    let path = store.store.layout().ledger(FIRST);
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    // Line 10 is the ninth order, below the header; its quantity becomes another one.
+    let line = text.lines().nth(9).unwrap().to_owned();
+    let damaged = line.replacen("Tux,1,", "Tux,7,", 1);
+    assert_ne!(line, damaged);
+    text = text.replacen(&line, &damaged, 1);
+    std::fs::write(&path, text).unwrap();
+    let status = store.store.start(Member::Order(FIRST)).unwrap().wait().await.unwrap();
+    assert_eq!(status.code(), Some(ExitCode::Io as i32));
+    assert!(store.logged("line 10"), "the message does not say where");
+    // The other two go on.
+    store.rest().buy("Tux", 1).await;
+}

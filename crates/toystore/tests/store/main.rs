@@ -1,0 +1,14 @@
+//! The store as its users have it: real processes of the real binary, on ports of their own.
+//!
+//! Each test starts a store (see [`harness`]), does something to it that happens in real life, and judges what clients saw and what
+//! lies on the disks. The letters are those of the project's list of what must be shown.
+
+mod api_table;
+mod buyers;
+mod cache;
+mod command_line;
+mod crashes;
+mod elections;
+mod harness;
+mod ledger_damage;
+mod shopping;
