@@ -5,6 +5,7 @@
 //! * [`http`]: the server loop with its bounds, JSON in and out, the internal token, request metrics.
 //! * [`call`]: requests from one service to another.
 //! * [`health`]: `/healthz`, `/readyz`, `/metrics`.
+//! * [`world`]: disk, network, randomness and threads, which a simulation replaces.
 //! * [`lifecycle`]: signals, draining, and how a process dies when it must not go on.
 //!
 //! The life of a process: settings → sockets bound → parts built → served → signal → not ready → drained → exit.
@@ -17,5 +18,6 @@ pub mod lifecycle;
 pub mod logging;
 pub mod settings;
 mod token;
+pub mod world;
 
 pub use token::Token;
