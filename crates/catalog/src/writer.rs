@@ -4,13 +4,11 @@
 //! frontend is told of precisely the products that change, with the versions that they will have. One change at a time is enough:
 //! the next batch of orders is as large as the wait was long.
 
-use std::time::Instant;
-
 use futures::future::{join_all, try_join};
 use replication::{ProposeError, Replica};
 use service::call::Caller;
 use tokio::sync::mpsc;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 use crate::account::Offer;
 use crate::invalidation::Invalidator;
@@ -59,14 +57,14 @@ impl Writer<'_> {
     /// never acknowledged: caches may be stale in it until their leases are over, and it must not be acknowledged before. A fence
     /// acknowledges no stock.
     async fn make_unseen(&self, action: Action) -> Result<Outcome, ProposeError> {
-        let opens = if matches!(action, Action::Fence(_)) { tokio::time::Instant::now() } else { self.tenure.opens };
+        let opens = if matches!(action, Action::Fence(_)) { Instant::now() } else { self.tenure.opens };
         let outcome = self.propose(action).await?;
         sleep_until(opens).await;
         Ok(outcome)
     }
 
     async fn make_visible(&self, action: Action, offers: Vec<Offer>) -> Result<Outcome, ProposeError> {
-        let audience = self.tenure.window.lock().announce(&offers, tokio::time::Instant::now());
+        let audience = self.tenure.window.lock().announce(&offers, Instant::now());
         let known = async {
             self.tell(audience, &offers).await;
             sleep_until(self.tenure.opens).await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use api::{Address, ApiError, ErrorCode, Ordinal};
 use service::call::{CallError, Caller};
+use service::world;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{Group, Leader};
@@ -179,5 +180,5 @@ impl Asking<'_> {
 
 /// Between a half and the whole of `longest`.
 fn jittered(longest: Duration) -> Duration {
-    longest.mul_f64(rand::random_range(0.5..=1.0))
+    longest.mul_f64(0.5 + world::random_fraction() / 2.0)
 }

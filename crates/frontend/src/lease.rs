@@ -6,13 +6,13 @@
 //!
 //! A restarted frontend is another holder with an empty cache; the lease of its predecessor runs out by itself.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use api::catalog::{LeaseGranted, LeaseRequest};
 use api::{Address, HolderId};
 use discovery::Group;
 use service::call::CallError;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::SharedCache;
@@ -68,7 +68,7 @@ impl LeaseKeeper {
     /// One lease: when its request was sent, and how long from then it lasts.
     async fn renew(&self) -> Result<(Instant, Duration), CallError> {
         let request = LeaseRequest { holder: self.holder, address: self.address.clone() };
-        let deadline = tokio::time::Instant::now() + RENEWAL_DEADLINE;
+        let deadline = Instant::now() + RENEWAL_DEADLINE;
         let granted = self.catalog.ask_leader(deadline, async |caller, catalog| {
             let sent = Instant::now();
             let granted: LeaseGranted = caller.post(&catalog, "/leases", &request, REQUEST_TIMEOUT).await?;
@@ -82,7 +82,7 @@ impl LeaseKeeper {
 
     async fn release(&self) {
         self.cache.end_lease();
-        let deadline = tokio::time::Instant::now() + RELEASE_TIMEOUT;
+        let deadline = Instant::now() + RELEASE_TIMEOUT;
         let released = self.catalog.ask_leader(deadline, async |caller, catalog| {
             let path = format!("/leases/{}", self.holder);
             caller.delete::<(), serde::de::IgnoredAny>(&catalog, &path, None, RELEASE_TIMEOUT).await

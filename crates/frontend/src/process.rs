@@ -10,6 +10,7 @@ use service::call::Caller;
 use service::health::{Readiness, registry};
 use service::http::{Limits, Listener, RequestMetrics, serve};
 use service::lifecycle::ExitCode;
+use service::world;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -105,7 +106,7 @@ impl Parts {
             order: Group::new("order", fixed(config.orders.clone()), caller.clone()),
             catalog: Group::new("catalog", fixed(config.catalogs.clone()), caller),
             cache: SharedCache::new(config.cache_size, &registry),
-            holder: HolderId::random(),
+            holder: HolderId(world::random_uuid()),
             address: Address::new(&config.front_host, front_port),
             readiness: Readiness::not_yet("no confirmed leader of the order and catalog services has been seen yet"),
             registry,

@@ -7,11 +7,11 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use api::catalog::OrderLine;
 use api::{ApiError, ErrorCode, OrderId, OrderNumber, Ordinal, Term};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 /// Requests that may wait for one order. A client repeats an order when it has given up waiting, so more than one or two is abuse.
 const WAITERS_MAX: usize = 16;

@@ -43,11 +43,11 @@ mod lines;
 mod mark;
 mod restore;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use replication::{StateStore, StoreError};
+use service::world::disk::{self, Access, File};
 
 use crate::orders::{Orders, Placed};
 use line::HEADER;
@@ -88,16 +88,16 @@ impl Ledger {
     pub fn open(path: &Path, data_dir: &Path) -> Result<Self, StoreError> {
         let (path, mark_path) = (path.to_owned(), data_dir.join("ledger.mark"));
         for dir in [path.parent(), Some(data_dir)].into_iter().flatten() {
-            fs::create_dir_all(dir).map_err(StoreError::io("create", dir))?;
+            disk::create_dir_all(dir).map_err(StoreError::io("create", dir))?;
         }
         let mark = Mark::load(&mark_path)?;
-        let exists = fs::exists(&path).map_err(StoreError::io("look for", &path))?;
+        let exists = disk::exists(&path).map_err(StoreError::io("look for", &path))?;
         if let (Some(mark), false) = (&mark, exists) {
             let (lines, mark_path) = (mark.place.lines, mark_path.display());
             let what = format!("it is missing, but by {mark_path} it had {lines} orders: restore it");
             return Err(StoreError::damaged(path, what));
         }
-        let file = open_locked(OpenOptions::new().read(true).append(true).create(true), &path)?;
+        let file = open_locked(&path)?;
         if !exists {
             sync_directory_of(&path)?;
         }
@@ -106,7 +106,7 @@ impl Ledger {
 
     /// A handle of its own for reading, at `offset`.
     fn reader_at(&self, offset: u64) -> Result<File, StoreError> {
-        let mut file = File::open(&self.path).map_err(StoreError::io("open", &self.path))?;
+        let mut file = File::open(&self.path, Access::Read).map_err(StoreError::io("open", &self.path))?;
         file.seek(SeekFrom::Start(offset)).map_err(StoreError::io("seek in", &self.path))?;
         Ok(file)
     }
@@ -186,17 +186,14 @@ fn compare(reader: &mut impl Read, expected: &[u8], at: Place, path: &Path) -> R
     Err(StoreError::damaged(path, what))
 }
 
-fn open_locked(options: &OpenOptions, path: &Path) -> Result<File, StoreError> {
-    let file = options.open(path).map_err(StoreError::io("open", path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let in_use =
-                io::Error::new(io::ErrorKind::ResourceBusy, "another process writes it: one ledger per replica");
-            Err(StoreError::io("lock", path)(in_use))
-        }
-        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path)(error)),
+/// Opens a file for appending, and locks it.
+fn open_locked(path: &Path) -> Result<File, StoreError> {
+    let file = File::open(path, Access::Append).map_err(StoreError::io("open", path))?;
+    if file.try_lock().map_err(StoreError::io("lock", path))? {
+        return Ok(file);
     }
+    let in_use = io::Error::new(io::ErrorKind::ResourceBusy, "another process writes it: one ledger per replica");
+    Err(StoreError::io("lock", path)(in_use))
 }
 
 impl StateStore<Orders> for Ledger {
@@ -239,17 +236,18 @@ impl StateStore<Orders> for Ledger {
     }
 
     fn install(&mut self, from: &Path, header: &[u8]) -> Result<Orders, StoreError> {
-        let mut source = BufReader::with_capacity(WRITE_BYTES, File::open(from).map_err(StoreError::io("open", from))?);
+        let source = File::open(from, Access::Read).map_err(StoreError::io("open", from))?;
+        let mut source = BufReader::with_capacity(WRITE_BYTES, source);
         let mark = Mark { header: header.to_vec(), ..Mark::read(&mut source, from)? };
         let begin = source.stream_position().map_err(StoreError::io("seek in", from))?;
         let orders = self.check_received(source, &mark, from)?;
 
         let beside = self.path.with_added_extension("new");
-        let file = open_locked(OpenOptions::new().read(true).append(true).create(true), &beside)?;
+        let mut file = open_locked(&beside)?;
         file.set_len(0).map_err(StoreError::io("cut", &beside))?;
-        copy(from, begin, &file).map_err(StoreError::io("write", &beside))?;
-        file.sync_all().map_err(StoreError::io("sync", &beside))?;
-        fs::rename(&beside, &self.path).map_err(StoreError::io("rename a file to", &self.path))?;
+        copy(from, begin, &mut file).map_err(StoreError::io("write", &beside))?;
+        file.sync().map_err(StoreError::io("sync", &beside))?;
+        disk::rename(&beside, &self.path).map_err(StoreError::io("rename a file to", &self.path))?;
         sync_directory_of(&self.path)?;
         // A crash here leaves the mark before: its lines are in the new ledger too, and the rest is tail.
         mark.save(&self.mark_path)?;
@@ -279,10 +277,10 @@ impl Ledger {
     }
 }
 
-fn copy(from: &Path, begin: u64, mut to: &File) -> io::Result<()> {
-    let mut source = File::open(from)?;
+fn copy(from: &Path, begin: u64, to: &mut File) -> io::Result<()> {
+    let mut source = File::open(from, Access::Read)?;
     source.seek(SeekFrom::Start(begin))?;
-    io::copy(&mut source, &mut to)?;
+    io::copy(&mut source, to)?;
     Ok(())
 }
 

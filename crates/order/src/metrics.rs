@@ -1,9 +1,8 @@
 //! What the order service tells about itself, as `toystore_order_…`.
 
-use std::time::Instant;
-
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use service::health::registered;
+use tokio::time::Instant;
 
 /// 100 µs (a commit on a fast disk) to 5 s (the longest that a shopper waits).
 const BUCKETS_S: &[f64] =

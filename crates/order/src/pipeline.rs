@@ -23,14 +23,14 @@
 //! [`Intake`]: crate::intake::Intake
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use api::catalog::{BatchReserved, OrderLine, Reservation, ReserveBatch, Settle};
 use api::{ApiError, BatchId, BatchNumber, ErrorCode, OrderId};
 use replication::{ProposeError, Replica};
 use service::lifecycle::{ExitCode, fatal};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::intake::{Answer, Intake, key_reused};
 use crate::metrics::{OrderMetrics, took};

@@ -1,11 +1,11 @@
 //! A replica's terms as leader: take over, serve, stop; for each term once.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use replication::{Leadership, Replica};
 use service::lifecycle::{ExitCode, fatal};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::desk::leader_of;

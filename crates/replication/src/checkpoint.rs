@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use service::world::disk;
+
 /// The state of a machine at one position, as a stream of the [`StateStore`](crate::StateStore)'s own making.
 pub(crate) enum Checkpoint {
     /// To be sent to a replica that is far behind.
@@ -39,10 +41,9 @@ impl ReceivedFile {
 
     /// Removes what an earlier process left behind.
     pub(crate) fn clean(dir: &Path) -> std::io::Result<()> {
-        for entry in std::fs::read_dir(dir)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().ends_with(SUFFIX) {
-                std::fs::remove_file(entry.path())?;
+        for path in disk::read_dir(dir)? {
+            if path.as_os_str().to_string_lossy().ends_with(SUFFIX) {
+                disk::remove_file(&path)?;
             }
         }
         Ok(())
@@ -51,7 +52,7 @@ impl ReceivedFile {
 
 impl Drop for ReceivedFile {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0)
+        if let Err(error) = disk::remove_file(&self.0)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(%error, path = %self.0.display(), "a received file stays behind until the next start");

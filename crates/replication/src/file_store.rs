@@ -6,13 +6,13 @@
 //! Numbers are little-endian. The file is written beside the old one, synced, and renamed over it; then the directory
 //! is synced. So there is always one whole file, and one that was opened stays what it was.
 
-use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use service::world::disk::{self, Access, File};
 
 use crate::{StateMachine, StateStore, StoreError};
 
@@ -54,7 +54,7 @@ impl<M: Serialize + DeserializeOwned> FileStore<M> {
     }
 
     fn read(path: &Path) -> Result<Option<(M, Vec<u8>)>, StoreError> {
-        let bytes = match fs::read(path) {
+        let bytes = match disk::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::io("read", path)(error)),
@@ -69,12 +69,11 @@ impl<M: Serialize + DeserializeOwned> FileStore<M> {
 /// Puts a file in the place of another, so that after a crash one of them is there, whole.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let beside = path.with_added_extension("new");
-    let mut file = File::create(&beside).map_err(StoreError::io("create", &beside))?;
+    let mut file = File::open(&beside, Access::Create).map_err(StoreError::io("create", &beside))?;
     file.write_all(bytes).map_err(StoreError::io("write", &beside))?;
-    file.sync_all().map_err(StoreError::io("sync", &beside))?;
-    fs::rename(&beside, path).map_err(StoreError::io("rename a file to", path))?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io("sync", dir))
+    file.sync().map_err(StoreError::io("sync", &beside))?;
+    disk::rename(&beside, path).map_err(StoreError::io("rename a file to", path))?;
+    disk::sync_dir_of(path).map_err(StoreError::io("sync the directory of", path))
 }
 
 /// Header and body, or what is wrong and where.
@@ -121,7 +120,7 @@ impl<M: StateMachine + Serialize + DeserializeOwned> StateStore<M> for FileStore
     }
 
     fn export(&self) -> Result<Box<dyn Read + Send>, StoreError> {
-        let file = File::open(&self.path).map_err(StoreError::io("open", &self.path))?;
+        let file = File::open(&self.path, Access::Read).map_err(StoreError::io("open", &self.path))?;
         Ok(Box::new(file))
     }
 
@@ -134,6 +133,8 @@ impl<M: StateMachine + Serialize + DeserializeOwned> StateStore<M> for FileStore
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use api::LogPosition;
 
     use super::*;
@@ -171,7 +172,7 @@ mod tests {
         store.checkpoint(&Words(Vec::new()), b"later").unwrap();
 
         let sent = dir.path().join("sent");
-        io::copy(&mut export, &mut File::create(&sent).unwrap()).unwrap();
+        io::copy(&mut export, &mut fs::File::create(&sent).unwrap()).unwrap();
         let mut other = FileStore::<Words>::new(dir.path().join("other"));
         assert_eq!(other.install(&sent, b"theirs").unwrap(), words());
         assert_eq!(other.load().unwrap(), Some((words(), b"theirs".to_vec())));

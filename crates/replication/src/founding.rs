@@ -16,8 +16,8 @@ use std::time::Duration;
 use api::replica::Role;
 use api::{ErrorCode, NodeId, Ordinal};
 use openraft::error::RaftError;
-use rand::RngExt;
 use service::lifecycle::{ExitCode, fatal};
+use service::world;
 
 use crate::core::{Core, Leadership};
 use crate::membership::is_seated;
@@ -216,7 +216,7 @@ impl Pause {
     }
 
     fn next(&mut self) -> Duration {
-        let pause = self.0.mul_f64(rand::rng().random_range(0.5..1.0));
+        let pause = self.0.mul_f64(0.5 + world::random_fraction() / 2.0);
         self.0 = (self.0 * 2).min(PAUSE.1);
         pause
     }

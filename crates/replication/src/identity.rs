@@ -5,12 +5,12 @@
 //! never vote under its old id again, for others count on what that id promised. It takes a fresh id and rejoins like a
 //! newcomer.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use api::{NodeId, Ordinal};
 use serde::{Deserialize, Serialize};
+use service::world::{self, disk};
 
 use crate::StartError;
 use crate::file_store::replace;
@@ -62,7 +62,7 @@ impl Identity {
 
     fn load(dir: &Path) -> Result<Option<Self>, StartError> {
         let path = dir.join(FILE_NAME);
-        match fs::read(&path) {
+        match disk::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map(Some)
                 .map_err(|error| StartError::damaged(path, format!("it is not an identity: {error}"))),
@@ -85,7 +85,7 @@ impl Identity {
 fn mint(ordinal: Ordinal) -> NodeId {
     // 39 random bits: that a seat draws one of its old ids again has odds of one to 2^39 per wiped disk. 0 is the
     // engine's "nobody".
-    NodeId::new(ordinal, rand::random::<u64>() | 1)
+    NodeId::new(ordinal, world::random() | 1)
 }
 
 fn wrong(dir: &Path, group: &str, ordinal: Ordinal, theirs: &str) -> StartError {

@@ -10,6 +10,7 @@ use openraft::storage::{RaftStateMachine, Snapshot};
 use openraft::{AnyError, EntryPayload, RaftSnapshotBuilder, StorageIOError};
 use prometheus::IntCounter;
 use service::lifecycle::{ExitCode, fatal};
+use service::world;
 use tokio::sync::watch;
 
 use crate::checkpoint::Checkpoint;
@@ -102,14 +103,11 @@ impl<M: StateMachine> MachineStore<M> {
     ) -> Result<R, StorageError> {
         let mut store = Arc::clone(&self.inner.store).lock_owned().await;
         let inner = Arc::clone(&self.inner);
-        let done = tokio::task::spawn_blocking(move || store.as_deref_mut().map(|store| work(&inner, store))).await;
-        match done {
-            Ok(Some(Ok(result))) => Ok(result),
-            Ok(Some(Err(error))) => fatal(ExitCode::Io, error),
-            Ok(None) => Err(StorageIOError::write_state_machine(AnyError::error("the state's store is closed")).into()),
-            Err(error) if error.is_panic() => fatal(ExitCode::Software, format!("the state machine panicked: {error}")),
-            // Cancelled: the runtime is going away, and all tasks with it.
-            Err(_) => std::future::pending().await,
+        let work = move || store.as_deref_mut().map(|store| work(&inner, store));
+        match world::blocking("the state machine", work).await {
+            Some(Ok(result)) => Ok(result),
+            Some(Err(error)) => fatal(ExitCode::Io, error),
+            None => Err(StorageIOError::write_state_machine(AnyError::error("the state's store is closed")).into()),
         }
     }
 }

@@ -57,7 +57,7 @@ impl<M: StateMachine> Replica<M> {
     pub async fn start(config: ReplicaConfig, genesis: M, store: impl StateStore<M>) -> Result<Self, StartError> {
         config.check()?;
         let dir = config.data_dir.clone();
-        std::fs::create_dir_all(&dir).map_err(StartError::io("make", &dir))?;
+        service::world::disk::create_dir_all(&dir).map_err(StartError::io("make", &dir))?;
         let instruments = Instruments::register(&config.registry, &config.group)?;
         let checkpointed = watch::Sender::new(None);
 

@@ -7,7 +7,7 @@
 //! Numbers are little-endian. The first frame is the header: who sends it, and what it is. A body without its end was
 //! cut off.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,16 +15,14 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::Stream;
 use serde::{Deserialize, Serialize};
-use tokio::fs::File;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc;
+use service::world;
+use service::world::disk::{Access, File};
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::checkpoint::ReceivedFile;
 use crate::engine::{CheckpointMeta, Vote};
 
 const FRAME_BYTES_MAX: usize = 256 * 1024;
-/// Frames that are read ahead of the network: 1 MiB.
-const FRAMES_AHEAD: usize = 4;
 /// More than any state of this store: 256 GiB. A sender that goes on for ever is stopped before the disk is full.
 const STATE_BYTES_MAX: u64 = 256 << 30;
 
@@ -48,47 +46,49 @@ pub(crate) enum TransferError {
     Disk(io::Error),
 }
 
-/// The body of the request. Reads on a blocking thread.
+/// The body of the request. Each frame is read on a blocking thread.
 pub(crate) fn body(header: &Header, state: Box<dyn Read + Send>) -> impl Stream<Item = io::Result<Bytes>> + use<> {
     let header = postcard::to_stdvec(header).expect("a transfer's header can be encoded: it is plain data");
-    let (frames, receiver) = mpsc::channel(FRAMES_AHEAD);
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = send_frames(&header, state, &frames) {
-            // Breaks the body, so that the receiver does not take it for whole. Nobody listens any more if the request
-            // was dropped.
-            let _ = frames.blocking_send(Err(error));
-        }
-    });
-    futures::stream::unfold(receiver, async |mut receiver| receiver.recv().await.map(|frame| (frame, receiver)))
+    let sender = Sender { header: Some(header), state: Some(state), crc: 0 };
+    futures::stream::try_unfold(sender, async |mut sender| {
+        let next = move || Ok(sender.next()?.map(|frame| (frame, sender)));
+        world::blocking("reading the state", next).await
+    })
 }
 
-fn send_frames(
-    header: &[u8],
-    mut state: Box<dyn Read + Send>,
-    frames: &mpsc::Sender<io::Result<Bytes>>,
-) -> io::Result<()> {
-    let mut crc = 0;
-    let mut send = |bytes: &[u8]| {
-        crc = crc32c::crc32c_append(crc, bytes);
+/// What is still to be sent.
+struct Sender {
+    header: Option<Vec<u8>>,
+    /// `None` behind the end.
+    state: Option<Box<dyn Read + Send>>,
+    crc: u32,
+}
+
+impl Sender {
+    fn next(&mut self) -> io::Result<Option<Bytes>> {
+        if let Some(header) = self.header.take() {
+            return self.frame(&header).map(Some);
+        }
+        let Some(state) = &mut self.state else { return Ok(None) };
+        let mut bytes = Vec::with_capacity(FRAME_BYTES_MAX);
+        state.take(FRAME_BYTES_MAX as u64).read_to_end(&mut bytes)?;
+        if bytes.is_empty() {
+            self.state = None;
+            let mut end = BytesMut::with_capacity(8);
+            end.put_u32_le(0);
+            end.put_u32_le(self.crc);
+            return Ok(Some(end.freeze()));
+        }
+        self.frame(&bytes).map(Some)
+    }
+
+    fn frame(&mut self, bytes: &[u8]) -> io::Result<Bytes> {
+        self.crc = crc32c::crc32c_append(self.crc, bytes);
         let mut frame = BytesMut::with_capacity(4 + bytes.len());
         frame.put_u32_le(u32::try_from(bytes.len()).map_err(io::Error::other)?);
         frame.put_slice(bytes);
-        frames.blocking_send(Ok(frame.freeze())).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
-    };
-    send(header)?;
-    let mut buffer = vec![0; FRAME_BYTES_MAX];
-    loop {
-        match state.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(length) => send(&buffer[..length])?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+        Ok(frame.freeze())
     }
-    let mut end = BytesMut::with_capacity(8);
-    end.put_u32_le(0);
-    end.put_u32_le(crc);
-    frames.blocking_send(Ok(end.freeze())).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
 }
 
 /// Reads a body into a file in `dir`. Each frame must arrive within `idle`.
@@ -103,16 +103,16 @@ pub(crate) async fn receive(
     let header = postcard::from_bytes(&header).map_err(|error| TransferError::Garbled(format!("header: {error}")))?;
 
     let received = ReceivedFile::new(dir, RECEIVED.fetch_add(1, Ordering::Relaxed));
-    let mut file = File::create(received.path()).await.map_err(TransferError::Disk)?;
+    let mut file = File::open(received.path(), Access::Create).map_err(TransferError::Disk)?;
     let mut total = 0;
     while let Some(bytes) = frames.next().await? {
         total += bytes.len() as u64;
         if total > STATE_BYTES_MAX {
             return Err(TransferError::Garbled(format!("it is longer than {STATE_BYTES_MAX} bytes")));
         }
-        file.write_all(&bytes).await.map_err(TransferError::Disk)?;
+        let written = world::blocking("writing the received state", move || file.write_all(&bytes).map(|()| file));
+        file = written.await.map_err(TransferError::Disk)?;
     }
-    file.flush().await.map_err(TransferError::Disk)?;
     Ok((header, received))
 }
 

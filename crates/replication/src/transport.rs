@@ -8,18 +8,18 @@ use std::io;
 use std::time::Duration;
 
 use api::replica::Replicas;
-use api::{ApiError, ErrorBody, INTERNAL_TOKEN_HEADER, LogPosition, NodeId, Ordinal, Term};
-use bytes::{Bytes, BytesMut};
+use api::{Address, ApiError, ErrorBody, LogPosition, NodeId, Ordinal, Term};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use bytes::Bytes;
 use openraft::error::{NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
 use openraft::storage::Snapshot;
 use openraft::{EmptyNode, StorageIOError};
 use prometheus::Histogram;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Body, Client, RequestBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use service::http::{Client, ClientOptions, Outgoing, Payload};
 use tokio::sync::watch;
 
 use crate::checkpoint::Checkpoint;
@@ -31,8 +31,6 @@ use crate::{ReplicaConfig, StartError, Timing, transfer};
 
 /// No answer is longer: log ids, votes, a status with its voters, an error's text.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Shorter than what the serving side allows an idle connection (30 s), so that it is not closed under a request.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Why a peer gave no (good) answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -68,28 +66,15 @@ pub(crate) struct Peers {
 
 impl Peers {
     pub(crate) fn new(config: &ReplicaConfig, append_seconds: Histogram) -> Result<Self, StartError> {
-        let header = |text: &str| HeaderValue::from_str(text).map_err(|error| StartError::Config(error.to_string()));
-        let mut headers = HeaderMap::new();
-        headers.insert(GROUP_HEADER, header(&config.group)?);
-        if let Some(token) = &config.token {
-            let mut secret = header(token.secret())?;
-            secret.set_sensitive(true);
-            headers.insert(HeaderName::from_static(INTERNAL_TOKEN_HEADER), secret);
-        }
-        let client = Client::builder()
-            .http1_only()
-            .tcp_nodelay(true)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(config.timing.connect)
+        let group = HeaderValue::from_str(&config.group).map_err(|error| StartError::Config(error.to_string()))?;
+        let client = Client::new(ClientOptions {
+            connect_timeout: config.timing.connect,
             // A state transfer has no time-out as a whole; a peer that vanished without a word is noticed by these.
-            .tcp_keepalive(config.timing.transfer_idle)
-            .tcp_keepalive_interval(config.timing.transfer_idle)
-            .tcp_keepalive_retries(3)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .default_headers(headers)
-            .build()
-            .map_err(|error| StartError::Config(format!("no HTTP client can be made: {error}")))?;
+            keepalive: Some(config.timing.transfer_idle),
+            token: config.token.clone(),
+            headers: HeaderMap::from_iter([(HeaderName::from_static(GROUP_HEADER), group)]),
+        });
+        let client = client.map_err(|error| StartError::Config(format!("no HTTP client can be made: {error}")))?;
         Ok(Self {
             client,
             addresses: config.peers.clone(),
@@ -111,7 +96,8 @@ impl Peers {
 
     /// What the replica in that seat tells about itself, whichever disk it has.
     pub(crate) async fn status(&self, seat: Ordinal) -> Result<PeerStatus, PeerError> {
-        let request = self.client.get(self.url(seat, STATUS_PATH)?).timeout(self.timing.question);
+        let request =
+            Outgoing { method: Method::GET, ..outgoing(STATUS_PATH, Payload::Empty, Some(self.timing.question)) };
         decode(seat, &self.send(seat, request).await?)
     }
 
@@ -122,51 +108,38 @@ impl Peers {
 
     /// Asks the replica in that seat, as the leader, to give `newcomer` its seat. Returns when that is committed.
     pub(crate) async fn join(&self, leader: Ordinal, newcomer: NodeId, patience: Duration) -> Result<(), PeerError> {
-        let body = encode(&newcomer);
-        let request = self.client.post(self.url(leader, JOIN_PATH)?).timeout(patience).body(body);
+        let request = outgoing(JOIN_PATH, Payload::Whole(encode(&newcomer)), Some(patience));
         self.send(leader, request).await.map(drop)
     }
 
     async fn post(&self, target: NodeId, path: &str, body: Bytes, timeout: Duration) -> Result<Bytes, PeerError> {
-        let seat = target.ordinal();
-        let request =
-            self.client.post(self.url(seat, path)?).header(TARGET_HEADER, target.0).timeout(timeout).body(body);
-        self.send(seat, request).await
+        self.send(target.ordinal(), aimed(target, outgoing(path, Payload::Whole(body), Some(timeout)))).await
     }
 
-    fn url(&self, seat: Ordinal, path: &str) -> Result<String, PeerError> {
-        self.addresses.borrow().get(&seat).map(|address| address.url(path)).ok_or(PeerError::NoAddress(seat))
-    }
-
-    async fn send(&self, ordinal: Ordinal, request: RequestBuilder) -> Result<Bytes, PeerError> {
-        let unreachable = |error: reqwest::Error| PeerError::Unreachable { ordinal, what: reason(&error) };
-        let mut response = request.send().await.map_err(unreachable)?;
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(PeerError::Unreachable { ordinal, what: "its answer is too long".to_owned() });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        if response.status().is_success() {
-            return Ok(body.freeze());
+    async fn send(&self, ordinal: Ordinal, request: Outgoing<'_>) -> Result<Bytes, PeerError> {
+        let address: Address = self.addresses.borrow().get(&ordinal).cloned().ok_or(PeerError::NoAddress(ordinal))?;
+        let unreachable = |what: String| PeerError::Unreachable { ordinal, what };
+        let (status, body) =
+            self.client.send(&address, request).await.map_err(|error| unreachable(error.to_string()))?;
+        if status.is_success() {
+            return Ok(body);
         }
         match serde_json::from_slice::<ErrorBody>(&body) {
             Ok(body) => Err(PeerError::Refused { ordinal, error: body.error }),
-            Err(_) => Err(PeerError::Unreachable { ordinal, what: format!("it answers {}", response.status()) }),
+            Err(_) => Err(unreachable(format!("it answers {status}"))),
         }
     }
 }
 
-/// reqwest's own text leaves out what the operating system said.
-fn reason(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+fn outgoing(path: &str, body: Payload, timeout: Option<Duration>) -> Outgoing<'_> {
+    let (method, headers) = (Method::POST, HeaderMap::new());
+    Outgoing { method, path, headers, body, timeout, answer_max: ANSWER_BYTES_MAX }
+}
+
+/// For one node alone, not for whoever sits in its seat now.
+fn aimed(target: NodeId, mut request: Outgoing<'_>) -> Outgoing<'_> {
+    request.headers.insert(TARGET_HEADER, HeaderValue::from(target.0));
+    request
 }
 
 fn encode<T: Serialize>(message: &T) -> Bytes {
@@ -216,10 +189,9 @@ impl Link {
         let unreachable = |error: PeerError| StreamingError::Unreachable(Unreachable::new(&error));
         let seat = self.target.ordinal();
         let body = transfer::body(&transfer::Header { vote, meta: snapshot.meta }, state);
-        let url = self.peers.url(seat, STATE_PATH).map_err(unreachable)?;
         // No time-out for the whole: the receiver watches that the body moves on, and the engine cancels when it has
         // to.
-        let request = self.peers.client.post(url).header(TARGET_HEADER, self.target.0).body(Body::wrap_stream(body));
+        let request = aimed(self.target, outgoing(STATE_PATH, Payload::Stream(Box::pin(body)), None));
         let answer = self.peers.send(seat, request).await.map_err(unreachable)?;
         decode(seat, &answer).map_err(|error| StreamingError::Network(NetworkError::new(&error)))
     }

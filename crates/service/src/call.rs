@@ -5,19 +5,20 @@
 
 use std::time::Duration;
 
-use api::{Address, ApiError, Data, ErrorBody, ErrorCode, INTERNAL_TOKEN_HEADER};
-use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Client, Method};
+use api::{Address, ApiError, Data, ErrorBody, ErrorCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Token;
+use crate::http::{Client, ClientOptions, Outgoing, Payload, SendError};
 
 /// Time for a TCP connection within one site: a lost SYN is sent again after 1 s, and by then another replica is the better bet.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Idle connections are dropped before the server (30 s) would.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest answer that is read, in bytes: the whole catalog, a hundred times over.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Why a call gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,22 +59,13 @@ impl Caller {
     /// # Panics
     /// If the process cannot have an HTTP client at all.
     pub fn new(token: Option<&Token>) -> Self {
-        let mut headers = HeaderMap::new();
-        if let Some(token) = token {
-            let mut value = HeaderValue::from_str(token.secret()).expect("a token is visible ASCII");
-            value.set_sensitive(true);
-            headers.insert(INTERNAL_TOKEN_HEADER, value);
-        }
-        let client = Client::builder()
-            .default_headers(headers)
-            .no_proxy()
-            .http1_only()
-            .tcp_nodelay(true)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .expect("an HTTP client can be made");
+        let options = ClientOptions {
+            connect_timeout: CONNECT_TIMEOUT,
+            keepalive: None,
+            token: token.cloned(),
+            headers: HeaderMap::new(),
+        };
+        let client = Client::new(options).expect("an HTTP client can be made");
         Self(client)
     }
 
@@ -109,12 +101,9 @@ impl Caller {
     /// # Errors
     /// What the other side says is wrong, or that it does not answer.
     pub async fn probe(&self, to: &Address, path: &str, timeout: Duration) -> Result<(), String> {
-        let response = self.0.get(to.url(path)).timeout(timeout).send().await;
-        let response = response.map_err(|error| failure(to, &error).to_string())?;
-        if response.status().is_success() {
-            return Ok(());
-        }
-        Err(response.text().await.map_or_else(|error| error.to_string(), |reason| reason.trim().to_owned()))
+        let request = outgoing(Method::GET, path, timeout);
+        let (status, body) = self.0.send(to, request).await.map_err(|error| failure(to, error).to_string())?;
+        if status.is_success() { Ok(()) } else { Err(String::from_utf8_lossy(&body).trim().to_owned()) }
     }
 
     async fn send<B: Serialize + Sync, T: DeserializeOwned>(
@@ -125,14 +114,14 @@ impl Caller {
         body: Option<&B>,
         timeout: Duration,
     ) -> Result<T, CallError> {
-        let mut request = self.0.request(method, to.url(path)).timeout(timeout);
+        let mut request = outgoing(method, path, timeout);
         if let Some(body) = body {
-            request = request.json(body);
+            let json = serde_json::to_vec(body).expect("a body can be encoded: it is plain data");
+            request.body = Payload::Whole(json.into());
+            request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        let failed = |error| failure(to, &error);
-        let response = request.send().await.map_err(failed)?;
-        let status = response.status();
-        let bytes = response.bytes().await.map_err(failed)?;
+        let (status, bytes): (StatusCode, Bytes) =
+            self.0.send(to, request).await.map_err(|error| failure(to, error))?;
         let garbled = |error| CallError::Unknown { address: to.clone(), what: format!("garbled answer: {error}") };
         if status.is_success() {
             serde_json::from_slice::<Data<T>>(&bytes).map(|answer| answer.data).map_err(garbled)
@@ -142,10 +131,16 @@ impl Caller {
     }
 }
 
-fn failure(to: &Address, error: &reqwest::Error) -> CallError {
-    if error.is_connect() {
-        return CallError::Unreachable(to.clone());
+fn outgoing(method: Method, path: &str, timeout: Duration) -> Outgoing<'_> {
+    let (headers, answer_max) = (HeaderMap::new(), ANSWER_BYTES_MAX);
+    Outgoing { method, path, headers, body: Payload::Empty, timeout: Some(timeout), answer_max }
+}
+
+fn failure(to: &Address, error: SendError) -> CallError {
+    match error {
+        SendError::Unreachable(_) => CallError::Unreachable(to.clone()),
+        SendError::TimedOut | SendError::Broken(_) => {
+            CallError::Unknown { address: to.clone(), what: error.to_string() }
+        }
     }
-    let what = if error.is_timeout() { "no answer in time".to_owned() } else { format!("connection broke: {error:?}") };
-    CallError::Unknown { address: to.clone(), what }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::world;
+
 /// How long a process that was asked to stop may take for it: requests in flight end within their own 5 s deadline.
 /// Kubernetes' default grace period is 30 s.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -36,6 +38,9 @@ impl From<ExitCode> for std::process::ExitCode {
 /// Neither drains nor hands over: to go on for even a moment would be to pretend.
 pub fn fatal(code: ExitCode, what: impl Display) -> ! {
     tracing::error!(exit_code = code as u8, "stopping at once: {what}");
+    if let Some(world) = world::current() {
+        std::panic::resume_unwind(world.exit(code, what.to_string()));
+    }
     std::process::exit(code as i32);
 }
 

@@ -26,12 +26,12 @@ mod shared;
 mod tests;
 
 use std::num::NonZeroUsize;
-use std::time::Instant;
 
 use api::frontend::Invalidated;
 use api::{Product, ProductName, ProductVersion, Term};
 use bytes::Bytes;
 use lru::LruCache;
+use tokio::time::Instant;
 
 pub use shared::SharedCache;
 

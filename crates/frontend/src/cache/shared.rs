@@ -1,13 +1,13 @@
 //! The cache as requests share it: one short lock, the clock, and the counts.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use api::frontend::{CacheContents, Invalidated};
 use api::{Product, ProductName, ProductVersion, Term};
 use bytes::Bytes;
 use prometheus::{IntCounter, IntGauge, Registry};
 use service::health::registered;
+use tokio::time::Instant;
 
 use super::{Cache, Fill, Ticket};
 

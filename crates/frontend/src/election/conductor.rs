@@ -1,13 +1,14 @@
 //! The task that watches one group's leader, and makes the next one.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use api::replica::{ReplicaStatus, Role};
 use api::{Ordinal, Term};
 use discovery::{Group, Leader, Survey, confirmed_leader};
 use futures::future::join_all;
 use service::call::CallError;
-use tokio::time::{sleep, timeout};
+use service::world;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{ElectionMetrics, Obstacle, Plan, choose};
@@ -208,7 +209,7 @@ impl Conductor {
         self.metrics.conducted(name, reason.label(), leader.is_some());
         match leader {
             Some(leader) => self.led(leader),
-            None => self.patience().mul_f64(rand::random_range(0.0..0.5)),
+            None => self.patience().mul_f64(world::random_fraction() / 2.0),
         }
     }
 

@@ -17,6 +17,7 @@ use prometheus::{IntCounterVec, Opts, Registry};
 use service::call::CallError;
 use service::health::registered;
 use service::http::{Body, Failure, data};
+use service::world;
 use tokio::time::Instant;
 
 use super::read::Replicas;
@@ -79,7 +80,7 @@ impl Orders {
 fn order_id(headers: &HeaderMap) -> Result<OrderId, Failure> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY_HEADER).iter();
     match (keys.next(), keys.next()) {
-        (None, _) => Ok(OrderId::random()),
+        (None, _) => Ok(OrderId(world::random_uuid())),
         (Some(key), None) => key.to_str().ok().and_then(|key| key.parse().ok()).ok_or_else(|| {
             let what = "the header Idempotency-Key must be a UUID, such as 0190b5a4-7f0e-7cc3-98c4-dc0c0c07398f";
             Failure::new(ErrorCode::BadRequest, what)

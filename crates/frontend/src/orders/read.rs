@@ -1,13 +1,14 @@
 //! `GET /orders/{number}`: from any replica that has it, since an order never changes; "not found" only from the leader.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use api::public::Order;
 use api::{ErrorCode, OrderNumber, Ordinal};
 use axum::extract::State;
 use service::call::CallError;
 use service::http::{Failure, PathParam, Reply, data};
+use tokio::time::Instant;
 
 use super::Orders;
 use crate::deadline::{ANSWER_WITHIN, remaining};
@@ -25,7 +26,7 @@ const AVOIDED_FOR: Duration = Duration::from_secs(2);
 /// The handler.
 pub(crate) async fn read(State(orders): State<Orders>, PathParam(number): PathParam<String>) -> Reply<Order> {
     let number = parse(&number)?;
-    let deadline = tokio::time::Instant::now() + ANSWER_WITHIN;
+    let deadline = Instant::now() + ANSWER_WITHIN;
     if let Some(order) = orders.glance(number).await {
         return data(order);
     }

@@ -5,12 +5,12 @@
 //! ```
 //! Numbers are little-endian. The same bytes, with an empty header, begin the stream by which a ledger travels.
 
-use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 use api::Term;
 use replication::StoreError;
+use service::world::disk::{self, Access, File};
 
 use super::line::{Chain, HEADER};
 
@@ -51,7 +51,7 @@ pub(super) struct Mark {
 impl Mark {
     /// `None` if there is no file.
     pub(super) fn load(path: &Path) -> Result<Option<Self>, StoreError> {
-        let bytes = match fs::read(path) {
+        let bytes = match disk::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::io("read", path)(error)),
@@ -67,10 +67,10 @@ impl Mark {
     /// Durable when it returns; a crash before leaves the mark before.
     pub(super) fn save(&self, path: &Path) -> Result<(), StoreError> {
         let beside = path.with_added_extension("new");
-        let mut file = File::create(&beside).map_err(StoreError::io("create", &beside))?;
+        let mut file = File::open(&beside, Access::Create).map_err(StoreError::io("create", &beside))?;
         file.write_all(&self.encode()).map_err(StoreError::io("write", &beside))?;
-        file.sync_all().map_err(StoreError::io("sync", &beside))?;
-        fs::rename(&beside, path).map_err(StoreError::io("rename a file to", path))?;
+        file.sync().map_err(StoreError::io("sync", &beside))?;
+        disk::rename(&beside, path).map_err(StoreError::io("rename a file to", path))?;
         sync_directory_of(path)
     }
 
@@ -142,12 +142,13 @@ impl Fields<'_> {
 
 /// Makes a file's name durable: new, or another file's before.
 pub(super) fn sync_directory_of(path: &Path) -> Result<(), StoreError> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io("sync", dir))
+    disk::sync_dir_of(path).map_err(StoreError::io("sync the directory of", path))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -1,3 +1,5 @@
+use std::fs;
+
 use api::catalog::OrderLine;
 use api::{BatchId, BatchNumber, LogPosition, OrderId, ProductName, Quantity, Term};
 use proptest::prelude::*;
@@ -233,7 +235,7 @@ fn a_ledger_travels() {
     place_up_to(&mut orders, 9);
     ledger.checkpoint(&orders, b"later").unwrap();
     let sent = leader.dir.path().join("sent");
-    io::copy(&mut export, &mut File::create(&sent).unwrap()).unwrap();
+    io::copy(&mut export, &mut fs::File::create(&sent).unwrap()).unwrap();
 
     for (case, behind) in [("empty", Disk::new()), ("behind", written(2, 4)), ("all tail", written(0, 6))] {
         let (_, mut ledger) = behind.start().unwrap();

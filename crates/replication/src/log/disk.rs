@@ -10,7 +10,9 @@ use api::NodeId;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use service::world::disk::{self, Access};
 
+use super::backend::Backend;
 use super::record;
 use crate::StartError;
 use crate::engine::{Entry, LogId, Vote};
@@ -71,7 +73,15 @@ pub(crate) struct Disk {
 impl Disk {
     /// Opens or makes the file and checks every record. Holds the file's lock until dropped.
     pub(crate) fn open(path: &Path) -> Result<(Self, Head), StartError> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|error| match error {
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES);
+        let database = match disk::raw(path, Access::Update) {
+            None => builder.create(path),
+            Some(file) => file
+                .map_err(|error| DatabaseError::Storage(error.into()))
+                .and_then(|file| builder.create_with_backend(Backend(file))),
+        };
+        let database = database.map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StartError::Locked(path.to_owned()),
             DatabaseError::Storage(redb::StorageError::Io(source))
                 if source.kind() != std::io::ErrorKind::InvalidData =>

@@ -8,6 +8,7 @@
 //! *begun* to install a state that it received; a crash in between would leave a log that begins after the state ends,
 //! on a disk whose copy had been counted in a majority. So [`LogStore::purge`] waits.
 
+mod backend;
 mod disk;
 mod record;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{AnyError, LogState, RaftLogReader, StorageIOError};
 use prometheus::Histogram;
 use service::lifecycle::{ExitCode, fatal};
+use service::world;
 use tokio::sync::watch;
 
 pub(crate) use disk::{Change, Head, LogError};
@@ -125,16 +127,12 @@ impl LogStore {
         };
         let shared = Arc::clone(&self.shared);
         let start = range.start;
-        let read = tokio::task::spawn_blocking(move || shared.disk_read(range, bytes_max)).await;
-        match read {
-            Ok(Ok(entries)) => Ok(entries),
-            Ok(Err(LogError::Closed)) => {
+        match world::blocking("reading the log", move || shared.disk_read(range, bytes_max)).await {
+            Ok(entries) => Ok(entries),
+            Err(LogError::Closed) => {
                 Err(StorageIOError::read_log_at_index(start, AnyError::error(LogError::Closed)).into())
             }
-            Err(error) if error.is_panic() => fatal(ExitCode::Software, format!("reading the log panicked: {error}")),
-            // Cancelled: the runtime is going away, and all tasks with it.
-            Err(_) => std::future::pending().await,
-            Ok(Err(error)) => fatal(ExitCode::Io, error),
+            Err(error) => fatal(ExitCode::Io, error),
         }
     }
 }

@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::time::Instant;
 
 use openraft::EntryPayload;
+use tokio::time::Instant;
 
 use super::disk::{Change, Head};
 use crate::engine::Entry;

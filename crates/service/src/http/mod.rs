@@ -5,6 +5,7 @@
 //! store's own error format. [`harden`] puts on a router what every port needs.
 
 mod body;
+mod client;
 mod reply;
 mod server;
 mod track;
@@ -17,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use api::{ErrorCode, INTERNAL_TOKEN_HEADER};
 
 pub use body::{BODY_BYTES_MAX, Body, PathParam, QueryParams};
+pub use client::{Client, ClientOptions, Outgoing, Payload, SendError};
 pub use reply::{Failure, Reply, data};
 pub use server::{Limits, Listener, serve};
 pub use track::RequestMetrics;

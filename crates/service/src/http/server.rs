@@ -10,12 +10,13 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::lifecycle::DRAIN_TIMEOUT;
+use crate::world::{self, World};
 
 /// What one port admits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,13 @@ impl Default for Limits {
 
 /// A bound socket; nothing is served yet.
 #[derive(Debug)]
-pub struct Listener(TcpListener);
+pub struct Listener(Socket);
+
+#[derive(Debug)]
+enum Socket {
+    Os(TcpListener),
+    World(Arc<dyn World>, SocketAddr),
+}
 
 impl Listener {
     /// Binds a port on every address (IPv6 too, where there is IPv6), or on `host`'s. Port 0 lets the OS pick.
@@ -52,18 +59,24 @@ impl Listener {
     /// # Errors
     /// Names the port and says what is wrong with it.
     pub fn bind(host: std::net::IpAddr, port: u16) -> io::Result<Self> {
-        let address = SocketAddr::new(host, port);
-        listen(address).map(Self).map_err(|error| io::Error::new(error.kind(), format!("port {port}: {error}")))
+        let bound = match world::current() {
+            Some(world) => world.bind(port).map(|at| Socket::World(world, at)),
+            None => listen(SocketAddr::new(host, port)).map(Socket::Os),
+        };
+        bound.map(Self).map_err(|error| io::Error::new(error.kind(), format!("port {port}: {error}")))
     }
 
     /// Where it listens.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        match &self.0 {
+            Socket::Os(listener) => listener.local_addr(),
+            Socket::World(_, at) => Ok(*at),
+        }
     }
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // A restarted process takes over its port at once, although old connections still linger in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -77,12 +90,16 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 ///
 /// A handler's future is dropped when its client hangs up: work that must not stop half-way belongs into a task.
 pub async fn serve(listener: Listener, router: Router, limits: Limits, stop: CancellationToken) {
+    let listener = match listener.0 {
+        Socket::Os(listener) => listener,
+        Socket::World(world, at) => return world.serve(at, router, stop).await,
+    };
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let graceful = GracefulShutdown::new();
     loop {
         let (stream, place) = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener.0, &places) => accepted,
+            accepted = accept(&listener, &places) => accepted,
         };
         // An answer is written in one piece; Nagle's algorithm would only hold it back (the 44 ms of others).
         if let Err(error) = stream.set_nodelay(true) {
