@@ -102,7 +102,7 @@ impl Caller {
     /// What the other side says is wrong, or that it does not answer.
     pub async fn probe(&self, to: &Address, path: &str, timeout: Duration) -> Result<(), String> {
         let request = outgoing(Method::GET, path, timeout);
-        let (status, body) = self.0.send(to, request).await.map_err(|error| failure(to, error).to_string())?;
+        let (status, body) = self.0.send(to, request).await.map_err(|error| failure(to, &error).to_string())?;
         if status.is_success() { Ok(()) } else { Err(String::from_utf8_lossy(&body).trim().to_owned()) }
     }
 
@@ -121,7 +121,7 @@ impl Caller {
             request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let (status, bytes): (StatusCode, Bytes) =
-            self.0.send(to, request).await.map_err(|error| failure(to, error))?;
+            self.0.send(to, request).await.map_err(|error| failure(to, &error))?;
         let garbled = |error| CallError::Unknown { address: to.clone(), what: format!("garbled answer: {error}") };
         if status.is_success() {
             serde_json::from_slice::<Data<T>>(&bytes).map(|answer| answer.data).map_err(garbled)
@@ -136,7 +136,7 @@ fn outgoing(method: Method, path: &str, timeout: Duration) -> Outgoing<'_> {
     Outgoing { method, path, headers, body: Payload::Empty, timeout: Some(timeout), answer_max }
 }
 
-fn failure(to: &Address, error: SendError) -> CallError {
+fn failure(to: &Address, error: &SendError) -> CallError {
     match error {
         SendError::Unreachable(_) => CallError::Unreachable(to.clone()),
         SendError::TimedOut | SendError::Broken(_) => {

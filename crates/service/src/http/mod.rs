@@ -6,6 +6,7 @@
 
 mod body;
 mod client;
+mod linger;
 mod reply;
 mod server;
 mod track;

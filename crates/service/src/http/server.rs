@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::response::Response;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -14,7 +17,9 @@ use socket2::{Domain, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
+use super::linger::{Lingering, Refused};
 use crate::lifecycle::DRAIN_TIMEOUT;
 use crate::world::{self, World};
 
@@ -106,13 +111,23 @@ pub async fn serve(listener: Listener, router: Router, limits: Limits, stop: Can
             tracing::debug!(%error, "connection is gone already");
             continue;
         }
+        let refused = Refused::default();
+        let answered = refused.clone();
+        let router = ServiceExt::<Request<Incoming>>::map_response(router.clone(), move |mut response: Response| {
+            answered.set(response.status().is_client_error());
+            // Its body was not read to the end, so that no other request can follow: told, instead of found out.
+            if matches!(response.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
             .max_headers(limits.headers_max)
             .max_buf_size(limits.head_bytes_max)
             .pipeline_flush(true)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+            .serve_connection(TokioIo::new(Lingering::new(stream, refused)), TowerToHyperService::new(router));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A client that hangs up or sends garbage is its own affair; hyper has answered 400 where it could.
@@ -139,5 +154,44 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, 
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use axum::routing::post;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::http::Body;
+
+    /// Sends all of a request before it reads anything, as a simple client does, and gives what came back.
+    async fn exchange(at: SocketAddr, request: &[u8]) -> io::Result<String> {
+        let mut stream = TcpStream::connect(at).await?;
+        stream.write_all(request).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_still_writing_gets_its_refusal() {
+        let listener = Listener::bind(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
+        let (at, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let router = Router::new().route("/", post(async |Body(_): Body<serde_json::Value>| "taken"));
+        let served = tokio::spawn(serve(listener, router, Limits::default(), stop.clone()));
+        let length = 8 << 20;
+        let mut request =
+            format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+        request.push_str(&"7".repeat(length));
+        for _ in 0..20 {
+            let answer = exchange(at, request.as_bytes()).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+            assert!(answer.contains("connection: close"), "{answer}");
+        }
+        stop.cancel();
+        served.await.unwrap();
     }
 }
