@@ -14,10 +14,21 @@
 //! * *Unknown*: everything else. The order may have been placed, may be placed later, or never.
 
 mod call;
+mod conservation;
+mod durability;
 mod end;
+mod fencing;
+mod findings;
+mod index;
+mod ledger;
+mod linearizability;
+mod numbering;
 mod options;
 mod recorder;
 mod verdict;
+
+use findings::Findings;
+use index::Index;
 
 pub use call::{
     Act, ActPlace, ClientId, History, Moment, OrderCall, OrderOutcome, OrderRead, OrderReadOutcome, ProductCall,
@@ -31,7 +42,32 @@ pub use verdict::{Allowed, Counts, LedgerLine, Verdict, Violation};
 /// Judges what was seen by what is left.
 ///
 /// # Panics
-/// If a call returned before it was called: the observer has no one clock.
-pub fn check(_history: &History, _end: &EndState, _options: &Options) -> Verdict {
-    Verdict::default()
+/// If a call returned before it was called (the observer has no one clock), or has an outcome and never returned.
+pub fn check(history: &History, end: &EndState, options: &Options) -> Verdict {
+    check_clock(history);
+    let mut findings = Findings::new(options.violations_max);
+    let index = Index::new(history);
+    index.count(&mut findings);
+    let ledgers = ledger::read(&end.ledgers, &mut findings);
+    durability::check(history, &index, &ledgers, &mut findings);
+    numbering::check(&index, &ledgers, options, &mut findings);
+    ledger::check(&ledgers, &mut findings);
+    conservation::check(&index, &ledgers, &end.accounts, options, &mut findings);
+    linearizability::check(history, &index, &ledgers, &end.accounts, options, &mut findings);
+    fencing::check(&history.acts, &mut findings);
+    findings.into_verdict()
+}
+
+fn check_clock(history: &History) {
+    let orders = history.orders.iter().map(|call| (call.called, call.returned, call.outcome == OrderOutcome::Unknown));
+    let products =
+        history.products.iter().map(|call| (call.called, call.returned, call.outcome == ProductOutcome::Unknown));
+    let reads =
+        history.order_reads.iter().map(|call| (call.called, call.returned, call.outcome == OrderReadOutcome::Unknown));
+    for (called, returned, unknown) in orders.chain(products).chain(reads) {
+        match returned {
+            Some(returned) => assert!(called <= returned, "called at {called}, and returned before, at {returned}"),
+            None => assert!(unknown, "called at {called} and never returned, but the outcome is known"),
+        }
+    }
 }

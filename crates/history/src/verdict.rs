@@ -101,6 +101,14 @@ pub enum Violation {
         /// The second line.
         again: LedgerLine,
     },
+    /// I2: an acknowledged order was sent again with its key, and refused.
+    #[error("I2: an acknowledged order was refused when it was repeated: {call}; then {again}")]
+    RefusedAgain {
+        /// The acknowledgement.
+        call: OrderCall,
+        /// The repetition.
+        again: OrderCall,
+    },
     /// I2: an order is in the ledger although its client was told, each time that it asked, that nothing was ordered.
     #[error("I2: an order was refused and is placed all the same: {call}; the ledger has {line}")]
     RefusedButPlaced {
@@ -124,6 +132,14 @@ pub enum Violation {
         expected: OrderNumber,
         /// What is there.
         found: LedgerLine,
+    },
+    /// I3: an order got a lower number than one that was acknowledged before it was sent.
+    #[error("I3: a number was left out and given later: {earlier}; only then {later}")]
+    NumberTooLow {
+        /// The higher number.
+        earlier: OrderCall,
+        /// The lower number.
+        later: OrderCall,
     },
     /// I3: two ledgers are different before the end of the shorter one.
     #[error(

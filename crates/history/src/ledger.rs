@@ -1,0 +1,130 @@
+//! Reads ledgers, without the store's own code, and judges them by themselves: I3.
+//!
+//! A ledger is CSV (RFC 4180): `number,name,quantity,order_id,checksum`. Each checksum is the CRC32C over the contents of all lines so
+//! far, without their last comma, checksum and line feed.
+
+use std::collections::BTreeMap;
+
+use api::{OrderNumber, Ordinal, ProductName, Quantity};
+
+use crate::end::LedgerFile;
+use crate::findings::Findings;
+use crate::verdict::{LedgerLine, Violation};
+
+const HEADER: &str = "number,name,quantity,order_id,checksum";
+
+/// A ledger that was read.
+#[derive(Debug)]
+pub(crate) struct Ledger<'a> {
+    pub(crate) ordinal: Ordinal,
+    /// The orders up to the first damage.
+    pub(crate) lines: Vec<LedgerLine>,
+    /// The file up to its last line feed.
+    text: &'a [u8],
+}
+
+impl<'a> Ledger<'a> {
+    fn read(file: &'a LedgerFile, findings: &mut Findings) -> Self {
+        let whole_lines = file.bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let text = &file.bytes[..whole_lines];
+        let mut lines = Vec::new();
+        let mut chain = 0;
+        for (index, line) in lines_of(text).enumerate() {
+            let line = &line[..line.len() - 1];
+            let read = if index == 0 { header(line).map(|()| None) } else { order(line, &mut chain).map(Some) };
+            match read {
+                Ok(line) => lines.extend(line),
+                Err(what) => {
+                    findings.add(Violation::Damaged { ledger: file.ordinal, line: index as u64 + 1, what });
+                    break;
+                }
+            }
+        }
+        Self { ordinal: file.ordinal, lines, text }
+    }
+
+    /// What it has under a number.
+    pub(crate) fn get(&self, number: OrderNumber) -> Option<&LedgerLine> {
+        self.lines.get(usize::try_from(number.get() - 1).ok()?)
+    }
+
+    fn check_numbers(&self, findings: &mut Findings) {
+        let mut expected = OrderNumber::FIRST;
+        for line in &self.lines {
+            if line.number != expected {
+                findings.add(Violation::NumberOutOfPlace { ledger: self.ordinal, expected, found: line.clone() });
+                return;
+            }
+            expected = expected.next();
+        }
+    }
+
+    fn check_prefix_of(&self, longest: &Ledger<'_>, findings: &mut Findings) {
+        if longest.text.starts_with(self.text) {
+            return;
+        }
+        let [ours, theirs] = [self.text, longest.text].map(|text| lines_of(text).collect::<Vec<_>>());
+        let same = ours.iter().zip(&theirs).take_while(|(our, their)| our == their).count();
+        let text = |lines: &[&[u8]]| {
+            lines.get(same).map_or_else(String::new, |line| String::from_utf8_lossy(line).trim_end().to_owned())
+        };
+        findings.add(Violation::Diverged {
+            ledgers: [self.ordinal, longest.ordinal],
+            line: same as u64 + 1,
+            texts: [text(&ours), text(&theirs)],
+        });
+    }
+}
+
+/// Each with its line feed.
+fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split_inclusive(|byte| *byte == b'\n')
+}
+
+/// Reads all ledgers; the longest comes first.
+pub(crate) fn read<'a>(files: &'a [LedgerFile], findings: &mut Findings) -> Vec<Ledger<'a>> {
+    let mut ledgers: Vec<_> = files.iter().map(|file| Ledger::read(file, findings)).collect();
+    ledgers.sort_by_key(|ledger| std::cmp::Reverse((ledger.lines.len(), ledger.text.len())));
+    ledgers
+}
+
+/// I3: numbers are dense; ledgers are the same bytes up to the shorter one. I2: no order is in the longest twice.
+pub(crate) fn check(ledgers: &[Ledger<'_>], findings: &mut Findings) {
+    for ledger in ledgers {
+        ledger.check_numbers(findings);
+    }
+    let Some((longest, others)) = ledgers.split_first() else { return };
+    for ledger in others {
+        ledger.check_prefix_of(longest, findings);
+    }
+    let mut seen = BTreeMap::new();
+    for line in &longest.lines {
+        if let Some(first) = seen.insert(line.order_id, line) {
+            let (ledger, first, again) = (longest.ordinal, first.clone(), line.clone());
+            findings.add(Violation::PlacedTwice { ledger, first, again });
+        }
+    }
+}
+
+fn header(line: &[u8]) -> Result<(), String> {
+    if line == HEADER.as_bytes() { Ok(()) } else { Err(format!("the header is not {HEADER:?}")) }
+}
+
+fn order(line: &[u8], chain: &mut u32) -> Result<LedgerLine, String> {
+    let content = line.iter().rposition(|byte| *byte == b',').map(|comma| &line[..comma]);
+    *chain = crc32c::crc32c_append(*chain, content.ok_or("it has no fields")?);
+    let mut record = csv::StringRecord::new();
+    let read = csv::ReaderBuilder::new().has_headers(false).from_reader(line).read_record(&mut record);
+    if !read.map_err(|error| error.to_string())? || record.len() != 5 {
+        return Err(format!("it has {} fields, not 5", record.len()));
+    }
+    let number = record[0].parse().ok().and_then(OrderNumber::new).ok_or("its number is none")?;
+    let product = ProductName::new(&record[1]).map_err(|error| error.to_string())?;
+    let quantity =
+        record[2].parse().ok().and_then(|pieces| Quantity::new(pieces).ok()).ok_or("its quantity is none")?;
+    let order_id = record[3].parse().map_err(|_| "its order id is none")?;
+    if record[4] != format!("{chain:08x}") {
+        return Err(format!("its checksum is {:?}, but {chain:08x} is right", &record[4]));
+    }
+    Ok(LedgerLine { number, product, quantity, order_id })
+}

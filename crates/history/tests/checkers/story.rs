@@ -1,0 +1,189 @@
+//! A history of one product, told in a few lines.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use api::catalog::StockAccount;
+use api::{ErrorCode, OrderId, OrderNumber, Ordinal, Price, ProductName, Quantity, Stock};
+use history::{
+    ClientId, EndState, History, LedgerFile, LedgerLine, Moment, Options, OrderCall, OrderOutcome, OrderRead,
+    OrderReadOutcome, ProductCall, ProductOutcome, Verdict, check,
+};
+use uuid::Uuid;
+
+pub(crate) const LEVEL: u64 = 10;
+
+pub(crate) fn tux() -> ProductName {
+    ProductName::new("Tux").unwrap()
+}
+
+pub(crate) fn id(n: u128) -> OrderId {
+    OrderId(Uuid::from_u128(n))
+}
+
+pub(crate) fn number(n: u64) -> OrderNumber {
+    OrderNumber::new(n).unwrap()
+}
+
+pub(crate) fn pieces(n: u64) -> Quantity {
+    Quantity::new(n).unwrap()
+}
+
+pub(crate) fn acknowledged(n: u64) -> OrderOutcome {
+    OrderOutcome::Acknowledged(number(n))
+}
+
+pub(crate) const SOLD_OUT: OrderOutcome = OrderOutcome::Refused(ErrorCode::OutOfStock);
+pub(crate) const UNKNOWN: OrderOutcome = OrderOutcome::Unknown;
+
+pub(crate) fn line(n: u64, order: u128, quantity: u64) -> LedgerLine {
+    LedgerLine { number: number(n), product: tux(), quantity: pieces(quantity), order_id: id(order) }
+}
+
+/// What happened, and what is left. Unless it is told otherwise, all that was acknowledged is in three equal ledgers, and the books
+/// add up.
+#[derive(Clone, Debug)]
+pub(crate) struct Story {
+    pub(crate) history: History,
+    pub(crate) options: Options,
+    pub(crate) end: EndState,
+    initial: u64,
+    restocks: u64,
+    /// Orders that are placed, but were not acknowledged.
+    also_placed: Vec<LedgerLine>,
+}
+
+impl Story {
+    /// A shop with so many penguins.
+    pub(crate) fn of(initial: u64) -> Self {
+        let options = Options { restock_level: Some(Stock(LEVEL)), ..Options::default() };
+        let (history, end) = (History::default(), EndState::default());
+        Self { history, options, end, initial, restocks: 0, also_placed: Vec::new() }
+    }
+
+    /// An attempt at order `order`.
+    pub(crate) fn order(mut self, order: u128, quantity: u64, during: (u64, u64), outcome: OrderOutcome) -> Self {
+        let client = ClientId(u32::try_from(order).unwrap());
+        let (called, returned) = (Moment(during.0), Some(Moment(during.1)));
+        let (product, quantity) = (tux(), pieces(quantity));
+        self.history.orders.push(OrderCall {
+            client,
+            order_id: id(order),
+            product,
+            quantity,
+            called,
+            returned,
+            outcome,
+        });
+        self
+    }
+
+    /// A read that said `stock`.
+    pub(crate) fn read(mut self, stock: u64, during: (u64, u64)) -> Self {
+        self.history.products.push(ProductCall {
+            client: ClientId(100),
+            product: tux(),
+            called: Moment(during.0),
+            returned: Some(Moment(during.1)),
+            outcome: ProductOutcome::Quantity(Stock(stock)),
+        });
+        self
+    }
+
+    /// A read of order `n`: what it said, or that there is none.
+    pub(crate) fn looked_up(mut self, n: u64, quantity: Option<u64>, during: (u64, u64)) -> Self {
+        self.history.order_reads.push(OrderRead {
+            client: ClientId(101),
+            number: number(n),
+            called: Moment(during.0),
+            returned: Some(Moment(during.1)),
+            outcome: quantity.map_or(OrderReadOutcome::NotFound, |quantity| OrderReadOutcome::Found {
+                product: tux(),
+                quantity: pieces(quantity),
+            }),
+        });
+        self
+    }
+
+    /// `times` restocks happened.
+    pub(crate) fn restocked(mut self, times: u64) -> Self {
+        self.restocks = times;
+        self
+    }
+
+    /// Order `order` got number `n`, and nobody was told.
+    pub(crate) fn placed(mut self, n: u64, order: u128, quantity: u64) -> Self {
+        self.also_placed.push(line(n, order, quantity));
+        self
+    }
+
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    /// Fills in the ledgers and the books.
+    pub(crate) fn finished(mut self) -> Self {
+        let mut lines: BTreeMap<_, _> = self.also_placed.iter().map(|line| (line.number, line.clone())).collect();
+        for call in &self.history.orders {
+            if let OrderOutcome::Acknowledged(number) = call.outcome {
+                let OrderCall { product, quantity, order_id, .. } = call.clone();
+                lines.entry(number).or_insert(LedgerLine { number, product, quantity, order_id });
+            }
+        }
+        let lines: Vec<_> = lines.into_values().collect();
+        self.end.ledgers = (1..=3).map(|n| LedgerFile { ordinal: Ordinal(n), bytes: ledger(&lines) }).collect();
+        let sold = lines.iter().map(|line| u64::from(line.quantity.get())).sum();
+        let restocked = self.restocks * LEVEL;
+        let stock = Stock((self.initial + restocked).saturating_sub(sold));
+        let price = Price::from_cents(100).unwrap();
+        let account = StockAccount { name: tux(), price, initial: self.initial, restocked, stock, sold, reserved: 0 };
+        self.end.accounts = vec![account];
+        self
+    }
+
+    /// As it is, after changes to the end state.
+    pub(crate) fn judge(&self) -> Verdict {
+        check(&self.history, &self.end, &self.options)
+    }
+
+    #[track_caller]
+    pub(crate) fn accepted(self) {
+        let verdict = self.finished().judge();
+        assert_eq!(verdict.violations, [], "{}", texts(&verdict));
+        assert_eq!((verdict.counts.violations, verdict.counts.undecided), (0, 0));
+    }
+
+    /// Each of the violations begins with one of these words.
+    #[track_caller]
+    pub(crate) fn rejected(self, words: &[&str]) -> Verdict {
+        self.finished().broken(words)
+    }
+
+    /// [`Story::rejected`], after changes to the end state.
+    #[track_caller]
+    pub(crate) fn broken(self, words: &[&str]) -> Verdict {
+        let verdict = self.judge();
+        let found: Vec<_> = verdict.violations.iter().map(ToString::to_string).collect();
+        let as_expected =
+            found.len() == words.len() && found.iter().zip(words).all(|(text, word)| text.starts_with(word));
+        assert!(as_expected, "expected {words:#?}, found {found:#?}");
+        verdict
+    }
+}
+
+fn texts(verdict: &Verdict) -> String {
+    verdict.violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// A ledger's bytes.
+pub(crate) fn ledger(lines: &[LedgerLine]) -> Vec<u8> {
+    let mut text = String::from("number,name,quantity,order_id,checksum\n");
+    let mut chain = 0;
+    for LedgerLine { number, product, quantity, order_id } in lines {
+        let content = format!("{number},{product},{quantity},{order_id}");
+        chain = crc32c::crc32c_append(chain, content.as_bytes());
+        writeln!(text, "{content},{chain:08x}").unwrap();
+    }
+    text.into_bytes()
+}
