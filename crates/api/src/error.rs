@@ -4,8 +4,8 @@
 //!
 //! * the caller's mistake, nothing has changed: `BadRequest`, `BadQuantity`, `NoSuchProduct`, …
 //! * a state of the store that the caller may see: `OutOfStock`, `IdempotencyKeyReused`;
-//! * try again elsewhere: `NotLeader`; try again later: `Overloaded` (nothing was begun), `Unavailable`
-//!   (an order's outcome may be unknown: repeat it with the same key);
+//! * try again elsewhere: `NotLeader`; try again later: `Overloaded` and `InsufficientStorage` (nothing was begun),
+//!   `Unavailable` (an order's outcome may be unknown: repeat it with the same key);
 //! * our mistake: `Internal`, whose message shows nothing of the inside.
 
 use std::borrow::Cow;
@@ -48,11 +48,11 @@ impl fmt::Display for ApiError {
 impl std::error::Error for ApiError {}
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal, $status:ident;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal, $status:ident;)*) => {
         /// What kind of failure it is. Each has one HTTP status.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum ErrorCode {
-            $($(#[$doc])* #[serde(rename = $text)] $name,)*
+            $($(#[doc = $doc])* #[serde(rename = $text)] $name,)*
         }
 
         impl ErrorCode {
@@ -62,6 +62,11 @@ macro_rules! codes {
             /// The word on the wire.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
+            }
+
+            /// What it means, in a sentence or two.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),*).trim_ascii(),)* }
             }
 
             /// The HTTP status that goes with it.
@@ -109,6 +114,20 @@ codes! {
     Overloaded = "overloaded", SERVICE_UNAVAILABLE;
     /// The store cannot answer just now (no quorum, election under way). Try again after `Retry-After`.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE;
+    /// The disks are full: nothing new is taken, and nothing was begun. Reads go on. Try again after `Retry-After`.
+    InsufficientStorage = "insufficient_storage", INSUFFICIENT_STORAGE;
+}
+
+impl ErrorCode {
+    /// Whether the same request may go through a little later. The answer says so with `Retry-After`.
+    pub const fn may_pass(self) -> bool {
+        matches!(self, Self::Overloaded | Self::Unavailable | Self::InsufficientStorage)
+    }
+
+    /// Whether a bound was reached before anything was begun for the request.
+    pub const fn nothing_begun(self) -> bool {
+        matches!(self, Self::Overloaded | Self::InsufficientStorage)
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +139,7 @@ mod tests {
         for code in ErrorCode::ALL {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
             assert!(code.status().is_client_error() || code.status().is_server_error());
+            assert!(code.meaning().ends_with('.'), "{code:?}");
         }
     }
 }

@@ -23,6 +23,8 @@ pub mod order;
 mod product;
 pub mod public;
 pub mod replica;
+#[cfg(feature = "schema")]
+mod schema;
 
 pub use envelope::{Data, ErrorBody};
 pub use error::{ApiError, ErrorCode};

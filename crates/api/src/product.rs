@@ -219,6 +219,7 @@ impl<'de> Deserialize<'de> for Price {
 
 /// A product as a shopper sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Product {
     /// Its name, unique in the catalog.
     pub name: ProductName,

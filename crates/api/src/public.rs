@@ -13,6 +13,7 @@ use crate::{OrderNumber, ProductName, Quantity};
 
 /// What a shopper sends to buy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewOrder {
     /// Which product.
@@ -23,6 +24,7 @@ pub struct NewOrder {
 
 /// The order is on a majority of disks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OrderPlaced {
     /// Its number, for ever.
     pub order_number: OrderNumber,
@@ -30,6 +32,7 @@ pub struct OrderPlaced {
 
 /// A placed order; it never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Order {
     /// Its number.
     pub number: OrderNumber,

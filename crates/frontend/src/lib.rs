@@ -25,6 +25,7 @@ pub mod election;
 mod internal;
 mod lease;
 mod new_order;
+mod openapi;
 mod orders;
 mod process;
 mod products;

@@ -62,12 +62,9 @@ impl RawOrder {
 }
 
 fn check_quantity(value: &Value) -> Result<Quantity, ApiError> {
-    let checked = match value.as_u64() {
-        Some(pieces) => Quantity::new(pieces),
-        // Negative, fractional, too large for 64 bits, or no number at all.
-        None => Quantity::new(0),
-    };
-    checked.map_err(|invalid| {
+    // Zero stands for what is negative, fractional, too large for 64 bits, or no number at all.
+    let pieces = value.as_u64().or_else(|| whole(value.as_f64()?)).unwrap_or(0);
+    Quantity::new(pieces).map_err(|invalid| {
         let kind = match value {
             Value::Number(_) => "",
             Value::String(_) => ", not a string",
@@ -75,6 +72,13 @@ fn check_quantity(value: &Value) -> Result<Quantity, ApiError> {
         };
         ApiError::new(ErrorCode::BadQuantity, format!("{invalid}{kind}"))
     })
+}
+
+/// JSON has one kind of numbers: 3.0 and 3e0 are as whole as 3 (JSON Schema, validation §6.1.1).
+fn whole(number: f64) -> Option<u64> {
+    let fits = number.fract() == 0.0 && (0.0..=f64::from(Quantity::MAX)).contains(&number);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and within bounds")]
+    fits.then_some(number as u64)
 }
 
 fn bad_request(what: &'static str) -> ApiError {
@@ -101,6 +105,14 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_number_may_be_written_in_any_way() {
+        for (text, pieces) in [("3.0", 3), ("3e0", 3), ("1e6", 1_000_000), ("0.1e1", 1), ("1000000.000", 1_000_000)] {
+            let order = check(&format!(r#"{{"name":"Tux","quantity":{text}}}"#)).expect(text);
+            assert_eq!(order.quantity.get(), pieces, "{text}");
+        }
+    }
+
+    #[test]
     fn every_wrong_field_is_named() {
         use ErrorCode::{BadQuantity, BadRequest, NoSuchProduct};
         let table = [
@@ -112,7 +124,10 @@ mod tests {
             (r#"{"name":"Tux","quantity":0}"#, BadQuantity, "from 1 to 1000000"),
             (r#"{"name":"Tux","quantity":-1}"#, BadQuantity, "from 1 to 1000000"),
             (r#"{"name":"Tux","quantity":1.5}"#, BadQuantity, "whole number"),
-            (r#"{"name":"Tux","quantity":1.0}"#, BadQuantity, "whole number"),
+            (r#"{"name":"Tux","quantity":1e-1}"#, BadQuantity, "whole number"),
+            (r#"{"name":"Tux","quantity":-0.0}"#, BadQuantity, "from 1 to 1000000"),
+            (r#"{"name":"Tux","quantity":1e7}"#, BadQuantity, "from 1 to 1000000"),
+            (r#"{"name":"Tux","quantity":1e300}"#, BadQuantity, "from 1 to 1000000"),
             (r#"{"name":"Tux","quantity":1000001}"#, BadQuantity, "from 1 to 1000000"),
             (r#"{"name":"Tux","quantity":9223372036854775808}"#, BadQuantity, "from 1 to 1000000"),
             (r#"{"name":"Tux","quantity":99999999999999999999}"#, BadQuantity, "from 1 to 1000000"),

@@ -19,6 +19,7 @@ use crate::cache::SharedCache;
 use crate::config::Config;
 use crate::election::{Conductor, ElectionMetrics};
 use crate::lease::LeaseKeeper;
+use crate::openapi::Document;
 use crate::orders::Orders;
 use crate::products::Products;
 use crate::routes;
@@ -130,7 +131,8 @@ impl Parts {
         let orders = Orders::new(self.order.clone(), &self.registry);
         let requests = RequestMetrics::new(&self.registry);
         let health = || (self.readiness.clone(), self.registry.clone());
-        let router = routes::public(products, orders, Admission::new(IN_FLIGHT_MAX));
+        let document = Document::new(config.public_admin);
+        let router = routes::public(products, orders, document, Admission::new(IN_FLIGHT_MAX));
         let router = routes::port(router, config.public_admin.then(health), requests.clone());
         tasks.spawn(serve(public, router, Limits::default(), stop.clone()));
 

@@ -99,7 +99,8 @@ fn refused(order: &PlaceOrder, error: CallError) -> Failure {
             | ErrorCode::OutOfStock
             | ErrorCode::IdempotencyKeyReused
             | ErrorCode::BadQuantity
-            | ErrorCode::Overloaded => Failure::new(code, message),
+            | ErrorCode::Overloaded
+            | ErrorCode::InsufficientStorage => Failure::new(code, message),
             ErrorCode::Unavailable => {
                 unavailable("nothing was ordered: the order service has no leader just now; try again later")
             }

@@ -9,6 +9,8 @@ mod client;
 mod linger;
 mod reply;
 mod server;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod track;
 
 use axum::Router;

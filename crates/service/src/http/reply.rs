@@ -16,10 +16,10 @@ pub fn data<T: Serialize>(value: T) -> Reply<T> {
     Ok(Json(Data::new(value)))
 }
 
-/// Seconds that a client is asked to wait after a 503: an election takes far less, a restart about that.
+/// Seconds that a client is asked to wait after a 503 or 507: an election takes far less, a restart about that.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
-/// A failure, ready to be sent: status, body, and `Retry-After` with a 503.
+/// A failure, ready to be sent: status, body, and `Retry-After` with a 503 or 507.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure(pub ApiError);
 
@@ -39,8 +39,7 @@ impl From<ApiError> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = self.0.code.status();
-        let retry = matches!(self.0.code, ErrorCode::Overloaded | ErrorCode::Unavailable)
-            .then_some((header::RETRY_AFTER, RETRY_AFTER_S));
+        let retry = self.0.code.may_pass().then_some((header::RETRY_AFTER, RETRY_AFTER_S));
         let mut response = (status, Json(ErrorBody { error: self.0 })).into_response();
         response.headers_mut().extend(retry);
         response
