@@ -18,6 +18,10 @@ check:
 audit:
     cargo deny check bans licenses sources
 
+# The REST API against its own document, e.g. `just schemathesis --max-examples 2000`.
+schemathesis *arguments:
+    bash .ci/schemathesis {{arguments}}
+
 # All of CI.
 ci:
     bash .ci/run
