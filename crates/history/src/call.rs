@@ -47,7 +47,7 @@ impl fmt::Display for ClientId {
 pub struct OrderCall {
     /// Who.
     pub client: ClientId,
-    /// The `Idempotency-Key`, the same on every attempt.
+    /// The `Idempotency-Key`, the same on every attempt. It has to be sent: the checkers know no order by anything else.
     pub order_id: OrderId,
     /// Which product.
     pub product: ProductName,
@@ -87,8 +87,8 @@ impl OrderOutcome {
             | ErrorCode::OutOfStock
             | ErrorCode::PayloadTooLarge
             | ErrorCode::UnsupportedMediaType
-            | ErrorCode::IdempotencyKeyReused
-            | ErrorCode::Overloaded => Self::Refused(code),
+            | ErrorCode::IdempotencyKeyReused => Self::Refused(code),
+            _ if code.nothing_begun() => Self::Refused(code),
             _ => Self::Unknown,
         }
     }

@@ -27,15 +27,20 @@ impl<'a> Ledger<'a> {
     fn read(file: &'a LedgerFile, findings: &mut Findings) -> Self {
         let whole_lines = file.bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         let text = &file.bytes[..whole_lines];
-        let mut lines = Vec::new();
-        let mut chain = 0;
-        for (index, line) in lines_of(text).enumerate() {
-            let line = &line[..line.len() - 1];
-            let read = if index == 0 { header(line).map(|()| None) } else { order(line, &mut chain).map(Some) };
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text);
+        let (mut record, mut lines, mut chain) = (csv::StringRecord::new(), Vec::new(), 0);
+        loop {
+            let (begin, line) = (reader.position().byte(), reader.position().line());
+            let read = match reader.read_record(&mut record) {
+                Ok(false) => break,
+                Ok(true) if begin == 0 => header(&record).map(|()| None),
+                Ok(true) => order(&record, bytes(text, begin, reader.position().byte()), &mut chain).map(Some),
+                Err(error) => Err(error.to_string()),
+            };
             match read {
-                Ok(line) => lines.extend(line),
+                Ok(order) => lines.extend(order),
                 Err(what) => {
-                    findings.add(Violation::Damaged { ledger: file.ordinal, line: index as u64 + 1, what });
+                    findings.add(Violation::Damaged { ledger: file.ordinal, line, what });
                     break;
                 }
             }
@@ -106,16 +111,20 @@ pub(crate) fn check(ledgers: &[Ledger<'_>], findings: &mut Findings) {
     }
 }
 
-fn header(line: &[u8]) -> Result<(), String> {
-    if line == HEADER.as_bytes() { Ok(()) } else { Err(format!("the header is not {HEADER:?}")) }
+/// A line without its line feed.
+fn bytes(text: &[u8], begin: u64, end: u64) -> &[u8] {
+    let [begin, end] = [begin, end].map(|at| usize::try_from(at).expect("a file that is in memory"));
+    text[begin..end].strip_suffix(b"\n").unwrap_or(&text[begin..end])
 }
 
-fn order(line: &[u8], chain: &mut u32) -> Result<LedgerLine, String> {
+fn header(record: &csv::StringRecord) -> Result<(), String> {
+    if record.iter().eq(HEADER.split(',')) { Ok(()) } else { Err(format!("the header is not {HEADER:?}")) }
+}
+
+fn order(record: &csv::StringRecord, line: &[u8], chain: &mut u32) -> Result<LedgerLine, String> {
     let content = line.iter().rposition(|byte| *byte == b',').map(|comma| &line[..comma]);
-    *chain = crc32c::crc32c_append(*chain, content.ok_or("it has no fields")?);
-    let mut record = csv::StringRecord::new();
-    let read = csv::ReaderBuilder::new().has_headers(false).from_reader(line).read_record(&mut record);
-    if !read.map_err(|error| error.to_string())? || record.len() != 5 {
+    *chain = crc32c::crc32c_append(*chain, content.ok_or("it has one field")?);
+    if record.len() != 5 {
         return Err(format!("it has {} fields, not 5", record.len()));
     }
     let number = record[0].parse().ok().and_then(OrderNumber::new).ok_or("its number is none")?;
@@ -123,7 +132,7 @@ fn order(line: &[u8], chain: &mut u32) -> Result<LedgerLine, String> {
     let quantity =
         record[2].parse().ok().and_then(|pieces| Quantity::new(pieces).ok()).ok_or("its quantity is none")?;
     let order_id = record[3].parse().map_err(|_| "its order id is none")?;
-    if record[4] != format!("{chain:08x}") {
+    if u32::from_str_radix(&record[4], 16) != Ok(*chain) {
         return Err(format!("its checksum is {:?}, but {chain:08x} is right", &record[4]));
     }
     Ok(LedgerLine { number, product, quantity, order_id })

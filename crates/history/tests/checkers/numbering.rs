@@ -97,6 +97,20 @@ fn ledgers_are_the_same_bytes_up_to_the_shorter_one() {
 }
 
 #[test]
+fn names_may_have_commas_and_quotes() {
+    let name = api::ProductName::new("Ball, \"magic\"").unwrap();
+    let mut story = Story::of(5).order(1, 1, (0, 10), acknowledged(1)).finished();
+    story.history.orders[0].product = name.clone();
+    story.end.accounts[0].name = name;
+    let content = "1,\"Ball, \"\"magic\"\"\",1,00000000-0000-0000-0000-000000000001";
+    let line = format!("{content},{:08x}\n", crc32c::crc32c(content.as_bytes()));
+    for ledger in &mut story.end.ledgers {
+        ledger.bytes = [b"number,name,quantity,order_id,checksum\n", line.as_bytes()].concat();
+    }
+    story.broken(&[]);
+}
+
+#[test]
 fn a_damaged_ledger_is_seen() {
     let right = ledger(&[line(1, 1, 1), line(2, 2, 1)]);
     let story = || Story::of(5).order(1, 1, (0, 10), UNKNOWN).order(2, 1, (0, 10), UNKNOWN).finished();

@@ -47,8 +47,9 @@ pub(crate) struct Story {
     pub(crate) history: History,
     pub(crate) options: Options,
     pub(crate) end: EndState,
-    initial: u64,
-    restocks: u64,
+    pub(crate) initial: u64,
+    pub(crate) restocks: u64,
+    level: u64,
     /// Orders that are placed, but were not acknowledged.
     also_placed: Vec<LedgerLine>,
 }
@@ -58,28 +59,30 @@ impl Story {
     pub(crate) fn of(initial: u64) -> Self {
         let options = Options { restock_level: Some(Stock(LEVEL)), ..Options::default() };
         let (history, end) = (History::default(), EndState::default());
-        Self { history, options, end, initial, restocks: 0, also_placed: Vec::new() }
+        Self { history, options, end, initial, restocks: 0, level: LEVEL, also_placed: Vec::new() }
     }
 
     /// An attempt at order `order`.
     pub(crate) fn order(mut self, order: u128, quantity: u64, during: (u64, u64), outcome: OrderOutcome) -> Self {
+        self.push_order(order, quantity, during, outcome);
+        self
+    }
+
+    pub(crate) fn push_order(&mut self, order: u128, quantity: u64, during: (u64, u64), outcome: OrderOutcome) {
         let client = ClientId(u32::try_from(order).unwrap());
         let (called, returned) = (Moment(during.0), Some(Moment(during.1)));
         let (product, quantity) = (tux(), pieces(quantity));
-        self.history.orders.push(OrderCall {
-            client,
-            order_id: id(order),
-            product,
-            quantity,
-            called,
-            returned,
-            outcome,
-        });
-        self
+        let call = OrderCall { client, order_id: id(order), product, quantity, called, returned, outcome };
+        self.history.orders.push(call);
     }
 
     /// A read that said `stock`.
     pub(crate) fn read(mut self, stock: u64, during: (u64, u64)) -> Self {
+        self.push_read(stock, during);
+        self
+    }
+
+    pub(crate) fn push_read(&mut self, stock: u64, during: (u64, u64)) {
         self.history.products.push(ProductCall {
             client: ClientId(100),
             product: tux(),
@@ -87,7 +90,6 @@ impl Story {
             returned: Some(Moment(during.1)),
             outcome: ProductOutcome::Quantity(Stock(stock)),
         });
-        self
     }
 
     /// A read of order `n`: what it said, or that there is none.
@@ -109,6 +111,12 @@ impl Story {
     pub(crate) fn restocked(mut self, times: u64) -> Self {
         self.restocks = times;
         self
+    }
+
+    /// A restock brings so much.
+    pub(crate) fn restocking_to(mut self, level: u64) -> Self {
+        self.level = level;
+        self.with(|options| options.restock_level = Some(Stock(level)))
     }
 
     /// Order `order` got number `n`, and nobody was told.
@@ -134,7 +142,7 @@ impl Story {
         let lines: Vec<_> = lines.into_values().collect();
         self.end.ledgers = (1..=3).map(|n| LedgerFile { ordinal: Ordinal(n), bytes: ledger(&lines) }).collect();
         let sold = lines.iter().map(|line| u64::from(line.quantity.get())).sum();
-        let restocked = self.restocks * LEVEL;
+        let restocked = self.restocks * self.level;
         let stock = Stock((self.initial + restocked).saturating_sub(sold));
         let price = Price::from_cents(100).unwrap();
         let account = StockAccount { name: tux(), price, initial: self.initial, restocked, stock, sold, reserved: 0 };
