@@ -62,7 +62,7 @@ impl StoreError {
 
 /// The answer to an order that was taken up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purchase {
+pub enum Purchase {
     /// Placed under that number.
     Placed(OrderNumber),
     /// Less than that was in stock; nothing was taken.
@@ -71,7 +71,7 @@ pub(crate) enum Purchase {
 
 /// A connection to the store, under a session id of its own.
 #[derive(Clone, Debug)]
-pub(crate) struct Store {
+pub struct Store {
     http: Client,
     base: Url,
     session: HeaderValue,
@@ -83,7 +83,7 @@ impl Store {
     ///
     /// # Panics
     /// If the process cannot have an HTTP client at all.
-    pub(crate) fn enter(base: Url, answer_timeout: Duration) -> Self {
+    pub fn enter(base: Url, answer_timeout: Duration) -> Self {
         let session = HeaderValue::from_str(&Uuid::new_v4().to_string()).expect("a UUID is visible ASCII");
         let http = Client::builder()
             .default_headers(HeaderMap::from_iter([(
@@ -102,12 +102,12 @@ impl Store {
     }
 
     /// All products.
-    pub(crate) async fn products(&self) -> Result<Vec<Product>, StoreError> {
+    pub async fn products(&self) -> Result<Vec<Product>, StoreError> {
         self.send(self.http.get(self.url(&["products"]))).await
     }
 
     /// One product.
-    pub(crate) async fn product(&self, name: &ProductName) -> Result<Product, StoreError> {
+    pub async fn product(&self, name: &ProductName) -> Result<Product, StoreError> {
         let product: Product = self.send(self.http.get(self.url(&["products", name.as_str()]))).await?;
         if product.name == *name {
             Ok(product)
@@ -117,7 +117,7 @@ impl Store {
     }
 
     /// Orders; the same `id` is the same order.
-    pub(crate) async fn order(&self, id: OrderId, order: &NewOrder) -> Result<Purchase, StoreError> {
+    pub async fn order(&self, id: OrderId, order: &NewOrder) -> Result<Purchase, StoreError> {
         let request = self.http.post(self.url(&["orders"])).header(IDEMPOTENCY_KEY_HEADER, id.to_string()).json(order);
         match self.send::<OrderPlaced>(request).await {
             Ok(placed) => Ok(Purchase::Placed(placed.order_number)),
@@ -127,7 +127,7 @@ impl Store {
     }
 
     /// The order with that number; `None` if the store has none.
-    pub(crate) async fn placed(&self, number: OrderNumber) -> Result<Option<Order>, StoreError> {
+    pub async fn placed(&self, number: OrderNumber) -> Result<Option<Order>, StoreError> {
         match self.send(self.http.get(self.url(&["orders", &number.to_string()]))).await {
             Ok(order) => Ok(Some(order)),
             Err(error) if error.is_refusal(ErrorCode::NoSuchOrder) => Ok(None),
@@ -162,7 +162,7 @@ impl Store {
 }
 
 /// The URL that all paths are relative to; an error says why `front` is no address.
-pub(crate) fn base_url(front: &Address) -> Result<Url, String> {
+pub fn base_url(front: &Address) -> Result<Url, String> {
     let url = Url::parse(&front.url("/")).map_err(|error| format!("{front}: {error}"))?;
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     if bare { Ok(url) } else { Err(format!("{front} is more than host and port")) }

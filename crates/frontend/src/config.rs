@@ -1,6 +1,7 @@
 //! The frontend's settings.
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
 use api::replica::Replicas;
 use discovery::settings as replicas;
@@ -17,6 +18,7 @@ pub fn settings() -> Vec<Setting> {
         Setting::new("REST_API_PORT", "1110", "Port of the public REST API"),
         Setting::new("FRONT_HOST", "127.0.0.1", "Host by which the catalog reaches this frontend's cache"),
         Setting::new("FRONT_PORT", "1111", "Internal port: invalidations and cache contents"),
+        Setting::optional("FRONT_PORT_ADVERTISED", "Port by which the catalog reaches it [default: FRONT_PORT]"),
         Setting::new("BIND_HOST", "0.0.0.0", "Address that the ports listen on"),
         Setting::new("CACHE_SIZE", "7", "Products that the cache holds; 0 switches it off"),
         Setting::new("PUBLIC_ADMIN", "true", "Whether the public port has /healthz, /readyz and /metrics, too"),
@@ -39,6 +41,8 @@ pub struct Config {
     pub front_port: u16,
     /// Host by which the catalog reaches the internal port.
     pub front_host: String,
+    /// Port by which it does, if that is not the internal port itself: something stands between.
+    pub front_port_advertised: Option<u16>,
     /// Products in the cache; 0 is off.
     pub cache_size: usize,
     /// Whether health and metrics are on the public port, too.
@@ -58,6 +62,7 @@ impl Config {
         let rest_api_port = values.within("REST_API_PORT", 1..=u16::MAX);
         let front_port = values.within("FRONT_PORT", 1..=u16::MAX);
         let front_host = values.required::<String>("FRONT_HOST");
+        let advertised = values.optional::<NonZeroU16>("FRONT_PORT_ADVERTISED");
         let cache_size = values.within("CACHE_SIZE", 0..=CACHE_SIZE_MAX);
         let public_admin = values.required("PUBLIC_ADMIN");
         let token = values.optional("INTERNAL_TOKEN");
@@ -72,6 +77,7 @@ impl Config {
             rest_api_port: rest_api_port?,
             front_port: front_port?,
             front_host: front_host?,
+            front_port_advertised: advertised.map(NonZeroU16::get),
             cache_size: cache_size?,
             public_admin: public_admin?,
             token,

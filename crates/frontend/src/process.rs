@@ -108,7 +108,7 @@ impl Parts {
             catalog: Group::new("catalog", fixed(config.catalogs.clone()), caller),
             cache: SharedCache::new(config.cache_size, &registry),
             holder: HolderId(world::random_uuid()),
-            address: Address::new(&config.front_host, front_port),
+            address: Address::new(&config.front_host, config.front_port_advertised.unwrap_or(front_port)),
             readiness: Readiness::not_yet("no confirmed leader of the order and catalog services has been seen yet"),
             registry,
         }

@@ -11,7 +11,7 @@ use service::logging::{self, LogConfig};
 use service::settings::{self, ProcessEnvironment, Setting, Values};
 use tokio_util::sync::CancellationToken;
 
-use crate::{catalog_file, local, up};
+use crate::{catalog_file, drill, local, up};
 
 /// A subcommand as people see it.
 pub struct Subcommand {
@@ -28,6 +28,11 @@ pub fn subcommands() -> Vec<Subcommand> {
     let subcommand = |name, about, settings| Subcommand { name, about, settings };
     vec![
         subcommand("up", "Run a whole store on this machine", up::settings()),
+        subcommand(
+            "drill",
+            "Break a store of real processes on purpose, and check that it keeps its word",
+            drill::settings(),
+        ),
         subcommand("catalog", "Run the catalog: stock, reservations, leases", catalog::settings()),
         subcommand("order", "Run one replica of the order log", order::settings()),
         subcommand("frontend", "Run the public REST API: cache, elections, routing", frontend::settings()),
@@ -122,6 +127,7 @@ fn ended(result: Result<(), Failed>) -> ProcessExitCode {
 pub fn run(matches: &ArgMatches) -> ProcessExitCode {
     match matches.subcommand() {
         Some(("up", matches)) => start(&up::settings(), matches, up::Config::read, up::run),
+        Some(("drill", matches)) => start(&drill::settings(), matches, drill::Config::read, drill::run),
         Some(("catalog", matches)) => {
             start(&catalog::settings(), matches, catalog::Config::read, async |config, stop| {
                 catalog::run(config, stop).await.map_err(|error| Failed::new(error.exit_code(), error))

@@ -1,8 +1,10 @@
 //! The whole store in one binary: `toystore <subcommand>`.
 //!
-//! [`cli`] is the command line; [`local`] runs a store of real processes on this machine, and [`up`] is that for people.
+//! [`cli`] is the command line; [`local`] runs a store of real processes on this machine, [`up`] is that for people, and [`drill`] breaks
+//! one on purpose.
 
 pub mod catalog_file;
 pub mod cli;
+pub mod drill;
 pub mod local;
 pub mod up;

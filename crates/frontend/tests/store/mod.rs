@@ -144,6 +144,7 @@ pub fn config(order: Address, catalog: Address) -> Config {
         rest_api_port: 0,
         front_port: 0,
         front_host: "127.0.0.1".into(),
+        front_port_advertised: None,
         cache_size: 2,
         public_admin: true,
         token: None,

@@ -12,7 +12,7 @@ mod ports;
 mod process;
 mod store;
 
-pub use layout::{Layout, Member};
+pub use layout::{Layout, Link, Member};
 pub use ports::{PortBase, WELL_KNOWN_BASE};
 pub use process::{LogSink, Process};
 pub use store::Store;
