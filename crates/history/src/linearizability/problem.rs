@@ -258,10 +258,17 @@ impl<'a> Evidence<'a> {
             return Fate::Taken { by: self.placed_by(number).min(ended(call)).max(first.called), source: call };
         }
         let known = self.placed.as_ref().map(|placed| placed.get(&first.order_id));
-        let same = |line: &&&LedgerLine| line.product == first.product && line.quantity == first.quantity;
-        if let Some(line) = known.flatten().filter(same) {
-            let end = if self.options.quiet { self.end } else { Moment::NEVER };
-            return Fate::Taken { by: self.placed_by(line.number).min(end).max(first.called), source: first };
+        let end = if self.options.quiet { self.end } else { Moment::NEVER };
+        if let Some(line) = known.flatten() {
+            let by = self.placed_by(line.number).min(end);
+            return if line.product == first.product && line.quantity == first.quantity {
+                Fate::Taken { by: by.max(first.called), source: first }
+            } else if by < first.called {
+                Fate::Nothing
+            } else {
+                // Its key was used for another order, too, and that one has the number.
+                Fate::Released { by, source: first }
+            };
         }
         match wish.refusal() {
             Some(call) if self.options.refusals_final => {

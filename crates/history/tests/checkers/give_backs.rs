@@ -53,6 +53,15 @@ fn a_refused_order_may_have_held_stock_until_it_was_refused() {
 }
 
 #[test]
+fn a_key_that_has_its_number_holds_nothing_for_another_order() {
+    let misused = |during| Story::of(9).order(1, 1, (10, 20), acknowledged(1)).order(1, 3, during, UNKNOWN);
+    // Both were under way; which of them a leader that died had reserved, nobody knows.
+    misused((5, 15)).read(6, (16, 17)).accepted();
+    misused((5, 15)).read(6, (21, 22)).rejected(&["I5: a stale"]);
+    misused((30, 40)).read(5, (31, 32)).rejected(&["I5: a stale"]);
+}
+
+#[test]
 fn others_that_come_and_go_are_a_reason_to_refuse() {
     let story = |called| Story::of(2).order(1, 1, (called, 90), UNKNOWN).order(2, 2, (20, 30), SOLD_OUT);
     only_with_give_backs(story(0));

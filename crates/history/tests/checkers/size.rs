@@ -38,3 +38,18 @@ fn a_stale_read_among_five_thousand_calls_is_found_with_little_work() {
         assert!(verdict.counts.configurations < 20_000, "{give_backs:?}: {}", verdict.counts.configurations);
     }
 }
+
+/// How long it takes: `cargo test -p history --release --test checkers -- --ignored --nocapture how_long`.
+#[test]
+#[ignore = "measures, and judges nothing that the others do not"]
+#[expect(clippy::print_stdout, reason = "the result of a measurement")]
+fn how_long_it_takes() {
+    for calls in [5_000, 200_000] {
+        for (give_backs, lost_once_in) in [(false, 1_000_000), (true, 1_000_000), (true, 10)] {
+            let story = walk(Walk { initial: 40, clients: 16, calls, give_backs, lost_once_in }, &mut Dice(7));
+            let begun = std::time::Instant::now();
+            let counts = story.judge().counts;
+            println!("{calls} calls, give-backs {give_backs}: {:?}, {counts:?}", begun.elapsed());
+        }
+    }
+}
