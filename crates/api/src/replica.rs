@@ -66,6 +66,9 @@ pub struct ReplicaStatus {
     pub leader: Option<NodeId>,
     /// The voters of the newest membership that it knows; empty while its disk is empty.
     pub voters: Vec<NodeId>,
+    /// Whether its disk has less room than its reserve: it finishes what is begun, and should not lead.
+    #[serde(default)]
+    pub disk_full: bool,
 }
 
 impl ReplicaStatus {

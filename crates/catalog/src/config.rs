@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use api::replica::Replicas;
 use api::{Ordinal, Product, Stock};
+use replication::StorageConfig;
 use service::Token;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
@@ -37,6 +38,7 @@ pub fn settings() -> Vec<Setting> {
         Setting::new("BIND_HOST", "0.0.0.0", "Address on which both ports listen"),
         Setting::optional("INTERNAL_TOKEN", "Secret that the internal ports want"),
     ];
+    let own = [own, StorageConfig::settings()].concat();
     let groups = [discovery::settings::catalog(), discovery::settings::catalog_replication()];
     [own, groups.concat(), LogConfig::settings()].concat()
 }
@@ -73,6 +75,8 @@ pub struct Config {
     pub restock: Restock,
     /// How long a frontend may serve from its cache without asking again.
     pub lease: Duration,
+    /// Checkpoints, and the room on the disks.
+    pub storage: StorageConfig,
     /// The secret of the internal ports.
     pub token: Option<Token>,
 }
@@ -88,6 +92,7 @@ impl Config {
         let data_dir = values.optional::<PathBuf>("CATALOG_DATA_DIR");
         let restock = read_restock(values);
         let lease = values.within("LEASE_MS", LEASE_MS_MIN..=LEASE_MS_MAX).map(Duration::from_millis);
+        let storage = StorageConfig::read(values);
         let bind_host = values.required("BIND_HOST");
         let token = values.optional("INTERNAL_TOKEN");
         let Places { ordinal, peers, port, replication_port } = places?;
@@ -102,6 +107,7 @@ impl Config {
             seed: seed?,
             restock: restock?,
             lease: lease?,
+            storage: storage?,
             token,
         })
     }

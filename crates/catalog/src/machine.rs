@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::catalog::{BatchReserved, Fence, ReserveBatch, Resolve, Settle, StockAccount};
-use api::{LogPosition, OrderId, Product, ProductName, Stock, Term};
+use api::{BatchId, LogPosition, OrderId, Product, ProductName, Stock, Term};
 use replication::StateMachine;
 use serde::{Deserialize, Serialize};
 
@@ -136,6 +136,11 @@ impl Catalog {
     /// The longest lease that may be held just now, from whichever leader.
     pub fn longest_lease(&self) -> Duration {
         Duration::from_millis(self.lease_ms)
+    }
+
+    /// Whether the batch is the last one that was answered, so that it gets the same answer again.
+    pub fn has_answered(&self, batch: BatchId) -> bool {
+        self.reservations.last() == Some(batch)
     }
 
     /// How many orders have stock that is neither sold nor released.

@@ -111,6 +111,10 @@ impl Reservations {
         Ok(())
     }
 
+    pub(crate) fn last(&self) -> Option<BatchId> {
+        self.last.as_ref().map(|(last, _)| *last)
+    }
+
     pub(crate) fn open_len(&self) -> usize {
         self.open.len()
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use api::Product;
-use replication::{FileStore, Replica, ReplicaConfig};
+use replication::{FileStore, Replica, ReplicaConfig, await_room};
 use service::call::Caller;
 use service::health::{self, Readiness};
 use service::http::{Limits, Listener, RequestMetrics, serve};
@@ -57,6 +57,10 @@ impl Listeners {
 /// If it cannot start.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartError> {
     let listeners = Listeners::bind(&config)?;
+    tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        () = await_room(&config.storage, vec![config.data_dir.clone()]) => {}
+    }
     let service = Service::start(config, listeners).await?;
     stop.cancelled().await;
     service.stop().await;
@@ -88,6 +92,7 @@ impl Service {
         let replica_config = ReplicaConfig {
             token: config.token.clone(),
             registry: registry.clone(),
+            storage: config.storage.clone(),
             ..ReplicaConfig::new(GROUP, config.ordinal, config.data_dir.clone(), config.founders, config.peers)
         };
         let store = FileStore::new(config.data_dir.join(STATE_FILE));

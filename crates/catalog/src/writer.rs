@@ -4,6 +4,7 @@
 //! frontend is told of precisely the products that change, with the versions that they will have. One change at a time is enough:
 //! the next batch of orders is as large as the wait was long.
 
+use api::{ApiError, ErrorCode};
 use futures::future::{join_all, try_join};
 use replication::{ProposeError, Replica};
 use service::call::Caller;
@@ -29,6 +30,11 @@ impl Writer<'_> {
     /// Returns when a proposal fails: what became of it is not known, so the window cannot be trusted any more.
     pub(crate) async fn run(&self, mut changes: mpsc::Receiver<Change>) {
         while let Some(Change { action, answer }) = changes.recv().await {
+            if self.begins_something(&action) && !self.replica.has_room() {
+                let full = ApiError::new(ErrorCode::InsufficientStorage, "the catalog's disks are full");
+                let _ = answer.send(Err(full));
+                continue;
+            }
             let begun = Instant::now();
             let outcome = self.make(action).await;
             self.metrics.change_seconds.observe(begun.elapsed().as_secs_f64());
@@ -39,6 +45,17 @@ impl Writer<'_> {
             if let Some(error) = failed {
                 tracing::info!(term = self.tenure.term.0, %error, "a change failed: this tenure is over");
                 return;
+            }
+        }
+    }
+
+    /// What is turned away while the disks are full. The rest finishes what was begun, and gives stock back.
+    fn begins_something(&self, action: &Action) -> bool {
+        match action {
+            Action::Reserve(batch) => self.replica.read(|catalog| !catalog.has_answered(batch.id)),
+            Action::Restock { .. } => true,
+            Action::Seed(_) | Action::Fence(_) | Action::Resolve(_) | Action::Settle(_) | Action::Lengthen { .. } => {
+                false
             }
         }
     }

@@ -243,7 +243,11 @@ mod tests {
             let error = refusal(code.status(), &body(*code));
             let passes = matches!(
                 code,
-                ErrorCode::Internal | ErrorCode::Overloaded | ErrorCode::Unavailable | ErrorCode::RequestTimeout
+                ErrorCode::Internal
+                    | ErrorCode::Overloaded
+                    | ErrorCode::Unavailable
+                    | ErrorCode::InsufficientStorage
+                    | ErrorCode::RequestTimeout
             );
             assert_eq!(error.may_pass(), passes, "{code:?}");
         }

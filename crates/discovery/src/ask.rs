@@ -27,7 +27,8 @@ impl Group {
     ///
     /// # Errors
     /// * [`CallError::Refused`] with the leader's own final refusal;
-    /// * [`CallError::Unknown`] at the deadline (or if a retry is refused for overload), if some attempt may have been carried out;
+    /// * [`CallError::Unknown`] at the deadline (or if a retry is refused at a bound: overload, full disks), if some attempt may have
+    ///   been carried out;
     /// * [`CallError::Refused`] with [`ErrorCode::Unavailable`] at the deadline, if certainly none was.
     pub async fn ask_leader<T, F, Fut>(&self, deadline: Instant, request: F) -> Result<T, CallError>
     where
@@ -146,7 +147,7 @@ impl Asking<'_> {
                 // It leads and cannot do it just now: another leader could not either. What it has begun may come to pass.
                 self.unknown = Some(CallError::Unknown { address, what: refusal.message.to_string() });
             }
-            CallError::Refused(refusal) if refusal.code == ErrorCode::Overloaded => {
+            CallError::Refused(refusal) if refusal.code.nothing_begun() => {
                 // Nothing was begun now, but an earlier attempt may have been.
                 return Some(self.unknown.take().unwrap_or(error));
             }

@@ -96,6 +96,7 @@ mod tests {
             applied: None,
             leader: leader.map(id),
             voters: vec![id(1), id(2), id(3)],
+            disk_full: false,
         }
     }
 

@@ -116,6 +116,7 @@ async fn status(State(replica): State<Replica>) -> Reply<ReplicaStatus> {
         applied: position,
         leader: Some(id(leader)),
         voters: vec![id(1), id(2), id(3)],
+        disk_full: false,
     })
 }
 
@@ -206,6 +207,7 @@ async fn refusals_are_final_or_not() {
     for (code, is_final) in [
         (ErrorCode::OutOfStock, true),
         (ErrorCode::Overloaded, true),
+        (ErrorCode::InsufficientStorage, true),
         (ErrorCode::Unauthorized, true),
         (ErrorCode::Unavailable, false),
         (ErrorCode::NotLeader, false),

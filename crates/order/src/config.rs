@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use api::replica::Replicas;
 use api::{Address, Ordinal};
 use discovery::settings as lists;
+use replication::StorageConfig;
 use service::Token;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
@@ -40,6 +41,8 @@ pub struct Config {
     pub ledger_file: PathBuf,
     /// Everything else that is kept.
     pub data_dir: PathBuf,
+    /// Checkpoints, and the room on the disks.
+    pub storage: StorageConfig,
     /// Orders that may wait for a batch; more are refused.
     pub queue_max: usize,
     /// Orders in one batch, at most 256.
@@ -59,6 +62,7 @@ pub fn settings() -> Vec<Setting> {
         Setting::new("BIND_HOST", "0.0.0.0", "Address that the ports are bound to"),
         Setting::optional("INTERNAL_TOKEN", "Secret that the internal ports ask for"),
     ];
+    settings.extend(StorageConfig::settings());
     settings.extend(lists::order());
     settings.extend(lists::order_replication());
     settings.extend(lists::catalog());
@@ -75,6 +79,7 @@ impl Config {
         let catalog = lists::catalog_replicas(values);
         let ledger_file = values.optional::<PathBuf>("ORDER_LOG_FILE");
         let data_dir = values.optional::<PathBuf>("ORDER_DATA_DIR");
+        let storage = StorageConfig::read(values);
         let queue_max = values.within("ORDER_QUEUE", 1..=QUEUE_MAX);
         let batch_orders_max = values.within("BATCH_SIZE_MAX", 1..=BATCH_ORDERS_MAX);
         let bind_host = values.required("BIND_HOST");
@@ -100,10 +105,19 @@ impl Config {
             replication_port: replication_port?,
             ledger_file: ledger_file.unwrap_or_else(|| format!("data/log{ordinal}.csv").into()),
             data_dir: data_dir.unwrap_or_else(|| format!("data/order{ordinal}").into()),
+            storage: storage?,
             queue_max: queue_max?,
             batch_orders_max: batch_orders_max?,
             token,
         })
+    }
+}
+
+impl Config {
+    /// Where it writes; ledger and log may lie on different disks. Each of these is there, or can be made.
+    pub(crate) fn places(&self) -> Vec<PathBuf> {
+        let ledger_dir = self.ledger_file.parent().filter(|dir| !dir.as_os_str().is_empty());
+        vec![self.data_dir.clone(), ledger_dir.map_or_else(|| PathBuf::from("."), PathBuf::from)]
     }
 }
 

@@ -55,6 +55,9 @@ impl Desk {
             self.metrics.repeated.inc();
             return answer;
         }
+        if !self.replica.has_room() {
+            return Err(no_room());
+        }
         let answer = intake.submit(line)?;
         self.metrics.queue_length.set(i64::try_from(intake.queue_length()).unwrap_or(i64::MAX));
         match timeout(PLACE_TIMEOUT, answer).await {
@@ -94,6 +97,11 @@ pub(crate) fn leader_of(leadership: Leadership) -> Option<Ordinal> {
         Leadership::Following { leader } => leader.map(NodeId::ordinal),
         Leadership::Leading(_) => None,
     }
+}
+
+/// No new order is begun while there is room enough to finish those that are.
+pub(crate) fn no_room() -> ApiError {
+    ApiError::new(ErrorCode::InsufficientStorage, "nothing was ordered: the store's disks are full; try again later")
 }
 
 fn unavailable(what: impl Into<std::borrow::Cow<'static, str>>) -> ApiError {

@@ -32,10 +32,11 @@ use service::lifecycle::{ExitCode, fatal};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 
+use crate::desk::no_room;
 use crate::intake::{Answer, Intake, key_reused};
 use crate::metrics::{OrderMetrics, took};
 use crate::orders::{Command, Orders, Placement, Reply};
-use crate::stock::{StaleTerm, Stock};
+use crate::stock::{NotReserved, StaleTerm, Stock};
 
 /// The most orders in a batch: what the catalog takes in one request.
 pub const BATCH_ORDERS_MAX: usize = 256;
@@ -163,7 +164,17 @@ impl<'a> Pipeline<'a> {
         self.metrics.batch_size.observe(u32::try_from(orders.len()).map_or(f64::MAX, f64::from));
         let begun = Instant::now();
         let batch = ReserveBatch { id, orders, settle: self.unsettled.take() };
-        let BatchReserved { outcomes } = self.stock.reserve(&batch).await?;
+        let BatchReserved { outcomes } = match self.stock.reserve(&batch).await {
+            Ok(answer) => answer,
+            Err(NotReserved::Stale(stale)) => return Err(stale.into()),
+            Err(NotReserved::NoRoom) => {
+                self.intake.answer(batch.orders.iter().map(|line| (line.order_id, Err(no_room()))));
+                if let Some(settle) = batch.settle {
+                    self.unsettled.put_back(settle);
+                }
+                return Ok(Vec::new());
+            }
+        };
         took(&self.metrics.phases.reserve, begun);
         if outcomes.len() != batch.orders.len() {
             let (asked, answered) = (batch.orders.len(), outcomes.len());
@@ -262,6 +273,18 @@ impl Unsettled {
     /// Whoever takes it must see to it that it arrives.
     fn take(&self) -> Option<Settle> {
         self.settle.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// What was taken and has certainly not arrived; batches that were placed meanwhile are added to it.
+    fn put_back(&self, mut earlier: Settle) {
+        let mut settle = self.settle.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(later) = settle.take() {
+            assert!(later.term == earlier.term && later.through > earlier.through, "batches are placed in their order");
+            earlier.through = later.through;
+            earlier.released.extend(later.released);
+        }
+        *settle = Some(earlier);
+        self.added.notify_one();
     }
 
     async fn take_when_idle(&self) -> Settle {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::replica::{ReplicaStatus, STATUS_PATH};
 use discovery::Group;
 use futures::future::join_all;
-use replication::{Replica, ReplicaConfig};
+use replication::{Replica, ReplicaConfig, await_room};
 use service::call::Caller;
 use service::health::{self, Readiness};
 use service::http::{Limits, Listener, RequestMetrics, guard, harden, serve};
@@ -159,6 +159,10 @@ impl Service {
 /// Runs an order replica until `stop` is cancelled.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartError> {
     let listeners = Listeners::bind(&config)?;
+    tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        () = await_room(&config.storage, config.places()) => {}
+    }
     let service = Service::start(config, listeners).await?;
     stop.cancelled().await;
     service.stop().await;
@@ -168,6 +172,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
 fn replica_config(config: &Config, registry: &prometheus::Registry) -> ReplicaConfig {
     ReplicaConfig {
         token: config.token.clone(),
+        storage: config.storage.clone(),
+        state_places: config.places(),
         registry: registry.clone(),
         ..ReplicaConfig::new(GROUP, config.ordinal, config.data_dir.clone(), config.founders, config.peers.clone())
     }

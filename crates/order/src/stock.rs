@@ -4,10 +4,11 @@
 //! is not known can be neither placed nor forgotten. What ends a call is the fence (a newer leader has come, so the
 //! answer does not matter any more), or that the caller drops it because leadership is lost.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use api::catalog::{BatchReserved, Fence, Fenced, ReserveBatch, Resolve, Settle};
-use api::{ErrorCode, Term};
+use api::{ApiError, ErrorCode, Term};
 use discovery::Group;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -29,6 +30,16 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 #[error("a newer leader has fenced this term")]
 pub(crate) struct StaleTerm;
 
+/// Why no stock was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotReserved {
+    #[error(transparent)]
+    Stale(#[from] StaleTerm),
+    /// The catalog's disks are full, and it has certainly not seen this batch before: nothing is reserved for it, and nothing will be.
+    #[error("the catalog's disks are full")]
+    NoRoom,
+}
+
 /// A client of the catalog group.
 #[derive(Clone, Debug)]
 pub(crate) struct Stock(Group);
@@ -39,8 +50,16 @@ impl Stock {
     }
 
     /// Takes the stock for a batch.
-    pub(crate) async fn reserve(&self, batch: &ReserveBatch) -> Result<BatchReserved, StaleTerm> {
-        self.until_answered("/reservations", batch).await
+    ///
+    /// A batch that the catalog refuses for want of space is repeated like any other: an earlier copy may have been carried out, or may be
+    /// on its way still. Only where the refusal answers the one and only request for the batch is it the last word.
+    pub(crate) async fn reserve(&self, batch: &ReserveBatch) -> Result<BatchReserved, NotReserved> {
+        let attempts = AtomicUsize::new(0);
+        let refused = |refusal: &ApiError| {
+            refusal.code == ErrorCode::InsufficientStorage && attempts.load(Ordering::Relaxed) == 1
+        };
+        let answered = self.until_answered_unless("/reservations", batch, &attempts, refused).await?;
+        answered.ok_or(NotReserved::NoRoom)
     }
 
     /// Reservations of placed batches become sales.
@@ -63,13 +82,28 @@ impl Stock {
         path: &'static str,
         body: &B,
     ) -> Result<T, StaleTerm> {
+        let answered = self.until_answered_unless(path, body, &AtomicUsize::new(0), |_| false).await?;
+        Ok(answered.expect("no refusal is the last word"))
+    }
+
+    /// `None` at a refusal that is the `last_word`. `attempts` counts the requests that were sent.
+    async fn until_answered_unless<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &'static str,
+        body: &B,
+        attempts: &AtomicUsize,
+        last_word: impl Fn(&ApiError) -> bool,
+    ) -> Result<Option<T>, StaleTerm> {
         loop {
             let deadline = Instant::now() + ROUND_TIMEOUT;
-            let post =
-                async |caller: service::call::Caller, address| caller.post(&address, path, body, ATTEMPT_TIMEOUT).await;
+            let post = async |caller: service::call::Caller, address| {
+                attempts.fetch_add(1, Ordering::Relaxed);
+                caller.post(&address, path, body, ATTEMPT_TIMEOUT).await
+            };
             match self.0.ask_leader(deadline, post).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => return Ok(Some(answer)),
                 Err(CallError::Refused(refusal)) if refusal.code == ErrorCode::StaleTerm => return Err(StaleTerm),
+                Err(CallError::Refused(refusal)) if last_word(&refusal) => return Ok(None),
                 Err(CallError::Refused(refusal)) => {
                     tracing::warn!(%refusal, path, "the catalog refuses; asking again");
                 }

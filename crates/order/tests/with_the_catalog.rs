@@ -38,6 +38,7 @@ async fn start_catalog(dir: &Path) -> (catalog::Service, Address) {
         restock: catalog::Restock { interval: Duration::ZERO, level: Stock(100) },
         // Short, since a catalog that comes back lets one lease pass first.
         lease: Duration::from_millis(200),
+        storage: store::storage(dir),
         token: None,
     };
     let service = catalog::Service::start(config, listeners).await.unwrap();
@@ -102,6 +103,47 @@ async fn many_buyers_get_exactly_what_there_is() {
     let refused = answers.iter().filter_map(|answer| answer.as_ref().err());
     assert!(refused.clone().all(|error| error.code() == Some(ErrorCode::OutOfStock)), "{answers:?}");
     assert_eq!(settled(&address, "Tux").await, (0, 100));
+    store.order.stop().await;
+    catalog.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_either_disk_full_nothing_is_begun_and_later_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (catalog, address) = start_catalog(dir.path()).await;
+    let store = Store::start(dir.path(), &address).await;
+    assert_eq!(store.place(1, "Fox").await.unwrap(), 1);
+    let mut next = 2;
+    for disk in [dir.path().to_owned(), dir.path().join("order1")] {
+        std::fs::write(disk.join("faults.txt"), "full=true").unwrap();
+        let refused = async {
+            loop {
+                match store.place(u128::from(next), "Fox").await {
+                    // It came before the look that found the disk full.
+                    Ok(_) => next += 1,
+                    Err(error) => return error,
+                }
+            }
+        };
+        let refused = timeout(LONG, refused).await.unwrap();
+        assert_eq!(refused.code(), Some(ErrorCode::InsufficientStorage), "{refused:?}");
+        assert_eq!(store.place(1, "Fox").await.unwrap(), 1, "what is placed is known");
+        // Settling goes on, and nothing is held for the refused one.
+        assert_eq!(settled(&address, "Fox").await, (1000 - (next - 1), next - 1));
+
+        std::fs::write(disk.join("faults.txt"), "").unwrap();
+        let placed = async {
+            loop {
+                match store.place(u128::from(next), "Fox").await {
+                    Ok(number) => return number,
+                    Err(error) => assert_eq!(error.code(), Some(ErrorCode::InsufficientStorage), "{error:?}"),
+                }
+            }
+        };
+        let number = timeout(LONG, placed).await.unwrap();
+        assert_eq!(number, next, "no number is left out");
+        next = number + 1;
+    }
     store.order.stop().await;
     catalog.stop().await;
 }

@@ -8,7 +8,7 @@ use api::replica::Replicas;
 use service::Token;
 use tokio::sync::watch;
 
-use crate::StartError;
+use crate::{StartError, StorageConfig};
 
 /// One replica's place in its group, and its habits.
 #[derive(Clone, Debug)]
@@ -27,17 +27,17 @@ pub struct ReplicaConfig {
     pub token: Option<Token>,
     /// Intervals and time-outs.
     pub timing: Timing,
-    /// A checkpoint is made each time that many entries have been committed since the last.
-    pub snapshot_every: u64,
-    /// How many entries stay in the log although a checkpoint has them: a replica that missed no more than these
-    /// catches up by log, one that missed more by the whole state.
-    pub keep_log: u64,
+    /// Checkpoints, and the room on the disks.
+    pub storage: StorageConfig,
+    /// Files of the [`StateStore`](crate::StateStore) that may lie on another file system than `data_dir`; each, or its
+    /// directory, is there when the replica starts.
+    pub state_places: Vec<PathBuf>,
     /// Where the replica's metrics go. At most one replica of a group per registry.
     pub registry: prometheus::Registry,
 }
 
 impl ReplicaConfig {
-    /// A config with the defaults: a checkpoint every 4096 entries, 4096 kept.
+    /// A config with the defaults.
     pub fn new(
         group: &str,
         ordinal: Ordinal,
@@ -53,8 +53,8 @@ impl ReplicaConfig {
             peers,
             token: None,
             timing: Timing::default(),
-            snapshot_every: 4096,
-            keep_log: 4096,
+            storage: StorageConfig::default(),
+            state_places: Vec::new(),
             registry: prometheus::Registry::new(),
         }
     }
@@ -65,8 +65,8 @@ impl ReplicaConfig {
             "a replica's seat is 1 or more".to_owned()
         } else if self.founders == 0 {
             "a group has at least one founder".to_owned()
-        } else if self.snapshot_every == 0 {
-            "snapshot_every must be 1 or more".to_owned()
+        } else if self.storage.checkpoint_every == 0 {
+            "checkpoint_every must be 1 or more".to_owned()
         } else if !(timing.heartbeat < timing.election_timeout_min
             && timing.election_timeout_min < timing.election_timeout_max)
         {

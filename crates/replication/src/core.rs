@@ -16,6 +16,7 @@ use crate::ReplicaConfig;
 use crate::engine::{Fatal, LogId, Raft, ServerMetrics, position};
 use crate::handover::Gate;
 use crate::log::LogStore;
+use crate::room::{Level, Room};
 use crate::transport::Peers;
 
 /// Whether this replica leads, and if not, who does.
@@ -44,6 +45,7 @@ pub(crate) struct Core {
     pub(crate) applied: watch::Receiver<Option<LogId>>,
     pub(crate) leadership: watch::Sender<Leadership>,
     pub(crate) gate: Gate,
+    pub(crate) room: Room,
     /// Held while a state is received.
     pub(crate) receiving: tokio::sync::Mutex<()>,
     /// Held by the leader while it changes who sits where.
@@ -76,6 +78,7 @@ impl Core {
             applied: applied.as_ref().map(position),
             leader: metrics.current_leader.filter(|leader| *leader != self.node_id || self.is_followed()),
             voters,
+            disk_full: self.room.level() < Level::Ample,
         }
     }
 

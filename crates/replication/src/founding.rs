@@ -241,6 +241,7 @@ mod tests {
             applied: None,
             leader: None,
             voters: Vec::new(),
+            disk_full: false,
         };
         (Ordinal(seat), Ok(PeerStatus { status, lost_a_log: false }))
     }

@@ -10,7 +10,6 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use api::NodeId;
@@ -18,9 +17,10 @@ use tokio::sync::watch;
 
 use crate::core::{Core, Leadership};
 
-/// Lets commands in while it is open, and counts those inside.
+/// Lets commands in while it is open, and counts those inside. Closed, it holds them up: a hand-over that fails costs them
+/// some time, and one that succeeds sends them to the new leader.
 pub(crate) struct Gate {
-    closed: AtomicBool,
+    closed: watch::Sender<bool>,
     inside: watch::Sender<usize>,
 }
 
@@ -29,29 +29,42 @@ pub(crate) struct Pass<'a>(&'a Gate);
 
 impl Gate {
     pub(crate) fn open() -> Self {
-        Self { closed: AtomicBool::new(false), inside: watch::Sender::new(0) }
+        Self { closed: watch::Sender::new(false), inside: watch::Sender::new(0) }
     }
 
-    /// `None` while it is closed.
-    pub(crate) fn enter(&self) -> Option<Pass<'_>> {
-        // Counted first, asked then: whoever closes and then sees nobody inside has shut out all who come later.
-        self.inside.send_modify(|inside| *inside += 1);
-        let pass = Pass(self);
-        (!self.closed.load(SeqCst)).then_some(pass)
+    /// Waits while it is closed.
+    pub(crate) async fn enter(&self) -> Pass<'_> {
+        loop {
+            // Counted first, asked then: whoever closes and then sees nobody inside has shut out all who come later.
+            self.inside.send_modify(|inside| *inside += 1);
+            let pass = Pass(self);
+            if !*self.closed.borrow() {
+                return pass;
+            }
+            drop(pass);
+            // The sender is in `self`: it cannot be gone.
+            let _ = self.closed.subscribe().wait_for(|closed| !closed).await;
+        }
     }
 
-    fn close(&self) {
-        self.closed.store(true, SeqCst);
-    }
-
-    fn reopen(&self) {
-        self.closed.store(false, SeqCst);
+    fn close(&self) -> Closed<'_> {
+        self.closed.send_replace(true);
+        Closed(self)
     }
 
     async fn emptied(&self) {
         let mut inside = self.inside.subscribe();
         // The sender is in `self`: it cannot be gone.
         let _ = inside.wait_for(|inside| *inside == 0).await;
+    }
+}
+
+/// Open again when it is dropped, also where a hand-over is given up half-way.
+struct Closed<'a>(&'a Gate);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.closed.send_replace(false);
     }
 }
 
@@ -64,13 +77,22 @@ impl Drop for Pass<'_> {
 impl Core {
     /// See [`Replica::hand_over`](crate::Replica::hand_over).
     pub(crate) async fn hand_over(self: &Arc<Self>, within: Duration) -> Option<NodeId> {
-        let has_heirs = self.membership().voter_ids().any(|id| id != self.node_id);
+        self.hand_over_to(within, |_| true).await
+    }
+
+    /// The same, to one of those who are `fit`.
+    pub(crate) async fn hand_over_to(
+        self: &Arc<Self>,
+        within: Duration,
+        fit: impl Fn(NodeId) -> bool,
+    ) -> Option<NodeId> {
+        let has_heirs = self.membership().voter_ids().any(|id| id != self.node_id && fit(id));
         if !has_heirs || !matches!(*self.leadership.borrow(), Leadership::Leading(_)) {
             return self.leader().filter(|leader| *leader != self.node_id);
         }
-        self.gate.close();
-        let successor = tokio::time::timeout(within, self.pass_on()).await;
-        self.gate.reopen();
+        let closed = self.gate.close();
+        let successor = tokio::time::timeout(within, self.pass_on(fit)).await;
+        drop(closed);
         match successor {
             Ok(Some(successor)) => tracing::info!(%successor, "leadership handed over"),
             Ok(None) => tracing::info!("there is nobody to hand leadership over to"),
@@ -79,10 +101,10 @@ impl Core {
         successor.ok().flatten()
     }
 
-    async fn pass_on(self: &Arc<Self>) -> Option<NodeId> {
+    async fn pass_on(self: &Arc<Self>, fit: impl Fn(NodeId) -> bool) -> Option<NodeId> {
         self.gate.emptied().await;
         // Chosen once: a try that fails may still have ended this reign, and with it the view of who has the whole log.
-        let heirs = self.heirs().await?;
+        let heirs = self.heirs(fit).await?;
         let mut leadership = self.leadership.subscribe();
         loop {
             self.first_to_stand(&heirs).await?;
@@ -108,15 +130,15 @@ impl Core {
         None
     }
 
-    /// Waits until another voter has the whole log; gives those that have, the highest seat first.
-    async fn heirs(&self) -> Option<Vec<NodeId>> {
+    /// Waits until another voter that is fit has the whole log; gives those that have, the highest seat first.
+    async fn heirs(&self, fit: impl Fn(NodeId) -> bool) -> Option<Vec<NodeId>> {
         let mut heirs = Vec::new();
         let mut metrics = self.raft.metrics();
         let found = metrics.wait_for(|metrics| {
             let Some(progress) = &metrics.replication else {
                 return true; // It leads no more.
             };
-            let others = metrics.membership_config.voter_ids().filter(|id| *id != self.node_id);
+            let others = metrics.membership_config.voter_ids().filter(|id| *id != self.node_id && fit(*id));
             let whole = |id: &NodeId| progress.get(id).copied().flatten().map(|at| at.index) == metrics.last_log_index;
             heirs = others.filter(whole).collect();
             heirs.sort_by_key(|id| Reverse(id.ordinal()));
@@ -132,17 +154,19 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_closed_gate_empties() {
+    async fn a_closed_gate_empties_and_lets_in_later() {
         let gate = Gate::open();
-        let inside = gate.enter().expect("it is open");
-        gate.close();
-        assert!(gate.enter().is_none());
+        let inside = gate.enter().await;
+        let closed = gate.close();
+        let late = gate.enter();
+        tokio::pin!(late);
+        assert!(futures::poll!(&mut late).is_pending(), "it waits");
         let emptied = gate.emptied();
         tokio::pin!(emptied);
         assert!(futures::poll!(&mut emptied).is_pending(), "one is still inside");
         drop(inside);
         emptied.await;
-        gate.reopen();
-        assert!(gate.enter().is_some());
+        drop(closed);
+        late.await;
     }
 }

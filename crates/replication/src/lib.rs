@@ -36,6 +36,7 @@
 //! * **No log without its state.** Entries are purged only when the checkpoint that replaces them is durable, also
 //!   while a received state is being installed (`log`).
 //! * **Hand-over.** A leader that is asked to stop lets its successor be elected first (`handover`).
+//! * **No write to a full disk.** While there is room enough to finish what is begun, nothing new is (`room`).
 //! * **Loud ends.** A failed write or sync, damage that is found while running, a dead engine: each ends the process at
 //!   once. Damage that is found at the start is an error that names the file and the entry ([`StartError`]).
 //!
@@ -58,6 +59,7 @@ mod campaign;
 mod checkpoint;
 mod config;
 mod core;
+mod disk_faults;
 mod engine;
 mod error;
 mod file_store;
@@ -71,7 +73,9 @@ mod membership;
 mod metrics;
 mod peer_routes;
 mod replica;
+mod room;
 mod status_routes;
+mod storage;
 mod transfer;
 mod transport;
 
@@ -81,6 +85,8 @@ pub use error::{ProposeError, StartError};
 pub use file_store::FileStore;
 pub use machine::{StateMachine, StateStore, StoreError};
 pub use replica::Replica;
+pub use room::await_room;
+pub use storage::StorageConfig;
 
 /// The most that a command's encoding may take, in bytes. A batch of 256 orders takes some 20 KiB.
 pub const COMMAND_BYTES_MAX: usize = 1024 * 1024;

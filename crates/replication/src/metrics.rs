@@ -65,6 +65,8 @@ pub(crate) struct Positions {
     last: IntGauge,
     committed: IntGauge,
     applied: IntGauge,
+    free: IntGauge,
+    full: IntGauge,
 }
 
 impl Positions {
@@ -87,12 +89,14 @@ impl Positions {
                 "Index up to which the log is known to be committed",
             )?,
             applied: gauge("toystore_replication_applied_index", "Index up to which entries are applied")?,
+            free: gauge("toystore_replication_disk_free_bytes", "Free space on the fullest of the replica's disks")?,
+            full: gauge("toystore_replication_disk_full", "1 while the free space is below the reserve")?,
         };
         registry.register(Box::new(positions)).map_err(|e| broken(&e))
     }
 
-    fn parts(&self) -> [&dyn Collector; 6] {
-        [&self.role, &self.lag, &self.term, &self.last, &self.committed, &self.applied]
+    fn parts(&self) -> [&dyn Collector; 8] {
+        [&self.role, &self.lag, &self.term, &self.last, &self.committed, &self.applied, &self.free, &self.full]
     }
 
     fn update(&self, core: &Core) {
@@ -111,6 +115,8 @@ impl Positions {
         self.last.set(index(status.last_log));
         self.committed.set(index(status.committed));
         self.applied.set(index(status.applied));
+        self.free.set(count(core.room.free_bytes()));
+        self.full.set(status.disk_full.into());
         self.lag.reset();
         for (seat, lag) in lags(core) {
             self.lag.with_label_values(&[&seat]).set(lag);

@@ -98,7 +98,7 @@ fn check_target(core: &Core, headers: &HeaderMap) -> Result<(), Failure> {
 
 async fn append(State(core): State<Arc<Core>>, body: Bytes) -> Result<Vec<u8>, Failure> {
     let request = decode(&body)?;
-    answer(&core.raft.append_entries(request).await.map_err(|e| stopped(&e))?)
+    answer(&core.append_entries(request).await.map_err(|e| stopped(&e))?)
 }
 
 async fn vote(State(core): State<Arc<Core>>, body: Bytes) -> Result<Vec<u8>, Failure> {
@@ -112,7 +112,13 @@ async fn state(State(core): State<Arc<Core>>, body: Body) -> Result<Vec<u8>, Fai
         return Err(Failure::new(ErrorCode::Overloaded, "this replica is receiving a state already"));
     };
     let body = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
-    let received = transfer::receive(body, &core.config.data_dir, core.config.timing.transfer_idle).await;
+    let received = tokio::select! {
+        biased;
+        () = core.room.runs_out() => {
+            return Err(Failure::new(ErrorCode::InsufficientStorage, "this replica's disk is full"));
+        }
+        received = transfer::receive(body, &core.config.data_dir, core.config.timing.transfer_idle) => received,
+    };
     let (header, file) = received.map_err(|error| {
         let kind = match error {
             TransferError::Disk(_) => ErrorCode::Unavailable,

@@ -21,6 +21,7 @@ use crate::identity::Identity;
 use crate::log::{Head, LogStore};
 use crate::machine_store::MachineStore;
 use crate::metrics::{Instruments, Positions};
+use crate::room::Room;
 use crate::transport::Peers;
 use crate::{
     COMMAND_BYTES_MAX, ProposeError, ReplicaConfig, StartError, StateMachine, StateStore, peer_routes, status_routes,
@@ -63,6 +64,8 @@ impl<M: StateMachine> Replica<M> {
 
         // The log's lock comes before anything else in the directory is touched.
         let log = LogStore::open(&dir.join(LOG_FILE), checkpointed.subscribe(), instruments.log_sync_seconds.clone())?;
+        let room = Room::new(&config.storage, config.state_places.iter().chain([&dir]).cloned().collect());
+        let log = log.with_faults(room.faults());
         ReceivedFile::clean(&dir).map_err(StartError::io("clean", &dir))?;
         let identity = establish(&dir, &config, &log).await?;
         log.resign(identity.node_id);
@@ -83,6 +86,7 @@ impl<M: StateMachine> Replica<M> {
             applied: machine.applied(),
             leadership: watch::Sender::new(Leadership::Following { leader: None }),
             gate: Gate::open(),
+            room,
             receiving: tokio::sync::Mutex::new(()),
             seating: tokio::sync::Mutex::new(()),
             campaign: Mutex::new(None),
@@ -94,6 +98,7 @@ impl<M: StateMachine> Replica<M> {
         let watching = Arc::clone(&core);
         core.tasks.spawn(async move { watching.watch_engine().await });
         core.tasks.spawn(Arc::clone(&core).keep_seat());
+        core.tasks.spawn(Arc::clone(&core).keep_room());
         tracing::info!(group = core.config.group, node_id = %core.node_id, dir = %dir.display(), "replica started");
         Ok(Self { core, machine })
     }
@@ -123,9 +128,7 @@ impl<M: StateMachine> Replica<M> {
         if bytes.len() > COMMAND_BYTES_MAX {
             return Err(ProposeError::TooLarge { bytes: bytes.len() });
         }
-        let Some(_pass) = self.core.gate.enter() else {
-            return Err(ProposeError::NotLeader { leader: None });
-        };
+        let _pass = self.core.gate.enter().await;
         let written = self.core.raft.client_write(Command(bytes.into())).await.map_err(|error| match error {
             RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => self.not_leader(forward.leader_id),
             RaftError::APIError(ClientWriteError::ChangeMembershipError(error)) => {
@@ -136,6 +139,12 @@ impl<M: StateMachine> Replica<M> {
         let reply = written.data.0.expect("a command's entry has a reply");
         let reply = reply.downcast::<M::Reply>().expect("the reply is the machine's");
         Ok((position(&written.log_id), *reply))
+    }
+
+    /// Whether something new may be begun: there is room on this replica's disk and, if it leads, on a majority's. What is
+    /// begun is to be finished although there is none; [`propose`](Self::propose) does not ask.
+    pub fn has_room(&self) -> bool {
+        self.core.has_room()
     }
 
     /// Reads the machine as this replica has it: possibly behind, unless [`confirm`](Self::confirm) came before. The
@@ -195,8 +204,8 @@ impl<M: StateMachine> Replica<M> {
     }
 
     /// A leader's last act: it takes no more commands, waits for those in flight, and has the voter with the whole log
-    /// elected. Gives the new leader, or `None` if there was none `within` that time (then this replica takes commands
-    /// again). At once if this replica does not lead, or is its group's only voter.
+    /// elected. Commands that come meanwhile wait. Gives the new leader, or `None` if there was none `within`
+    /// that time (then this replica goes on). At once if this replica does not lead, or is its group's only voter.
     pub async fn hand_over(&self, within: Duration) -> Option<NodeId> {
         self.core.hand_over(within).await
     }
@@ -257,8 +266,8 @@ fn engine_config(config: &ReplicaConfig) -> Config {
         election_timeout_min: millis(timing.election_timeout_min),
         election_timeout_max: millis(timing.election_timeout_max),
         max_payload_entries: APPEND_ENTRIES_MAX,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_every),
-        max_in_snapshot_log_to_keep: config.keep_log,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.storage.checkpoint_every),
+        max_in_snapshot_log_to_keep: config.storage.log_kept,
         // Elections are conducted from outside: by the frontend, or by `founding` where there is nobody else.
         enable_elect: false,
         ..Config::default()

@@ -251,8 +251,8 @@ async fn a_log_without_the_state_that_it_builds_on_is_refused() {
     log_to_stderr();
     let mut cluster = Cluster::new(1);
     cluster.adjust = |config| {
-        config.snapshot_every = 10;
-        config.keep_log = 1;
+        config.storage.checkpoint_every = 10;
+        config.storage.log_kept = 1;
     };
     cluster.start(1).await;
     for number in 0..50 {

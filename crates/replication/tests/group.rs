@@ -99,8 +99,8 @@ async fn a_follower_that_was_away_too_long_gets_the_state() {
     log_to_stderr();
     let mut cluster = Cluster::new(3);
     cluster.adjust = |config| {
-        config.snapshot_every = 20;
-        config.keep_log = 5;
+        config.storage.checkpoint_every = 20;
+        config.storage.log_kept = 5;
     };
     cluster.start_all().await;
     let leader = cluster.any_leader().await;

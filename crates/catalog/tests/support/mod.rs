@@ -66,6 +66,7 @@ pub fn config(dir: &Path, ordinal: u8, peers: Replicas) -> Config {
         seed: Seed::Products(vec![product("Fox", 100), product("Tux", 100)]),
         restock: Restock { interval: Duration::ZERO, level: Stock(100) },
         lease: Duration::from_millis(300),
+        storage: replication::StorageConfig::default(),
         token: None,
     }
 }

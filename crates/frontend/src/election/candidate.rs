@@ -38,7 +38,8 @@ pub enum Obstacle {
 /// Chooses from the statuses of all replicas that have answered; none of them is a confirmed leader.
 ///
 /// A replica that takes itself for the leader cannot stand. If no majority confirms it, it is passed over: the others are to
-/// get along without it. One that does not know yet that it is a voter can vote, but not stand.
+/// get along without it. One that does not know yet that it is a voter can vote, but not stand. Of equal logs one whose disk has
+/// room leads: one that is full could only give leadership away again.
 pub fn choose(statuses: &[&ReplicaStatus]) -> Result<Plan, Obstacle> {
     let Some(newest) = statuses.iter().max_by_key(|status| (status.last_log, status.term)) else {
         return Err(Obstacle::Founding);
@@ -56,7 +57,7 @@ pub fn choose(statuses: &[&ReplicaStatus]) -> Result<Plan, Obstacle> {
         return Err(Obstacle::NoMajority { answered: answered.len(), voters });
     }
     let mut able: Vec<_> = answered.into_iter().filter(|status| may_stand(status)).collect();
-    able.sort_by_key(|status| Reverse((status.last_log, status.ordinal)));
+    able.sort_by_key(|status| Reverse((status.last_log, !status.disk_full, status.ordinal)));
     let mut able = able.into_iter().map(|status| status.ordinal);
     let candidate = able.next().ok_or(Obstacle::NobodyToStand)?;
     let surveyed = statuses.iter().map(|status| status.term).max().unwrap_or_default();
@@ -90,6 +91,7 @@ mod tests {
             applied: None,
             leader: None,
             voters: vec![id(1), id(2), id(3)],
+            disk_full: false,
         }
     }
 
@@ -119,6 +121,16 @@ mod tests {
                 Ok(plan(2, &[1])),
             ),
             ("equal logs: the highest seat", vec![follower(1, (5, 9)), follower(2, (5, 9))], Ok(plan(2, &[1]))),
+            (
+                "equal logs: one whose disk has room",
+                vec![follower(1, (5, 9)), ReplicaStatus { disk_full: true, ..follower(2, (5, 9)) }],
+                Ok(plan(1, &[2])),
+            ),
+            (
+                "a longer log on a full disk all the same: it may hold what only it has",
+                vec![follower(1, (5, 8)), ReplicaStatus { disk_full: true, ..follower(2, (5, 9)) }],
+                Ok(plan(2, &[1])),
+            ),
             (
                 "all three, in the order of their logs",
                 vec![follower(1, (5, 7)), follower(2, (5, 9)), follower(3, (5, 8))],

@@ -188,5 +188,6 @@ pub fn lone_leader(group: &str, term: Term) -> ReplicaStatus {
         applied: position,
         leader: Some(node_id),
         voters: vec![node_id],
+        disk_full: false,
     }
 }

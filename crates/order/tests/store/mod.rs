@@ -12,6 +12,7 @@ use api::order::PlaceOrder;
 use api::replica::Replicas;
 use api::{Address, OrderId, Ordinal, ProductName, Quantity};
 use order::{Config, Listeners};
+use replication::StorageConfig;
 use service::http::Listener;
 
 /// Far longer than anything here takes on a busy machine; what has not happened by then never will.
@@ -28,6 +29,11 @@ pub(crate) fn addresses(listeners: &[Listeners], which: impl Fn(&Listeners) -> &
     (1..).map(Ordinal).zip(listeners.iter().map(|both| address(which(both)))).collect()
 }
 
+/// With a disk that is as `faults.txt` in `dir` says.
+pub(crate) fn storage(dir: &Path) -> StorageConfig {
+    StorageConfig { disk_faults_file: Some(dir.join("faults.txt")), ..StorageConfig::default() }
+}
+
 /// Replica `ordinal` of those that listen there; its files are in `dir`.
 pub(crate) fn config(dir: &Path, catalog: &Address, ordinal: u8, listeners: &[Listeners]) -> Config {
     Config {
@@ -41,6 +47,7 @@ pub(crate) fn config(dir: &Path, catalog: &Address, ordinal: u8, listeners: &[Li
         replication_port: 0,
         ledger_file: dir.join(format!("log{ordinal}.csv")),
         data_dir: dir.join(format!("order{ordinal}")),
+        storage: storage(&dir.join(format!("order{ordinal}"))),
         queue_max: 64,
         batch_orders_max: 8,
         token: None,

@@ -238,5 +238,6 @@ fn status() -> ReplicaStatus {
         applied: None,
         leader: Some(node_id),
         voters: vec![node_id],
+        disk_full: false,
     }
 }

@@ -35,6 +35,7 @@ use tokio::sync::watch;
 pub(crate) use disk::{Change, Head, LogError};
 
 use crate::StartError;
+use crate::disk_faults::DiskFaults;
 use crate::engine::{Entry, LogId, StorageError, Types, Vote};
 use disk::Disk;
 use tail::Tail;
@@ -48,6 +49,7 @@ pub(crate) const APPEND_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub(crate) struct LogStore {
     shared: Arc<Shared>,
     writer: Writer,
+    faults: DiskFaults,
     /// The last durable checkpoint.
     checkpointed: watch::Receiver<Option<LogId>>,
 }
@@ -68,7 +70,12 @@ impl LogStore {
         let (disk, head) = Disk::open(path)?;
         let shared = Arc::new(Shared { disk: RwLock::new(Some(disk)), tail: RwLock::new(Tail::new(head)) });
         let writer = Writer::spawn(Arc::clone(&shared), synced).map_err(StartError::io("start a thread for", path))?;
-        Ok(Self { shared, writer, checkpointed })
+        Ok(Self { shared, writer, faults: DiskFaults::default(), checkpointed })
+    }
+
+    /// The same log on a disk that can be made slow.
+    pub(crate) fn with_faults(self, faults: DiskFaults) -> Self {
+        Self { faults, ..self }
     }
 
     /// What the log holds besides its entries.
@@ -108,6 +115,7 @@ impl LogStore {
     }
 
     async fn write(&self, change: Change) {
+        self.faults.before_sync().await;
         match self.writer.write(change).await {
             // Closed: the engine is being stopped too. It must never be told that the write was done.
             Err(LogError::Closed) => std::future::pending().await,

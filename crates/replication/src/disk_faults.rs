@@ -1,0 +1,97 @@
+//! A disk that is slow or full on demand, for drills and tests with real processes.
+//!
+//! A text file says how, one `key=value` a line, and is looked at again before each sync and at each look at the free
+//! space. No file: a healthy disk.
+//!
+//! | line | the disk behaves as if |
+//! |---|---|
+//! | `sync_delay_ms=50` | each sync of the log took 50 ms longer |
+//! | `full=true` | its free space had just fallen below the reserve |
+//! | `free_mib=3` | so much were free, or what is really free if that is less |
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest delay that is believed, so that a slip of the pen does not stop a store for a day.
+const SYNC_DELAY_MAX: Duration = Duration::from_secs(10);
+
+/// Where the faults are described; nowhere in a real store, which then pays nothing for them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DiskFaults(Option<Arc<Path>>);
+
+/// What is wrong with the disk just now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Faults {
+    pub(crate) sync_delay: Duration,
+    pub(crate) full: bool,
+    pub(crate) free_bytes_max: Option<u64>,
+}
+
+impl DiskFaults {
+    pub(crate) fn new(file: Option<PathBuf>) -> Self {
+        Self(file.map(Arc::from))
+    }
+
+    pub(crate) fn are_possible(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What the file says now. What cannot be understood in it is told and has no effect.
+    pub(crate) fn now(&self) -> Faults {
+        let text = self.0.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+        parse(&text)
+    }
+
+    /// The part of a sync that only a slow disk has.
+    pub(crate) async fn before_sync(&self) {
+        if self.are_possible() {
+            let delay = self.now().sync_delay;
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+        }
+    }
+}
+
+fn parse(text: &str) -> Faults {
+    let mut faults = Faults::default();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let understood = line.split_once('=').and_then(|(key, value)| set(&mut faults, key.trim(), value.trim()));
+        if understood.is_none() {
+            tracing::warn!(line, "the file of disk faults has a line that means nothing");
+        }
+    }
+    faults
+}
+
+fn set(faults: &mut Faults, key: &str, value: &str) -> Option<()> {
+    match key {
+        "sync_delay_ms" => faults.sync_delay = Duration::from_millis(value.parse().ok()?).min(SYNC_DELAY_MAX),
+        "full" => faults.full = value.parse().ok()?,
+        "free_mib" => faults.free_bytes_max = Some(value.parse::<u64>().ok()?.checked_mul(1024 * 1024)?),
+        _ => return None,
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_says_what_is_wrong_with_the_disk() {
+        assert_eq!(parse(""), Faults::default());
+        let all = parse("sync_delay_ms = 50\n\nfull=true\nfree_mib=3\n");
+        assert_eq!(all.sync_delay, Duration::from_millis(50));
+        assert_eq!((all.full, all.free_bytes_max), (true, Some(3 << 20)));
+        assert_eq!(parse("full=maybe\nsync_delay_ms=-1\nslow\nfree_mib=99999999999999999\n"), Faults::default());
+        assert_eq!(parse("sync_delay_ms=86400000").sync_delay, SYNC_DELAY_MAX);
+    }
+
+    #[test]
+    fn without_a_file_the_disk_is_healthy() {
+        assert_eq!(DiskFaults::new(None).now(), Faults::default());
+        assert_eq!(DiskFaults::new(Some("/there/is/no/such/file".into())).now(), Faults::default());
+    }
+}
