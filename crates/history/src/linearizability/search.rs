@@ -145,7 +145,7 @@ impl Search<'_, '_> {
         let Configuration { front, stock, restocks, .. } = *configuration;
         let allowed = restocks < self.problem.restocks_max && self.sums(front, None).contains(stock);
         allowed.then(|| Configuration {
-            stock: stock + self.problem.level,
+            stock: stock.saturating_add(self.problem.level),
             restocks: restocks + 1,
             ..configuration.clone()
         })
@@ -176,7 +176,8 @@ impl Search<'_, '_> {
         });
         let key = (front, without.map_or(0, |wish| problem.quantity(wish)));
         self.sums.entry(key).or_insert_with(|| {
-            let max = problem.initial + problem.level * problem.restocks_max;
+            let restocked = problem.level.saturating_mul(problem.restocks_max);
+            let max = problem.initial.saturating_add(restocked);
             Sums::new(&problem.held(front, without), max)
         })
     }

@@ -32,6 +32,8 @@ fn every_piece_is_somewhere() {
     broken(|account| account.stock.0 -= 1, &["I4: the books do not add up"]);
     broken(|account| account.stock.0 += 1, &["I4: the books do not add up"]);
     broken(|account| account.initial -= 3, &["I4: the books do not add up"]);
+    broken(|account| account.initial = u64::MAX, &["I4: the books do not add up"]);
+    broken(|account| account.restocked = u64::MAX, &["I4: the books do not add up", "I4: restocks bring 10"]);
     broken(|account| account.sold = u64::MAX, &["I4: the books do not add up", "I4: 2 pieces are in the orders"]);
 }
 
