@@ -8,9 +8,6 @@ use service::settings::{Setting, Values};
 
 use super::fault::{Fault, Faults};
 
-/// All but the disk faults, which the members do not play yet.
-const DEFAULT_FAULTS: &str = "kill-leader,kill-follower,kill-catalog,kill-frontend,kill-all,pause-leader,partition,wipe-follower,rolling-restart";
-
 /// Longer drills fill the history: see the load.
 const MINUTES_MAX: f64 = 24.0 * 60.0;
 
@@ -45,7 +42,7 @@ pub enum Length {
 /// The settings of `toystore drill`. Those of the members themselves (`CACHE_SIZE`, …) pass through the environment.
 pub fn settings() -> Vec<Setting> {
     let mut settings = vec![
-        Setting::new("FAULTS", DEFAULT_FAULTS, "What is done, with commas between; a wrong one lists them all"),
+        Setting::new("FAULTS", "all", "What is done, with commas between; a wrong one lists them all"),
         Setting::new("MINUTES", "2", "How long"),
         Setting::optional("ROUNDS", "Each fault so many times, however long that takes"),
         Setting::optional("SEED", "Whole number that draws order, victims and lengths of the faults"),
@@ -109,7 +106,7 @@ mod tests {
     #[test]
     fn everything_for_two_minutes_unless_told_otherwise() {
         let config = read(&[]).unwrap();
-        assert_eq!((config.faults.len(), config.length), (Fault::ALL.len() - 2, Length::Time(Duration::from_mins(2))));
+        assert_eq!((config.faults, config.length), (Fault::ALL.to_vec(), Length::Time(Duration::from_mins(2))));
         assert_eq!((config.shoppers, config.seed), (16, None));
         let config = read(&["--faults=kill-all", "--rounds=3", "--seed=9", "--minutes=0.5"]).unwrap();
         assert_eq!((config.faults, config.length, config.seed), (vec![Fault::KillAll], Length::Rounds(3), Some(9)));

@@ -141,7 +141,8 @@ impl Field {
     }
 
     async fn kill(&mut self, members: Vec<Member>, at_fault: impl FnOnce()) -> Result<Done, String> {
-        let victims = names(&members);
+        let everyone = members == self.store.layout().members();
+        let victims = if everyone { "all".into() } else { names(&members) };
         let doomed = self.store.processes().filter(|process| members.contains(&process.member()));
         let doomed: Vec<_> = doomed.map(Process::kill).collect();
         at_fault();

@@ -48,9 +48,9 @@ pub struct Event {
     pub at_ms: u64,
     /// How long it lasted, in milliseconds.
     pub held_ms: u64,
-    /// The longest time without an acknowledged order that began while it lasted, in microseconds. It begins with the fault at the earliest.
+    /// The longest time without an acknowledged order, from the fault until the store was whole again, in microseconds.
     pub gap_us: u64,
-    /// The longest one that began after its end, until the store was whole again.
+    /// The longest one of those that began after the fault's end.
     pub healing_gap_us: u64,
     /// From its end until the store was whole again, in milliseconds.
     pub whole_after_ms: u64,
@@ -100,6 +100,15 @@ impl Report {
         {
             self.broken.push(format!("… and {more} violations more"));
         }
+    }
+
+    /// Takes one more event in. A rolling restart is what every release does: shoppers must not see it.
+    pub(super) fn add(&mut self, event: Event) {
+        if event.fault == Fault::RollingRestart && event.seen.total() > 0 {
+            let errors: Vec<_> = event.seen.errors.iter().map(|(what, count)| format!("{count} × {what}")).collect();
+            self.broken.push(format!("shoppers saw a rolling restart: {}", errors.join(", ")));
+        }
+        self.events.push(event);
     }
 
     /// Adds up the events.
@@ -309,6 +318,15 @@ mod tests {
         assert_eq!(leader.stages.unwrap().election.max_us, 50_000);
         assert_eq!((leader.seen.total(), leader.seen.connection_errors), (100, 200));
         assert!(all.stages.is_none());
+    }
+
+    #[test]
+    fn a_rolling_restart_must_not_be_seen() {
+        let mut report = report();
+        report.add(event(Fault::KillAll, 1000));
+        assert!(report.is_clean());
+        report.add(event(Fault::RollingRestart, 1000));
+        assert_eq!(report.broken, ["shoppers saw a rolling restart: 1 × order: 503"]);
     }
 
     #[test]

@@ -37,8 +37,11 @@ const RECENT_MAX: usize = 32;
 /// Calls of each kind in a history: half an hour at full speed. One takes about 100 bytes.
 const CALLS_MAX: usize = 6_000_000;
 
-/// A reader reads about as often as so many writers write.
+/// How many readers: one for so many writers. All of them together read as often as all writers write …
 const WRITERS_PER_READER: u32 = 4;
+
+/// … but if those write as fast as they are answered, that often: reads from the cache would take the processors from the store.
+const READS_PER_S: u32 = 500;
 
 /// How much is asked of the store.
 #[derive(Clone, Debug)]
@@ -60,6 +63,8 @@ pub(super) struct Load {
     shared: Arc<Shared>,
     writers: JoinSet<()>,
     readers: JoinSet<()>,
+    /// Looks again in the end.
+    auditor: Reader,
     stop: CancellationToken,
 }
 
@@ -109,10 +114,10 @@ impl Load {
             full: CancellationToken::new(),
         });
         let mut seeds = Xoshiro256PlusPlus::seed_from_u64(demand.seed);
-        let mut shopper = |id, of_all: u32| -> Result<Shopper, String> {
+        let mut shopper = |id, per_s: u32, of_all: u32| -> Result<Shopper, String> {
             let stores = demand.fronts.iter().map(|front| Ok(Store::enter(client::base_url(front)?, ANSWER_TIMEOUT)));
             let random = Xoshiro256PlusPlus::seed_from_u64(seeds.random());
-            let pace = (demand.orders_per_s > 0).then(|| pace(demand.orders_per_s, of_all));
+            let pace = (per_s > 0).then(|| pace(per_s, of_all));
             Ok(Shopper {
                 id: ClientId(id),
                 stores: stores.collect::<Result<_, String>>()?,
@@ -124,15 +129,17 @@ impl Load {
         let stop = CancellationToken::new();
         let (mut writers, mut readers) = (JoinSet::new(), JoinSet::new());
         for id in 0..demand.shoppers {
-            let writer = Writer(shopper(id, demand.shoppers)?);
+            let writer = Writer(shopper(id, demand.orders_per_s, demand.shoppers)?);
             writers.spawn(writer.run(stop.clone()));
         }
         let count = demand.shoppers.div_ceil(WRITERS_PER_READER);
+        let reads_per_s = if demand.orders_per_s > 0 { demand.orders_per_s } else { READS_PER_S };
         for id in 0..count {
-            let reader = Reader(shopper(demand.shoppers + id, count)?);
+            let reader = Reader(shopper(demand.shoppers + id, reads_per_s, count)?);
             readers.spawn(reader.run(stop.clone()));
         }
-        Ok(Self { shared, writers, readers, stop })
+        let auditor = Reader(shopper(demand.shoppers + count, reads_per_s, 1)?);
+        Ok(Self { shared, writers, readers, auditor, stop })
     }
 
     pub(super) fn pulse(&self) -> &Pulse {
@@ -154,12 +161,15 @@ impl Load {
         self.shared.full.cancelled().await;
     }
 
-    /// Lets them finish what they are at; what they saw.
+    /// Lets them finish what they are at. Then one of them looks at orders of the whole time once more. What they all saw.
     pub(super) async fn finish(self) -> History {
         self.stop.cancel();
         self.writers.join_all().await;
         self.readers.join_all().await;
-        self.shared.recorder.take()
+        let mut history = self.shared.recorder.take();
+        self.auditor.look_again(&history).await;
+        history.order_reads.extend(self.shared.recorder.take().order_reads);
+        history
     }
 }
 

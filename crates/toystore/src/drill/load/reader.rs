@@ -2,7 +2,7 @@
 
 use api::{OrderNumber, ProductName};
 use client::StoreError;
-use history::{OrderRead, OrderReadOutcome, ProductCall, ProductOutcome};
+use history::{History, OrderCall, OrderOutcome, OrderRead, OrderReadOutcome, ProductCall, ProductOutcome};
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
 
@@ -10,6 +10,9 @@ use super::{Bought, Shopper};
 
 /// How likely a reader looks at an order, and not at a product.
 const ORDER_READS: f64 = 0.2;
+
+/// So many orders are read again in the end: a second's work. The ledgers are compared whole in any case.
+const AUDITED_MAX: usize = 2000;
 
 pub(super) struct Reader(pub(super) Shopper);
 
@@ -24,6 +27,19 @@ impl Reader {
                 let frontend = self.0.other_frontend(bought.frontend);
                 self.product(frontend, &bought.product).await;
             }
+        }
+    }
+
+    /// Reads up to [`AUDITED_MAX`] of the acknowledged orders, through all frontends in turn.
+    pub(super) async fn look_again(&self, history: &History) {
+        let number = |call: &OrderCall| match call.outcome {
+            OrderOutcome::Acknowledged(number) => Some(number),
+            _ => None,
+        };
+        let numbers: Vec<_> = history.orders.iter().filter_map(number).collect();
+        let step = numbers.len() / AUDITED_MAX + 1;
+        for (turn, number) in numbers.into_iter().step_by(step).enumerate() {
+            self.order(turn % self.0.stores.len(), number).await;
         }
     }
 
