@@ -143,3 +143,33 @@ impl Desk {
         self.tenure()?.change(action).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use api::Ordinal;
+    use replication::{FileStore, ReplicaConfig};
+    use service::http::testing;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_health_and_metrics_are_told_without_the_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let token = Token::new("a-long-secret").unwrap();
+        let nobody = discovery::fixed(BTreeMap::new());
+        let config = ReplicaConfig::new("catalog", Ordinal(1), dir.path().to_owned(), 1, nobody);
+        let store = FileStore::new(dir.path().join("state"));
+        let replica = Replica::start(config, Catalog::default(), store).await.unwrap();
+        let desk = Desk { replica: replica.clone(), standing: watch::channel(Standing::Follows(None)).1 };
+        let registry = health::registry("catalog");
+        let requests = RequestMetrics::new(&registry);
+        let readiness = Readiness::not_yet("a test");
+        let router = service(desk, Frame { token: Some(token.clone()), readiness, registry, requests });
+        let open = testing::open_to_strangers(&router, &token).await;
+        assert_eq!(open, ["/healthz", "/metrics", "/readyz"].map(str::to_owned).into());
+        assert!(testing::paths(&router).len() > open.len());
+        replica.shutdown().await;
+    }
+}

@@ -50,3 +50,22 @@ pub(crate) fn port(routes: Router, health: Option<(Readiness, Registry)>, metric
     };
     harden(routes, metrics)
 }
+
+#[cfg(test)]
+mod tests {
+    use service::http::testing;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn on_the_internal_port_only_health_and_metrics_are_told_without_the_token() {
+        let registry = health::registry("frontend");
+        let token = Token::new("a-long-secret").unwrap();
+        let guarded = internal(SharedCache::new(7, &registry), HolderId::random(), Some(token.clone()));
+        let metrics = RequestMetrics::new(&registry);
+        let router = port(guarded, Some((Readiness::not_yet("a test"), registry)), metrics);
+        let open = testing::open_to_strangers(&router, &token).await;
+        assert_eq!(open, ["/healthz", "/metrics", "/readyz"].map(str::to_owned).into());
+        assert!(testing::paths(&router).len() > open.len());
+    }
+}

@@ -7,12 +7,15 @@ use api::public::{Order, OrderPlaced};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
-use service::http::{Body, PathParam, Reply, data};
+use service::Token;
+use service::http::{Body, PathParam, Reply, data, guard};
 
 use crate::desk::Desk;
 
-pub(crate) fn routes(desk: Desk) -> Router {
-    Router::new().route("/orders", post(place)).route("/orders/{number}", get(find)).with_state(desk)
+/// Orders, and whatever the replica answers, for those with the token; `health` for everyone.
+pub(crate) fn service(desk: Desk, replica: Router, health: Router, token: Option<Token>) -> Router {
+    let orders = Router::new().route("/orders", post(place)).route("/orders/{number}", get(find)).with_state(desk);
+    guard(orders.merge(replica), token).merge(health)
 }
 
 async fn place(State(desk): State<Desk>, Body(order): Body<PlaceOrder>) -> Reply<OrderPlaced> {
@@ -23,4 +26,38 @@ async fn place(State(desk): State<Desk>, Body(order): Body<PlaceOrder>) -> Reply
 
 async fn find(State(desk): State<Desk>, PathParam(number): PathParam<OrderNumber>) -> Reply<Order> {
     data(desk.find(number).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use api::Ordinal;
+    use replication::{Replica, ReplicaConfig};
+    use service::health::{self, Readiness};
+    use service::http::{RequestMetrics, harden, testing};
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::ledger::Ledger;
+    use crate::metrics::OrderMetrics;
+    use crate::orders::Orders;
+
+    #[tokio::test]
+    async fn only_health_and_metrics_are_told_without_the_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let (registry, token) = (health::registry("order"), Token::new("a-long-secret").unwrap());
+        let ledger = Ledger::open(&dir.path().join("log.csv"), dir.path()).unwrap();
+        let nobody = discovery::fixed(BTreeMap::new());
+        let config = ReplicaConfig::new("order", Ordinal(1), dir.path().to_owned(), 1, nobody);
+        let replica = Replica::start(config, Orders::default(), ledger).await.unwrap();
+        let desk = Desk::new(replica.clone(), OrderMetrics::new(&registry), watch::channel(None).1);
+        let requests = RequestMetrics::new(&registry);
+        let health = health::routes(Readiness::not_yet("a test"), registry);
+        let router = harden(service(desk, replica.status_routes(), health, Some(token.clone())), requests);
+        let open = testing::open_to_strangers(&router, &token).await;
+        assert_eq!(open, ["/healthz", "/metrics", "/readyz"].map(str::to_owned).into());
+        assert!(testing::paths(&router).len() > open.len());
+        replica.shutdown().await;
+    }
 }

@@ -9,7 +9,7 @@ use futures::future::join_all;
 use replication::{Replica, ReplicaConfig, await_room};
 use service::call::Caller;
 use service::health::{self, Readiness};
-use service::http::{Limits, Listener, RequestMetrics, guard, harden, serve};
+use service::http::{Limits, Listener, RequestMetrics, harden, serve};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::interval;
@@ -103,10 +103,10 @@ impl Service {
         let (intake, open_intake) = watch::channel(None);
         let desk = Desk::new(replica.clone(), metrics.clone(), open_intake);
         let requests = RequestMetrics::new(&registry);
-        let internal = guard(routes::routes(desk).merge(replica.status_routes()), config.token.clone());
-        let service_routes = harden(internal.merge(health::routes(readiness.clone(), registry)), requests.clone());
+        let health = health::routes(readiness.clone(), registry);
+        let routes = routes::service(desk, replica.status_routes(), health, config.token.clone());
         let ports = [
-            Port::serve(listeners.service, service_routes),
+            Port::serve(listeners.service, harden(routes, requests.clone())),
             Port::serve(listeners.replication, harden(replica.peer_routes(), requests)),
         ];
         let caller = Caller::new(config.token.as_ref());

@@ -12,6 +12,9 @@
 //! Exit codes are [`lifecycle::ExitCode`]'s.
 
 pub mod call;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod health;
 pub mod http;
 pub mod lifecycle;

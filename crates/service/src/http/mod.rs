@@ -34,10 +34,7 @@ pub fn harden(routes: Router, metrics: RequestMetrics) -> Router {
         .fallback(async |request: Request| {
             Failure::new(ErrorCode::NotFound, format!("there is no {}", request.uri().path()))
         })
-        .method_not_allowed_fallback(async |request: Request| {
-            let what = format!("{} does not take {}", request.uri().path(), request.method());
-            Failure::new(ErrorCode::MethodNotAllowed, what)
-        })
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(metrics, track::track))
 }
@@ -45,9 +42,17 @@ pub fn harden(routes: Router, metrics: RequestMetrics) -> Router {
 /// Lets only requests with the token pass, if there is one. For internal ports; health and metrics stay outside.
 pub fn guard(routes: Router, token: Option<Token>) -> Router {
     match token {
-        Some(token) => routes.layer(middleware::from_fn_with_state(token, check_token)),
+        // A stranger is not even told which methods there are: that answer, too, must be there before the layer around it.
+        Some(token) => routes
+            .method_not_allowed_fallback(method_not_allowed)
+            .layer(middleware::from_fn_with_state(token, check_token)),
         None => routes,
     }
+}
+
+async fn method_not_allowed(request: Request) -> Failure {
+    let what = format!("{} does not take {}", request.uri().path(), request.method());
+    Failure::new(ErrorCode::MethodNotAllowed, what)
 }
 
 async fn check_token(State(token): State<Token>, request: Request, next: Next) -> Response {
