@@ -77,7 +77,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
 }
 
 /// Header and body, or what is wrong and where.
-fn parse(bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
     let too_short = || format!("it ends at byte {}", bytes.len());
     let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>().ok_or_else(too_short)?;
     let (magic, numbers) = head.split_at(MAGIC.len());

@@ -64,6 +64,9 @@ mod engine;
 mod error;
 mod file_store;
 mod founding;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handover;
 mod identity;
 mod log;
@@ -71,7 +74,9 @@ mod machine;
 mod machine_store;
 mod membership;
 mod metrics;
+mod peer_message;
 mod peer_routes;
+mod record;
 mod replica;
 mod room;
 mod status_routes;

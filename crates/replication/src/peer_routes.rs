@@ -1,6 +1,6 @@
 //! What a replica answers to its peers, on the replication port.
 //!
-//! | call | body → answer (postcard) |
+//! | call | body → answer (a [`record`] each) |
 //! |---|---|
 //! | `POST /replication/append` | entries or a heartbeat → success, conflict, or a higher vote |
 //! | `POST /replication/vote` | a candidate's vote → granted or not |
@@ -9,7 +9,8 @@
 //! | `POST /replication/stand` | nothing → nothing, when this replica has begun to stand for election |
 //! | `GET /replication/status` | [`PeerStatus`] |
 //!
-//! Failures are the store's JSON error. A request for another group, or for a node id that is not this one, is refused.
+//! Failures are the store's JSON error. A request for another group, or for a node id that is not this one, is refused. So is what no
+//! engine would send: see [`peer_message`](crate::peer_message).
 
 use std::io;
 use std::sync::Arc;
@@ -27,7 +28,6 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use openraft::error::RaftError;
 use openraft::storage::Snapshot;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use service::http::{Failure, guard};
 use tokio_util::io::StreamReader;
@@ -36,7 +36,7 @@ use crate::checkpoint::Checkpoint;
 use crate::core::Core;
 use crate::membership::JoinError;
 use crate::transfer::{self, TransferError};
-use crate::{COMMAND_BYTES_MAX, log};
+use crate::{COMMAND_BYTES_MAX, log, peer_message, record};
 
 pub(crate) const APPEND_PATH: &str = "/replication/append";
 pub(crate) const VOTE_PATH: &str = "/replication/vote";
@@ -97,12 +97,12 @@ fn check_target(core: &Core, headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 async fn append(State(core): State<Arc<Core>>, body: Bytes) -> Result<Vec<u8>, Failure> {
-    let request = decode(&body)?;
+    let request = understand(peer_message::append(&body))?;
     answer(&core.append_entries(request).await.map_err(|e| stopped(&e))?)
 }
 
 async fn vote(State(core): State<Arc<Core>>, body: Bytes) -> Result<Vec<u8>, Failure> {
-    let request = decode(&body)?;
+    let request = understand(peer_message::vote(&body))?;
     answer(&core.raft.vote(request).await.map_err(|e| stopped(&e))?)
 }
 
@@ -133,7 +133,7 @@ async fn state(State(core): State<Arc<Core>>, body: Body) -> Result<Vec<u8>, Fai
 }
 
 async fn join(State(core): State<Arc<Core>>, body: Bytes) -> Result<(), Failure> {
-    let newcomer: NodeId = decode(&body)?;
+    let newcomer: NodeId = understand(record::decode(&body))?;
     core.seat(newcomer).await.map_err(|error| match error {
         JoinError::NotLeader { leader } => Failure(ApiError::not_leader(leader.map(NodeId::ordinal))),
         JoinError::Taken { .. } => Failure::new(ErrorCode::SeatTaken, error.to_string()),
@@ -151,14 +151,12 @@ async fn status(State(core): State<Arc<Core>>) -> Result<Vec<u8>, Failure> {
     answer(&PeerStatus { status: core.status(), lost_a_log: core.lost_a_log })
 }
 
-fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    postcard::from_bytes(body)
-        .map_err(|error| Failure::new(ErrorCode::BadRequest, format!("the message cannot be decoded: {error}")))
+fn understand<T>(message: Result<T, String>) -> Result<T, Failure> {
+    message.map_err(|what| Failure::new(ErrorCode::BadRequest, format!("this is no message to a replica: {what}")))
 }
 
 fn answer<T: Serialize>(message: &T) -> Result<Vec<u8>, Failure> {
-    postcard::to_stdvec(message)
-        .map_err(|error| Failure::new(ErrorCode::Internal, format!("the answer cannot be encoded: {error}")))
+    record::encode(message).map_err(|what| Failure::new(ErrorCode::Internal, format!("the answer {what}")))
 }
 
 fn stopped(error: &RaftError<NodeId>) -> Failure {

@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::checkpoint::ReceivedFile;
 use crate::engine::{CheckpointMeta, Vote};
+use crate::peer_message;
 
 const FRAME_BYTES_MAX: usize = 256 * 1024;
 /// More than any state of this store: 256 GiB. A sender that goes on for ever is stopped before the disk is full.
@@ -31,6 +32,15 @@ const STATE_BYTES_MAX: u64 = 256 << 30;
 pub(crate) struct Header {
     pub(crate) vote: Vote,
     pub(crate) meta: CheckpointMeta,
+}
+
+impl Header {
+    fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let header: Self = postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
+        peer_message::check_leader(&header.vote)?;
+        peer_message::check_log_id(header.meta.last_log_id.as_ref(), header.vote.leader_id.term)?;
+        Ok(header)
+    }
 }
 
 /// Why a state did not arrive.
@@ -91,6 +101,34 @@ impl Sender {
     }
 }
 
+/// A whole body in memory.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn put_together(header: &Header, state: &[u8]) -> Vec<u8> {
+    let header = postcard::to_stdvec(header).expect("plain data");
+    let state = Box::new(io::Cursor::new(state.to_vec()));
+    let mut sender = Sender { header: Some(header), state: Some(state), crc: 0 };
+    let frames = std::iter::from_fn(|| sender.next().expect("memory can be read"));
+    frames.collect::<Vec<_>>().concat()
+}
+
+/// A whole body in memory, read as [`receive`] reads it.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn take_apart(mut body: &[u8]) -> Result<(Header, Vec<u8>), TransferError> {
+    let mut frames = Frames { body: &mut body, idle: Duration::ZERO, crc: 0 };
+    let header = header(frames.read().await?)?;
+    let mut state = Vec::new();
+    while let Some(bytes) = frames.read().await? {
+        state.extend_from_slice(&bytes);
+    }
+    Ok((header, state))
+}
+
+/// The header, if the first frame is one that a leader would send.
+fn header(first: Option<Vec<u8>>) -> Result<Header, TransferError> {
+    let first = first.ok_or_else(|| TransferError::Garbled("it has no header".to_owned()))?;
+    Header::decode(&first).map_err(|what| TransferError::Garbled(format!("header: {what}")))
+}
+
 /// Reads a body into a file in `dir`. Each frame must arrive within `idle`.
 pub(crate) async fn receive(
     mut body: impl AsyncRead + Unpin,
@@ -99,8 +137,7 @@ pub(crate) async fn receive(
 ) -> Result<(Header, ReceivedFile), TransferError> {
     static RECEIVED: AtomicU64 = AtomicU64::new(0);
     let mut frames = Frames { body: &mut body, idle, crc: 0 };
-    let header = frames.next().await?.ok_or_else(|| TransferError::Garbled("it has no header".to_owned()))?;
-    let header = postcard::from_bytes(&header).map_err(|error| TransferError::Garbled(format!("header: {error}")))?;
+    let header = header(frames.next().await?)?;
 
     let received = ReceivedFile::new(dir, RECEIVED.fetch_add(1, Ordering::Relaxed));
     let mut file = File::open(received.path(), Access::Create).map_err(TransferError::Disk)?;

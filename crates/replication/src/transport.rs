@@ -1,4 +1,4 @@
-//! Requests to the other replicas: postcard over kept-alive HTTP/1.1.
+//! Requests to the other replicas: records over kept-alive HTTP/1.1.
 //!
 //! Each request names the group and the node id that it is meant for. An address belongs to a seat, and the disk in
 //! the seat may have been replaced: what was meant for the old disk must not reach the new one.
@@ -27,7 +27,7 @@ use crate::engine::{Fatal, Types, Vote, position};
 use crate::peer_routes::{
     APPEND_PATH, GROUP_HEADER, JOIN_PATH, PeerStatus, STAND_PATH, STATE_PATH, STATUS_PATH, TARGET_HEADER, VOTE_PATH,
 };
-use crate::{ReplicaConfig, StartError, Timing, transfer};
+use crate::{ReplicaConfig, StartError, Timing, record, transfer};
 
 /// No answer is longer: log ids, votes, a status with its voters, an error's text.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -143,12 +143,12 @@ fn aimed(target: NodeId, mut request: Outgoing<'_>) -> Outgoing<'_> {
 }
 
 fn encode<T: Serialize>(message: &T) -> Bytes {
-    postcard::to_stdvec(message).expect("a message to a peer can be encoded: it is plain data").into()
+    record::encode(message).expect("a message to a peer can be encoded: it is plain data").into()
 }
 
 fn decode<T: DeserializeOwned>(ordinal: Ordinal, answer: &[u8]) -> Result<T, PeerError> {
-    postcard::from_bytes(answer)
-        .map_err(|error| PeerError::Unreachable { ordinal, what: format!("its answer cannot be decoded: {error}") })
+    record::decode(answer)
+        .map_err(|what| PeerError::Unreachable { ordinal, what: format!("its answer cannot be understood: {what}") })
 }
 
 impl RaftNetworkFactory<Types> for Peers {

@@ -13,9 +13,9 @@ use serde::de::DeserializeOwned;
 use service::world::disk::{self, Access};
 
 use super::backend::Backend;
-use super::record;
 use crate::StartError;
 use crate::engine::{Entry, LogId, Vote};
+use crate::record;
 
 const ENTRIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("entries");
 const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("values");

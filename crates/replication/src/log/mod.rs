@@ -10,7 +10,6 @@
 
 mod backend;
 mod disk;
-mod record;
 #[cfg(test)]
 mod suite;
 mod tail;

@@ -1,4 +1,8 @@
-//! How a value lies in the log file: CRC32C of what follows (4 bytes, little-endian), then its postcard encoding.
+//! How a value lies in the log file, and how it travels to a peer: CRC32C of what follows (4 bytes, little-endian), then its
+//! postcard encoding.
+//!
+//! Postcard tells nothing of a type, so nearly any short garbage is some message; the checksum is what keeps it out. (TCP's own
+//! checksum lets one damaged segment in 65,536 through.)
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
