@@ -18,6 +18,9 @@ pub mod catalog;
 mod envelope;
 mod error;
 pub mod frontend;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod ids;
 pub mod order;
 mod product;

@@ -42,6 +42,9 @@ mod config;
 mod confirmation;
 mod error;
 mod export;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod invalidation;
 mod leadership;
 mod lease;

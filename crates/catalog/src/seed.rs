@@ -118,7 +118,7 @@ pub fn read(path: &Path) -> Result<Vec<Product>, SeedError> {
 }
 
 /// The products in `text`, by name; or every mistake, each beginning with `file` and its line.
-fn parse(text: &[u8], file: &str) -> Result<Vec<Product>, Vec<String>> {
+pub(crate) fn parse(text: &[u8], file: &str) -> Result<Vec<Product>, Vec<String>> {
     // Spreadsheets put a byte order mark before UTF-8.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text);

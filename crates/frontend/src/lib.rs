@@ -22,6 +22,9 @@ pub mod cache;
 mod config;
 mod deadline;
 pub mod election;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod internal;
 mod lease;
 mod new_order;

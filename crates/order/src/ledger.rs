@@ -38,6 +38,8 @@
 //! * A checkpoint syncs what was appended since the last: 18 ms for 400,000 orders there. Commands wait meanwhile.
 //! * The checksums find damage; they are no defence against a person who makes new ones.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod line;
 mod lines;
 mod mark;

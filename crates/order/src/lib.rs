@@ -36,6 +36,9 @@
 mod config;
 mod desk;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod intake;
 pub mod ledger;
 mod metrics;
