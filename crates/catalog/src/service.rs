@@ -115,11 +115,11 @@ impl Service {
         let desk = Desk { replica: replica.clone(), standing: told };
         let frame = Frame { token: config.token, readiness: readiness.clone(), registry, requests: requests.clone() };
         let routers = [
-            (listeners.service, routes::service(desk, frame)),
-            (listeners.replication, routes::replication(&replica, requests)),
+            (listeners.service, routes::service(desk, frame), Limits::main_port()),
+            (listeners.replication, routes::replication(&replica, requests), Limits::side_port()),
         ];
-        for (listener, router) in routers {
-            tasks.spawn(serve(listener, router, Limits::default(), serving.clone()));
+        for (listener, router, limits) in routers {
+            tasks.spawn(serve(listener, router, limits, serving.clone()));
         }
         tracing::info!(%address, ordinal = config.ordinal.0, "the catalog is served");
         Ok(Self { address, readiness, replica, leading, leader, serving, tasks })

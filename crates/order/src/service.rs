@@ -70,9 +70,9 @@ struct Port {
 }
 
 impl Port {
-    fn serve(listener: Listener, router: axum::Router) -> Self {
+    fn serve(listener: Listener, router: axum::Router, limits: Limits) -> Self {
         let stop = CancellationToken::new();
-        let served = tokio::spawn(serve(listener, router, Limits::default(), stop.clone()));
+        let served = tokio::spawn(serve(listener, router, limits, stop.clone()));
         Self { stop, served }
     }
 
@@ -106,8 +106,8 @@ impl Service {
         let health = health::routes(readiness.clone(), registry);
         let routes = routes::service(desk, replica.status_routes(), health, config.token.clone());
         let ports = [
-            Port::serve(listeners.service, harden(routes, requests.clone())),
-            Port::serve(listeners.replication, harden(replica.peer_routes(), requests)),
+            Port::serve(listeners.service, harden(routes, requests.clone()), Limits::main_port()),
+            Port::serve(listeners.replication, harden(replica.peer_routes(), requests), Limits::side_port()),
         ];
         let caller = Caller::new(config.token.as_ref());
         let reign_stop = CancellationToken::new();

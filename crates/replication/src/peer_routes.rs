@@ -24,12 +24,11 @@ use axum::http::HeaderMap;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use bytes::Bytes;
 use futures::TryStreamExt;
 use openraft::error::RaftError;
 use openraft::storage::Snapshot;
 use serde::{Deserialize, Serialize};
-use service::http::{Failure, guard};
+use service::http::{Failure, RawBody, guard};
 use tokio_util::io::StreamReader;
 
 use crate::checkpoint::Checkpoint;
@@ -96,12 +95,12 @@ fn check_target(core: &Core, headers: &HeaderMap) -> Result<(), Failure> {
     }
 }
 
-async fn append(State(core): State<Arc<Core>>, body: Bytes) -> Result<Vec<u8>, Failure> {
+async fn append(State(core): State<Arc<Core>>, RawBody(body): RawBody) -> Result<Vec<u8>, Failure> {
     let request = understand(peer_message::append(&body))?;
     answer(&core.append_entries(request).await.map_err(|e| stopped(&e))?)
 }
 
-async fn vote(State(core): State<Arc<Core>>, body: Bytes) -> Result<Vec<u8>, Failure> {
+async fn vote(State(core): State<Arc<Core>>, RawBody(body): RawBody) -> Result<Vec<u8>, Failure> {
     let request = understand(peer_message::vote(&body))?;
     answer(&core.raft.vote(request).await.map_err(|e| stopped(&e))?)
 }
@@ -132,7 +131,7 @@ async fn state(State(core): State<Arc<Core>>, body: Body) -> Result<Vec<u8>, Fai
     answer(&response.map_err(|error| Failure::new(ErrorCode::Unavailable, error.to_string()))?.vote)
 }
 
-async fn join(State(core): State<Arc<Core>>, body: Bytes) -> Result<(), Failure> {
+async fn join(State(core): State<Arc<Core>>, RawBody(body): RawBody) -> Result<(), Failure> {
     let newcomer: NodeId = understand(record::decode(&body))?;
     core.seat(newcomer).await.map_err(|error| match error {
         JoinError::NotLeader { leader } => Failure(ApiError::not_leader(leader.map(NodeId::ordinal))),

@@ -6,9 +6,11 @@
 
 mod body;
 mod client;
+mod connections;
 mod linger;
 mod reply;
 mod server;
+mod stall;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod track;
@@ -20,7 +22,7 @@ use axum::response::{IntoResponse, Response};
 
 use api::{ErrorCode, INTERNAL_TOKEN_HEADER};
 
-pub use body::{BODY_BYTES_MAX, Body, PathParam, QueryParams};
+pub use body::{BODY_BYTES_MAX, Body, PathParam, QueryParams, RawBody};
 pub use client::{Client, ClientOptions, Outgoing, Payload, SendError};
 pub use reply::{Failure, Reply, data};
 pub use server::{Limits, Listener, serve};

@@ -8,6 +8,8 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::world;
+
 /// What a handler answers with.
 pub type Reply<T> = Result<Json<Data<T>>, Failure>;
 
@@ -15,9 +17,6 @@ pub type Reply<T> = Result<Json<Data<T>>, Failure>;
 pub fn data<T: Serialize>(value: T) -> Reply<T> {
     Ok(Json(Data::new(value)))
 }
-
-/// Seconds that a client is asked to wait after a 503 or 507: an election takes far less, a restart about that.
-const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
 /// A failure, ready to be sent: status, body, and `Retry-After` with a 503 or 507.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,10 +35,23 @@ impl From<ApiError> for Failure {
     }
 }
 
+/// Seconds that a client is asked to wait after a 503 or 507: an election takes far less, a restart about that. Those who are refused because there are
+/// too many of them get different ones, so that they do not come back all at once.
+fn retry_after(code: ErrorCode) -> HeaderValue {
+    let drawn = if code == ErrorCode::Overloaded { world::random_fraction() } else { 0.0 };
+    HeaderValue::from_static(if drawn < 1.0 / 3.0 {
+        "1"
+    } else if drawn < 2.0 / 3.0 {
+        "2"
+    } else {
+        "3"
+    })
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = self.0.code.status();
-        let retry = self.0.code.may_pass().then_some((header::RETRY_AFTER, RETRY_AFTER_S));
+        let retry = self.0.code.may_pass().then(|| (header::RETRY_AFTER, retry_after(self.0.code)));
         let mut response = (status, Json(ErrorBody { error: self.0 })).into_response();
         response.headers_mut().extend(retry);
         response

@@ -13,35 +13,66 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::connections::{Connections, Entry};
 use super::linger::{Lingering, Refused};
+use super::stall::Unstuck;
 use crate::lifecycle::DRAIN_TIMEOUT;
 use crate::world::{self, World};
+
+/// Before another look when there is no room for a connection: files and handlers are free again within milliseconds, as a rule.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// What one port admits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections. Past it new ones wait in the kernel's backlog until one closes.
+    /// Open connections. Past it those that have been quiet for longest are closed.
     pub connections_max: usize,
     /// Time for a request's headers; also how long a kept-alive connection may stay idle. Longer than the 15 s after which our
     /// own clients drop an idle connection, so that the server is never first to close one that a request is being written to.
     pub header_timeout: Duration,
+    /// How long an answer may wait for its client to read on.
+    pub write_timeout: Duration,
     /// Headers per request.
     pub headers_max: usize,
     /// Bytes of a request's head.
     pub head_bytes_max: usize,
 }
 
+impl Limits {
+    /// For the port that most of a process's clients use: five eighths of the files that the process may open, up to 16,384. The rest is
+    /// for its own requests to other services, its files, and its other port.
+    pub fn main_port() -> Self {
+        Self { connections_max: share_of_open_files(open_files(), 5).min(16_384), ..Self::default() }
+    }
+
+    /// For a port that only a few other processes use: one eighth, up to 4096.
+    pub fn side_port() -> Self {
+        Self { connections_max: share_of_open_files(open_files(), 1).min(4096), ..Self::default() }
+    }
+}
+
+/// How many files the process may have open; `None` is no limit.
+fn open_files() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+fn share_of_open_files(open_files: Option<u64>, eighths: u64) -> usize {
+    open_files.map_or(usize::MAX, |files| usize::try_from(files / 8 * eighths).unwrap_or(usize::MAX))
+}
+
 impl Default for Limits {
+    /// With a bound of connections that fits any process that may open 1024 files.
     fn default() -> Self {
         Self {
-            connections_max: 16_384,
+            connections_max: 512,
             header_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(10),
             headers_max: 64,
             head_bytes_max: 16 * 1024,
         }
@@ -99,12 +130,12 @@ pub async fn serve(listener: Listener, router: Router, limits: Limits, stop: Can
         Socket::Os(listener) => listener,
         Socket::World(world, at) => return world.serve(at, router, stop).await,
     };
-    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let connections = Connections::new(limits.connections_max);
     let graceful = GracefulShutdown::new();
     loop {
-        let (stream, place) = tokio::select! {
+        let (stream, entry) = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &connections) => accepted,
         };
         // An answer is written in one piece; Nagle's algorithm would only hold it back (the 44 ms of others).
         if let Err(error) = stream.set_nodelay(true) {
@@ -113,28 +144,39 @@ pub async fn serve(listener: Listener, router: Router, limits: Limits, stop: Can
         }
         let refused = Refused::default();
         let answered = refused.clone();
-        let router = ServiceExt::<Request<Incoming>>::map_response(router.clone(), move |mut response: Response| {
-            answered.set(response.status().is_client_error());
+        let (begun, ended) = (entry.pulse(), entry.pulse());
+        let router = ServiceExt::<Request<Incoming>>::map_request(router.clone(), move |request: Request<Incoming>| {
+            begun.busy();
+            request
+        });
+        let router = ServiceExt::<Request<Incoming>>::map_response(router, move |mut response: Response| {
+            ended.quiet();
+            answered.set(!response.status().is_success());
             // Its body was not read to the end, so that no other request can follow: told, instead of found out.
             if matches!(response.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             response
         });
+        let stream = Lingering::new(Unstuck::new(stream, limits.write_timeout), refused);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
             .max_headers(limits.headers_max)
+            // Bounds what waits to be written, too: without `pipeline_flush`, which lifts that bound for clients that pipeline and do not read.
             .max_buf_size(limits.head_bytes_max)
-            .pipeline_flush(true)
-            .serve_connection(TokioIo::new(Lingering::new(stream, refused)), TowerToHyperService::new(router));
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            // A client that hangs up or sends garbage is its own affair; hyper has answered 400 where it could.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection ended");
+            tokio::select! {
+                ended = connection => {
+                    // A client that hangs up or sends garbage is its own affair; hyper has answered 400 where it could.
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "connection ended");
+                    }
+                }
+                () = entry.dismissed() => tracing::debug!("a quiet connection makes room for a new one"),
             }
-            drop(place);
         });
     }
     drop(listener);
@@ -143,17 +185,26 @@ pub async fn serve(listener: Listener, router: Router, limits: Limits, stop: Can
     }
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener, connections: &Connections) -> (TcpStream, Entry) {
     loop {
-        let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok((stream, _)) => return (stream, entered(connections).await),
             Err(error) => {
                 // Out of file descriptors, or the client was gone before we took it: neither is a reason to stop.
                 tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// An entry for a new connection; waits while all are busy.
+async fn entered(connections: &Connections) -> Entry {
+    loop {
+        if let Some(entry) = connections.enter() {
+            return entry;
+        }
+        tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }
 
@@ -161,7 +212,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, 
 mod tests {
     use std::net::Ipv4Addr;
 
-    use axum::routing::post;
+    use axum::routing::{get, post};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -193,5 +244,68 @@ mod tests {
         }
         stop.cancel();
         served.await.unwrap();
+    }
+
+    fn with_two_places(router: Router, write_timeout: Duration) -> (SocketAddr, CancellationToken) {
+        let listener = Listener::bind(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
+        let (at, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let limits = Limits { connections_max: 2, write_timeout, ..Limits::default() };
+        tokio::spawn(serve(listener, router, limits, stop.clone()));
+        (at, stop)
+    }
+
+    async fn get_ok(stream: &mut TcpStream) {
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = [0; 15];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    }
+
+    #[tokio::test]
+    async fn idle_and_slow_clients_keep_nobody_out() {
+        let router = Router::new().route("/", get(async || "here"));
+        let (at, stop) = with_two_places(router, Duration::from_secs(10));
+        let mut silent = TcpStream::connect(at).await.unwrap();
+        let mut slow = TcpStream::connect(at).await.unwrap();
+        slow.write_all(b"GET / HTTP/1.1\r\nho").await.unwrap();
+        let mut busy = Vec::new();
+        for _ in 0..2 {
+            let mut stream = TcpStream::connect(at).await.unwrap();
+            get_ok(&mut stream).await;
+            busy.push(stream);
+        }
+        for stream in [&mut silent, &mut slow] {
+            let end = stream.read(&mut [0]).await;
+            assert!(matches!(end, Ok(0) | Err(_)), "it was closed: {end:?}");
+        }
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_is_given_up() {
+        let (dropped, mut gone) = tokio::sync::mpsc::channel::<()>(1);
+        let endless = move || {
+            let dropped = dropped.clone();
+            // As long as the body is there, so is the sender.
+            let chunks = futures::stream::repeat_with(move || {
+                let _sender = &dropped;
+                Ok::<_, io::Error>(bytes::Bytes::from_static(&[7; 16_384]))
+            });
+            std::future::ready(axum::body::Body::from_stream(chunks))
+        };
+        let (at, stop) = with_two_places(Router::new().route("/", get(endless)), Duration::from_millis(100));
+        let mut client = TcpStream::connect(at).await.unwrap();
+        get_ok(&mut client).await;
+        // Only the router's own sender is left, and it goes with the server.
+        stop.cancel();
+        assert_eq!(gone.recv().await, None);
+        drop(client);
+    }
+
+    #[test]
+    fn connections_leave_files_for_the_rest() {
+        assert_eq!((share_of_open_files(Some(1024), 5), share_of_open_files(Some(1024), 1)), (640, 128));
+        assert_eq!(share_of_open_files(None, 1), usize::MAX);
+        assert!(Limits::main_port().connections_max <= 16_384 && Limits::side_port().connections_max <= 4096);
     }
 }
