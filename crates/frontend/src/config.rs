@@ -9,6 +9,8 @@ use service::Token;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
 
+use crate::admission::{PLACES_MAX, PLACES_MIN};
+
 /// The largest cache. A store has dozens of products; an answer has about 100 bytes.
 const CACHE_SIZE_MAX: usize = 1_000_000;
 
@@ -22,6 +24,12 @@ pub fn settings() -> Vec<Setting> {
         Setting::new("BIND_HOST", "0.0.0.0", "Address that the ports listen on"),
         Setting::new("CACHE_SIZE", "7", "Products that the cache holds; 0 switches it off"),
         Setting::new("PUBLIC_ADMIN", "true", "Whether the public port has /healthz, /readyz and /metrics, too"),
+        Setting::new(
+            "ORDERS_IN_FLIGHT_MAX",
+            "512",
+            "Orders under way at once; more are refused (fewer while answers are late)",
+        ),
+        Setting::new("READS_IN_FLIGHT_MAX", "1024", "The same for what is read from the services behind"),
         Setting::optional("INTERNAL_TOKEN", "Secret that the internal ports share"),
     ];
     settings.extend(replicas::order());
@@ -45,6 +53,10 @@ pub struct Config {
     pub front_port_advertised: Option<u16>,
     /// Products in the cache; 0 is off.
     pub cache_size: usize,
+    /// Orders under way at once, at most.
+    pub orders_in_flight_max: u32,
+    /// Reads under way at once, at most; what is cached does not count.
+    pub reads_in_flight_max: u32,
     /// Whether health and metrics are on the public port, too.
     pub public_admin: bool,
     /// Secret of the internal ports.
@@ -64,6 +76,8 @@ impl Config {
         let front_host = values.required::<String>("FRONT_HOST");
         let advertised = values.optional::<NonZeroU16>("FRONT_PORT_ADVERTISED");
         let cache_size = values.within("CACHE_SIZE", 0..=CACHE_SIZE_MAX);
+        let orders_in_flight_max = values.within("ORDERS_IN_FLIGHT_MAX", PLACES_MIN..=PLACES_MAX);
+        let reads_in_flight_max = values.within("READS_IN_FLIGHT_MAX", PLACES_MIN..=PLACES_MAX);
         let public_admin = values.required("PUBLIC_ADMIN");
         let token = values.optional("INTERNAL_TOKEN");
         let orders = replicas::order_replicas(values);
@@ -79,6 +93,8 @@ impl Config {
             front_host: front_host?,
             front_port_advertised: advertised.map(NonZeroU16::get),
             cache_size: cache_size?,
+            orders_in_flight_max: orders_in_flight_max?,
+            reads_in_flight_max: reads_in_flight_max?,
             public_admin: public_admin?,
             token,
             orders: orders?,

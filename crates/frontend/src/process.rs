@@ -14,7 +14,7 @@ use service::world;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::{Admission, IN_FLIGHT_MAX};
+use crate::admission::Admission;
 use crate::cache::SharedCache;
 use crate::config::Config;
 use crate::election::{Conductor, ElectionMetrics};
@@ -123,22 +123,24 @@ impl Parts {
         stop: &CancellationToken,
     ) {
         let caching = config.cache_size > 0;
+        let admission = Admission::new(config.orders_in_flight_max, config.reads_in_flight_max, &self.registry);
         let products = Products {
             catalog: self.catalog.clone(),
             cache: self.cache.clone(),
             holder: caching.then_some(self.holder),
+            places: admission.reads.clone(),
         };
-        let orders = Orders::new(self.order.clone(), &self.registry);
+        let orders = Orders::new(self.order.clone(), admission.clone(), &self.registry);
         let requests = RequestMetrics::new(&self.registry);
         let health = || (self.readiness.clone(), self.registry.clone());
         let document = Document::new(config.public_admin);
-        let router = routes::public(products, orders, document, Admission::new(IN_FLIGHT_MAX));
+        let router = routes::public(products, orders, document, admission.orders);
         let router = routes::port(router, config.public_admin.then(health), requests.clone());
-        tasks.spawn(serve(public, router, Limits::default(), stop.clone()));
+        tasks.spawn(serve(public, router, Limits::main_port(), stop.clone()));
 
         let router = routes::internal(self.cache.clone(), self.holder, config.token.clone());
         let router = routes::port(router, Some(health()), requests);
-        tasks.spawn(serve(internal, router, Limits::default(), stop.clone()));
+        tasks.spawn(serve(internal, router, Limits::side_port(), stop.clone()));
 
         let elections = ElectionMetrics::new(&self.registry);
         tasks.spawn(Conductor::new(self.order.clone(), elections.clone()).run(stop.clone()));

@@ -16,6 +16,7 @@ use service::call::CallError;
 use service::http::{Failure, Reply, data};
 use tokio::time::Instant;
 
+use crate::admission::Gate;
 use crate::cache::SharedCache;
 use crate::deadline::{ANSWER_WITHIN, remaining};
 use crate::new_order::no_such_product;
@@ -37,6 +38,8 @@ pub(crate) struct Products {
     pub(crate) cache: SharedCache,
     /// Under which the lease is held; `None` if the cache is switched off.
     pub(crate) holder: Option<HolderId>,
+    /// For what is read from the catalog.
+    pub(crate) places: Gate,
 }
 
 /// `GET /products/{name}`.
@@ -44,9 +47,11 @@ pub(crate) async fn product(State(products): State<Products>, request: Request) 
     let path = request.uri().path();
     let name = path.strip_prefix(PRODUCT_PATH).unwrap_or_default();
     let name = percent_decode_str(name).decode_utf8().map_err(|_| no_such_product())?;
-    let body = match products.cache.hit(&name) {
-        Some(body) => body,
-        None => products.fetch(&ProductName::new(&name).map_err(|_| no_such_product())?).await?,
+    let body = if let Some(body) = products.cache.hit(&name) {
+        body
+    } else {
+        let name = ProductName::new(&name).map_err(|_| no_such_product())?;
+        products.places.admit(products.fetch(&name)).await?
     };
     Ok(json(body))
 }
@@ -54,10 +59,13 @@ pub(crate) async fn product(State(products): State<Products>, request: Request) 
 /// `GET /products`.
 pub(crate) async fn all(State(products): State<Products>) -> Reply<Vec<Product>> {
     let deadline = Instant::now() + ANSWER_WITHIN;
-    let all = products.catalog.ask_leader(deadline, async |caller, catalog| {
-        caller.get(&catalog, "/products", remaining(deadline).min(ATTEMPT_TIMEOUT)).await
-    });
-    data(all.await.map_err(|error| refused("all products", &error))?)
+    let all = async {
+        let all = products.catalog.ask_leader(deadline, async |caller, catalog| {
+            caller.get(&catalog, "/products", remaining(deadline).min(ATTEMPT_TIMEOUT)).await
+        });
+        all.await.map_err(|error| refused("all products", &error))
+    };
+    data(products.places.admit(all).await?)
 }
 
 impl Products {

@@ -9,7 +9,7 @@ use service::health::Readiness;
 use service::http::{RequestMetrics, testing};
 
 use super::*;
-use crate::admission::Admission;
+use crate::admission::{Admission, PLACES_MIN};
 use crate::cache::SharedCache;
 use crate::orders::Orders;
 use crate::products::Products;
@@ -20,11 +20,13 @@ fn router(with_admin: bool) -> axum::Router {
     let registry = Registry::new();
     let group = |name| Group::new(name, fixed(BTreeMap::new()), Caller::new(None));
     let cache = SharedCache::new(0, &registry);
-    let products = Products { catalog: group("catalog"), cache, holder: None };
-    let orders = Orders::new(group("order"), &registry);
+    let admission = Admission::new(PLACES_MIN, PLACES_MIN, &registry);
+    let places = admission.reads.clone();
+    let products = Products { catalog: group("catalog"), cache, holder: None, places };
+    let orders = Orders::new(group("order"), admission.clone(), &registry);
     let metrics = RequestMetrics::new(&registry);
     let health = with_admin.then(|| (Readiness::not_yet("a test"), registry));
-    routes::port(routes::public(products, orders, Document::new(with_admin), Admission::new(1)), health, metrics)
+    routes::port(routes::public(products, orders, Document::new(with_admin), admission.orders), health, metrics)
 }
 
 fn operations(document: &Value) -> BTreeMap<(&str, &str), &Value> {

@@ -21,7 +21,8 @@ use service::world;
 use tokio::time::Instant;
 
 use super::read::Replicas;
-use crate::deadline::{ANSWER_WITHIN, remaining};
+use crate::admission::Admission;
+use crate::deadline::{Deadline, remaining};
 use crate::new_order::RawOrder;
 use crate::refusal::{internal, unavailable};
 
@@ -30,19 +31,19 @@ use crate::refusal::{internal, unavailable};
 pub(crate) struct Orders {
     pub(super) group: Group,
     pub(super) replicas: Arc<Replicas>,
+    pub(super) admission: Admission,
     outcomes: IntCounterVec,
 }
 
 impl Orders {
     /// Through the order service `group`. Registers `toystore_frontend_orders_total`.
-    pub(crate) fn new(group: Group, registry: &Registry) -> Self {
+    pub(crate) fn new(group: Group, admission: Admission, registry: &Registry) -> Self {
         let opts = Opts::new("toystore_frontend_orders_total", "Orders of shoppers, by what they were told");
         let outcomes = registered(registry, IntCounterVec::new(opts, &["outcome"]));
-        Self { group, replicas: Arc::default(), outcomes }
+        Self { group, replicas: Arc::default(), admission, outcomes }
     }
 
-    async fn place(&self, order: &PlaceOrder) -> Result<OrderPlaced, Failure> {
-        let deadline = Instant::now() + ANSWER_WITHIN;
+    async fn place(&self, order: &PlaceOrder, deadline: Instant) -> Result<OrderPlaced, Failure> {
         let placed = self.group.ask_leader(deadline, async |caller, leader| {
             // Without a shorter time-out per attempt: a leader that is gone is noticed by its status, and the attempt is abandoned
             // for its successor. One that is merely slow has the order in its queue, and asking twice would not speed it up.
@@ -53,13 +54,21 @@ impl Orders {
 }
 
 /// The handler.
-pub(crate) async fn place(State(orders): State<Orders>, headers: HeaderMap, Body(order): Body<RawOrder>) -> Response {
+pub(crate) async fn place(
+    State(orders): State<Orders>,
+    Deadline(deadline): Deadline,
+    headers: HeaderMap,
+    Body(order): Body<RawOrder>,
+) -> Response {
     let order_id = match order_id(&headers) {
         Ok(order_id) => order_id,
         Err(failure) => return orders.counted(Err(failure)),
     };
     let reply = match order.check() {
-        Ok(NewOrder { name, quantity }) => orders.place(&PlaceOrder { order_id, name, quantity }).await,
+        Ok(NewOrder { name, quantity }) => {
+            let order = PlaceOrder { order_id, name, quantity };
+            orders.admission.orders.admit(orders.place(&order, deadline)).await
+        }
         Err(error) => Err(error.into()),
     };
     let mut response = orders.counted(reply);

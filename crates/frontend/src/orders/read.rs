@@ -27,17 +27,21 @@ const AVOIDED_FOR: Duration = Duration::from_secs(2);
 pub(crate) async fn read(State(orders): State<Orders>, PathParam(number): PathParam<String>) -> Reply<Order> {
     let number = parse(&number)?;
     let deadline = Instant::now() + ANSWER_WITHIN;
-    if let Some(order) = orders.glance(number).await {
-        return data(order);
-    }
-    let path = path(number);
-    let order = orders.group.ask_leader(deadline, async |caller, leader| {
-        caller.get(&leader, &path, remaining(deadline).min(ATTEMPT_TIMEOUT)).await
-    });
-    data(order.await.map_err(|error| refused(number, &error))?)
+    data(orders.admission.reads.admit(orders.find(number, deadline)).await?)
 }
 
 impl Orders {
+    async fn find(&self, number: OrderNumber, deadline: Instant) -> Result<Order, Failure> {
+        if let Some(order) = self.glance(number).await {
+            return Ok(order);
+        }
+        let path = path(number);
+        let order = self.group.ask_leader(deadline, async |caller, leader| {
+            caller.get(&leader, &path, remaining(deadline).min(ATTEMPT_TIMEOUT)).await
+        });
+        order.await.map_err(|error| refused(number, &error))
+    }
+
     /// The order, if the next replica in turn has it. While nobody leads, every replica is asked: it is there to be read
     /// as long as one of those that have it is up.
     async fn glance(&self, number: OrderNumber) -> Option<Order> {

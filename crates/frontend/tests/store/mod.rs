@@ -146,6 +146,8 @@ pub fn config(order: Address, catalog: Address) -> Config {
         front_host: "127.0.0.1".into(),
         front_port_advertised: None,
         cache_size: 2,
+        orders_in_flight_max: 512,
+        reads_in_flight_max: 1024,
         public_admin: true,
         token: None,
         orders: BTreeMap::from([(Ordinal(1), order)]),
