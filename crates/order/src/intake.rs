@@ -3,18 +3,35 @@
 //! An intake belongs to one term. Each order id is in it once, from when it is taken in until it is answered: a repeated request
 //! waits for the same answer. It knows how far an order has come, so that at the term's end everyone hears the truth:
 //! *not leader* if the order cannot have been placed, *unavailable* if nobody knows.
+//!
+//! # Too many orders
+//! The queue is first in, first out, and short enough that nobody in it waits in vain:
+//! * an order leaves it when the last one who waits for it does (a frontend that has given up, closes its connection);
+//! * a new order is refused when the queue is full, or when what is ahead of it would take longer than [`QUEUE_WAIT_MAX`] at the
+//!   [`Pace`] of the last batches: it would miss its deadline after all, or be the one that makes the next ones miss theirs.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use api::catalog::OrderLine;
 use api::{ApiError, ErrorCode, OrderId, OrderNumber, Ordinal, Term};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use pace::Pace;
+pub(crate) use waiting::Waiting;
+
+mod pace;
+mod waiting;
+
 /// Requests that may wait for one order. A client repeats an order when it has given up waiting, so more than one or two is abuse.
 const WAITERS_MAX: usize = 16;
+
+/// Longest that an order should wait for its batch. Frontends wait for 4.8 s in all; what is left is for the catalog, which may have to
+/// wait for a cache's lease (1.1 s), and for the log.
+const QUEUE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// What an order comes to.
 pub(crate) type Answer = Result<OrderNumber, ApiError>;
@@ -36,7 +53,10 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Table {
-    queue: VecDeque<OrderId>,
+    /// By ticket, the smallest first.
+    queue: BTreeMap<u64, OrderId>,
+    next_ticket: u64,
+    pace: Pace,
     /// Everything in the queue, and what was taken from it and is not answered.
     pending: HashMap<OrderId, Pending>,
     gate: Gate,
@@ -61,6 +81,8 @@ struct Pending {
     line: OrderLine,
     since: Instant,
     waiters: Vec<oneshot::Sender<Answer>>,
+    /// Its place in the queue; `None` once it was taken from there.
+    ticket: Option<u64>,
     /// It may be in the log: nobody but the log can say now whether it is placed.
     proposed: bool,
 }
@@ -77,7 +99,7 @@ impl Intake {
     }
 
     /// Takes an order in, or joins those who wait for it already.
-    pub(crate) fn submit(&self, line: OrderLine) -> Result<oneshot::Receiver<Answer>, ApiError> {
+    pub(crate) fn submit(&self, line: OrderLine) -> Result<Waiting, ApiError> {
         let mut table = self.table();
         match table.gate {
             Gate::Open => {}
@@ -85,24 +107,42 @@ impl Intake {
             Gate::Closed { leader } => return Err(ApiError::not_leader(leader)),
         }
         let (waiter, answer) = oneshot::channel();
+        let order_id = line.order_id;
         let table = &mut *table;
         match table.pending.entry(line.order_id) {
             Entry::Occupied(pending) => pending.into_mut().join(&line, waiter)?,
             Entry::Vacant(_) if table.queue.len() >= self.0.queue_max => {
                 return Err(ApiError::new(ErrorCode::Overloaded, "too many orders wait already"));
             }
+            Entry::Vacant(_) if table.pace.wait(table.queue.len()) > QUEUE_WAIT_MAX => {
+                return Err(ApiError::new(ErrorCode::Overloaded, "the orders that wait already take too long"));
+            }
             Entry::Vacant(place) => {
-                table.queue.push_back(line.order_id);
-                place.insert(Pending { line, since: Instant::now(), waiters: vec![waiter], proposed: false });
+                let ticket = table.next_ticket;
+                table.next_ticket += 1;
+                table.queue.insert(ticket, order_id);
+                let (since, waiters, ticket) = (Instant::now(), vec![waiter], Some(ticket));
+                place.insert(Pending { line, since, waiters, ticket, proposed: false });
                 self.0.bell.notify_one();
             }
         }
-        Ok(answer)
+        Ok(Waiting::new(self.clone(), order_id, answer))
+    }
+
+    /// Someone who waited has gone. An order that is still in the queue goes with the last one.
+    fn left(&self, order_id: OrderId) {
+        let mut table = self.table();
+        if let Some(pending) = table.pending.get(&order_id)
+            && let Some(ticket) = pending.ticket
+            && pending.is_abandoned()
+        {
+            table.queue.remove(&ticket);
+            table.pending.remove(&order_id);
+            self.ring_if_empty(&table);
+        }
     }
 
     /// What waits, `max` orders at most, with the time that each has waited from; waits for the first. `None` once it is closed.
-    ///
-    /// Orders for which nobody waits any more are left out: nothing was begun for them.
     pub(crate) async fn take(&self, max: usize) -> Option<Vec<(OrderLine, Instant)>> {
         loop {
             {
@@ -110,11 +150,10 @@ impl Intake {
                 if matches!(table.gate, Gate::Closed { .. }) {
                     return None;
                 }
-                let taken = table.take(max);
+                let taken = table.take(max, Instant::now());
                 if !taken.is_empty() {
                     return Some(taken);
                 }
-                self.ring_if_empty(&table);
             }
             self.0.bell.notified().await;
         }
@@ -192,17 +231,17 @@ impl Intake {
 }
 
 impl Table {
-    fn take(&mut self, max: usize) -> Vec<(OrderLine, Instant)> {
+    fn take(&mut self, max: usize, now: Instant) -> Vec<(OrderLine, Instant)> {
         let mut taken = Vec::new();
         while taken.len() < max
-            && let Some(order_id) = self.queue.pop_front()
+            && let Some((_, order_id)) = self.queue.pop_first()
         {
-            let pending = self.pending.get(&order_id).expect("what is in the queue is pending");
-            if pending.waiters.iter().all(oneshot::Sender::is_closed) {
-                self.pending.remove(&order_id);
-            } else {
-                taken.push((pending.line.clone(), pending.since));
-            }
+            let pending = self.pending.get_mut(&order_id).expect("what is in the queue is pending");
+            pending.ticket = None;
+            taken.push((pending.line.clone(), pending.since));
+        }
+        if !taken.is_empty() {
+            self.pace.taken(max, self.queue.len(), now);
         }
         taken
     }
@@ -219,6 +258,10 @@ impl Pending {
         }
         self.waiters.push(waiter);
         Ok(())
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.waiters.iter().all(oneshot::Sender::is_closed)
     }
 
     fn tell(self, answer: &Answer) {

@@ -51,13 +51,48 @@ async fn waiters_are_bounded_and_those_who_left_do_not_count() {
 }
 
 #[tokio::test]
-async fn an_order_for_which_nobody_waits_any_more_is_not_begun() {
-    let intake = Intake::open(Term(1), 10);
+async fn an_order_for_which_nobody_waits_any_more_is_not_begun_and_takes_no_place() {
+    let intake = Intake::open(Term(1), 2);
     drop(intake.submit(line(1, 1)).unwrap());
-    let _second = intake.submit(line(2, 1)).unwrap();
-    assert_eq!(taken(&intake, 10).await, [line(2, 1)]);
-    let _again = intake.submit(line(1, 1)).unwrap();
+    assert_eq!(intake.queue_length(), 0);
+    let second = intake.submit(line(2, 1)).unwrap();
+    let again = intake.submit(line(2, 1)).unwrap();
+    let _third = intake.submit(line(3, 1)).unwrap();
+    assert_eq!(code(intake.submit(line(4, 1))), ErrorCode::Overloaded);
+    drop(second);
+    assert_eq!(intake.queue_length(), 2, "someone still waits for it");
+    drop(again);
+    let _fourth = intake.submit(line(4, 1)).unwrap();
+    assert_eq!(taken(&intake, 10).await, [line(3, 1), line(4, 1)]);
+}
+
+#[tokio::test]
+async fn an_order_that_was_taken_is_finished_although_nobody_waits() {
+    let intake = Intake::open(Term(1), 10);
+    let first = intake.submit(line(1, 1)).unwrap();
     assert_eq!(taken(&intake, 10).await, [line(1, 1)]);
+    drop(first);
+    let again = intake.submit(line(1, 1)).unwrap();
+    assert_eq!(intake.queue_length(), 0, "it is under way, and not begun a second time");
+    intake.answer([(line(1, 1).order_id, Ok(OrderNumber::FIRST))]);
+    assert_eq!(again.await.unwrap(), Ok(OrderNumber::FIRST));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_would_wait_too_long_is_refused_at_once() {
+    let intake = Intake::open(Term(1), 100);
+    let mut waiting: Vec<_> = (1..=8).map(|n| intake.submit(line(n, 1)).unwrap()).collect();
+    // Two orders per second …
+    for _ in 0..3 {
+        assert_eq!(taken(&intake, 2).await.len(), 2);
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    // … so the fifth in the queue is done in 2 s, and the seventh would have to wait for 3.
+    waiting.extend((9..=12).map(|n| intake.submit(line(n, 1)).unwrap()));
+    assert_eq!(code(intake.submit(line(13, 1))), ErrorCode::Overloaded);
+    // Who gives up makes room.
+    waiting.truncate(10);
+    intake.submit(line(13, 1)).unwrap();
 }
 
 #[tokio::test]
