@@ -37,6 +37,7 @@
 
 mod check;
 mod config;
+pub mod load;
 mod patient;
 mod progress;
 mod record;

@@ -10,5 +10,7 @@ mod command_line;
 mod crashes;
 mod elections;
 mod harness;
+mod hostile;
 mod ledger_damage;
+mod overload;
 mod shopping;

@@ -1,0 +1,55 @@
+//! More orders than can be placed.
+
+use std::time::Duration;
+
+use api::ProductName;
+use client::load::{self, Pace, Plan};
+
+use crate::harness::{TestStore, eventually};
+
+/// Over the 5 s within which the store promises an answer: a test fails on silence, not on a slow machine.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
+
+fn plan(store: &TestStore, connections: usize, order_share: f64) -> Plan {
+    Plan {
+        target: store.store.layout().public(1),
+        connections,
+        pace: Pace::Unpaced,
+        order_share,
+        products: vec![ProductName::new("Tux").unwrap()],
+        warm_up: Duration::ZERO,
+        measured: Duration::from_secs(3),
+        answer_timeout: ANSWER_TIMEOUT,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_orders_is_answered_and_keeps_nobody_from_looking() {
+    let mut store = TestStore::prepare(|layout| layout.with_variable("ORDERS_IN_FLIGHT_MAX", 64));
+    let seed = store.store.layout().data().join("catalog.csv");
+    std::fs::write(seed, "name,price,quantity\nTux,25.99,1000000000\n").unwrap();
+    store.store.start_all().unwrap();
+    store.ready().await;
+    store.rest().buy("Tux", 1).await;
+
+    let (flood, visitors) = (plan(&store, 640, 1.0), plan(&store, 4, 0.0));
+    let (flood, visitors) = tokio::try_join!(load::run(&flood), load::run(&visitors)).unwrap();
+    let (orders, queries) = (flood.orders, visitors.queries);
+    assert!(
+        orders.done.count() > 0 && orders.refused.count() > 0,
+        "{} {}",
+        orders.done.count(),
+        orders.refused.count()
+    );
+    assert_eq!(orders.told_when, orders.refused.count(), "every refusal says when to come again");
+    assert_eq!((orders.other, orders.silent, orders.broken), (0, 0, 0), "every order is answered");
+    assert!(queries.done.count() > 0);
+    assert_eq!(queries.done.count(), queries.sent(), "every query is answered with the product");
+
+    let rest = store.rest();
+    let served = || async { rest.text("/readyz").await.0.is_success() };
+    eventually("the store is ready", served).await;
+    let before = orders.done.count();
+    // Those that were in flight at the end may have been placed, too.
+    assert!(store.rest().buy("Tux", 1).await > before);
+}
