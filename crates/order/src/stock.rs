@@ -4,6 +4,7 @@
 //! is not known can be neither placed nor forgotten. What ends a call is the fence (a newer leader has come, so the
 //! answer does not matter any more), or that the caller drops it because leadership is lost.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -25,6 +26,13 @@ const ROUND_TIMEOUT: Duration = Duration::from_secs(5);
 /// Before a refused request is repeated: the catalog is full, or something is wrong that a person must look at.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long an answer is outstanding before others are asked whether they lead, and then how often: an election takes about that
+/// long, and an answer that waits for leases may take ten times that.
+const LOOK_AFTER: Duration = Duration::from_millis(250);
+
+/// For the statuses, which come from memory.
+const LOOK_TIMEOUT: Duration = Duration::from_millis(200);
+
 /// A newer leader has fenced this one's term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a newer leader has fenced this term")]
@@ -45,6 +53,19 @@ pub(crate) enum NotReserved {
 pub(crate) struct Stock(Group);
 
 impl Stock {
+    /// While an answer is outstanding: a catalog leader that is frozen or cut off says nothing, and the attempt at it would last to
+    /// its time-out. Another one that a majority follows is adopted at once, and the attempt is abandoned for it.
+    async fn look_for_successors(&self) -> Infallible {
+        loop {
+            sleep(LOOK_AFTER).await;
+            if self.0.replicas().len() > 1
+                && let Some(leader) = self.0.find_leader(LOOK_TIMEOUT).await
+            {
+                self.0.adopt(leader);
+            }
+        }
+    }
+
     pub(crate) fn new(catalog: Group) -> Self {
         Self(catalog)
     }
@@ -100,7 +121,11 @@ impl Stock {
                 attempts.fetch_add(1, Ordering::Relaxed);
                 caller.post(&address, path, body, ATTEMPT_TIMEOUT).await
             };
-            match self.0.ask_leader(deadline, post).await {
+            let answered = tokio::select! {
+                answered = self.0.ask_leader(deadline, post) => answered,
+                never = self.look_for_successors() => match never {},
+            };
+            match answered {
                 Ok(answer) => return Ok(Some(answer)),
                 Err(CallError::Refused(refusal)) if refusal.code == ErrorCode::StaleTerm => return Err(StaleTerm),
                 Err(CallError::Refused(refusal)) if last_word(&refusal) => return Ok(None),
