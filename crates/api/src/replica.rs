@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /status` | → [`ReplicaStatus`] |
 //! | `POST /election` | [`StandForElection`] → [`ReplicaStatus`]: the replica stands for election, unless it knows better |
+//! | `DELETE /seats/{seat}` | → the leader's [`ReplicaStatus`]: that seat has no vote any more. 503 if those who stay could not go on |
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,13 @@ use crate::{Address, LogPosition, NodeId, Ordinal, Term};
 pub const STATUS_PATH: &str = "/status";
 /// Path that makes a replica stand for election.
 pub const ELECTION_PATH: &str = "/election";
+/// Route by which the leader is told that a seat is to go.
+pub const SEAT_ROUTE: &str = "/seats/{seat}";
+
+/// The path of one seat; see [`SEAT_ROUTE`].
+pub fn seat_path(seat: Ordinal) -> String {
+    format!("/seats/{seat}")
+}
 
 /// Where a group's replicas are, by seat.
 pub type Replicas = BTreeMap<Ordinal, Address>;

@@ -2,12 +2,12 @@
 //!
 //! | group | asked on | replicates on | defaults |
 //! |---|---|---|---|
-//! | order | `ORDER_HOST_n`, `ORDER_PORT_n` | `ORDER_HOST_n`, `ORDER2_PORT_n` | `ORDER_REPLICAS` 3; 127.0.0.1; 1121… and 1124… |
+//! | order | `ORDER_HOST_n`, `ORDER_PORT_n` | `ORDER_HOST_n`, `ORDER2_PORT_n` | `ORDER_REPLICAS` 3, `ORDER_SEATS` as many; 127.0.0.1; 1121… and 1124… |
 //! | catalog of one | `CATALOG_HOST`, `CATALOG_PORT` | itself | `CATALOG_REPLICAS` 1; 127.0.0.1; 1130 |
 //! | catalog of more | `CATALOG_HOST_n`, `CATALOG_PORT_n` | `CATALOG_HOST_n`, `CATALOG2_PORT_n` | none |
 //!
 //! What is wrong goes into the [`Values`]' mistakes: what is missing, what is no port, the same address twice, an even number of
-//! replicas (it survives no more failures than one less, and its majorities are larger).
+//! founders (it survives no more failures than one less, and its majorities are larger).
 
 use std::collections::BTreeMap;
 
@@ -21,9 +21,15 @@ pub const REPLICAS_MAX: u8 = 5;
 /// Seats that have a default address.
 const DEFAULT_SEATS: u8 = 3;
 
-/// `ORDER_REPLICAS`, `ORDER_HOST_n`, `ORDER_PORT_n`.
+/// `ORDER_REPLICAS`, `ORDER_SEATS`, `ORDER_HOST_n`, `ORDER_PORT_n`.
 pub fn order() -> Vec<Setting> {
-    let mut settings = vec![Setting::new("ORDER_REPLICAS", "3", "How many order replicas there are: 1, 3 or 5")];
+    let mut settings = vec![
+        Setting::new("ORDER_REPLICAS", "3", "How many order replicas found the group: 1, 3 or 5"),
+        Setting::optional(
+            "ORDER_SEATS",
+            "How many order replicas have an address; those beyond ORDER_REPLICAS may join and go [default: ORDER_REPLICAS]",
+        ),
+    ];
     settings.extend(hosts("ORDER_HOST", "order", Some("127.0.0.1")));
     settings.extend(ports("ORDER_PORT", "Port of the order replica", Some(1121)));
     settings
@@ -53,16 +59,34 @@ pub fn catalog_replication() -> Vec<Setting> {
     settings
 }
 
-/// Where the order replicas are asked.
+/// How many order replicas found the group.
+pub fn order_founders(values: &mut Values) -> Option<usize> {
+    replicas(values, "ORDER_REPLICAS").map(usize::from)
+}
+
+/// Where the order replicas are asked, those that may join later included.
 pub fn order_replicas(values: &mut Values) -> Option<Replicas> {
-    let replicas = replicas(values, "ORDER_REPLICAS")?;
-    seats(values, replicas, "ORDER_HOST", "ORDER_PORT")
+    let all = order_seats(values)?;
+    seats(values, all, "ORDER_HOST", "ORDER_PORT")
 }
 
 /// Where the order replicas replicate: needs [`order_replication()`].
 pub fn order_peers(values: &mut Values) -> Option<Replicas> {
-    let replicas = replicas(values, "ORDER_REPLICAS")?;
-    seats(values, replicas, "ORDER_HOST", "ORDER2_PORT")
+    let all = order_seats(values)?;
+    seats(values, all, "ORDER_HOST", "ORDER2_PORT")
+}
+
+fn order_seats(values: &mut Values) -> Option<u8> {
+    let founders = replicas(values, "ORDER_REPLICAS")?;
+    match values.optional::<u8>("ORDER_SEATS") {
+        None => Some(founders),
+        Some(all) if (founders..=REPLICAS_MAX).contains(&all) => Some(all),
+        Some(all) => {
+            let name = values.name("ORDER_SEATS");
+            values.mistake(format!("{name} is {all}: it must be from ORDER_REPLICAS ({founders}) to {REPLICAS_MAX}"));
+            None
+        }
+    }
 }
 
 /// Where the catalog replicas are asked.
@@ -168,6 +192,14 @@ mod tests {
     }
 
     #[test]
+    fn seats_that_may_be_taken_later_have_addresses_too() {
+        let args = ["--order-seats=4", "--order-host-4=d", "--order-port-4=4"];
+        let orders = read(&args, order_replicas).unwrap();
+        assert_eq!((orders.len(), orders[&Ordinal(4)].as_str()), (4, "d:4"));
+        assert_eq!(read(&args, order_founders).unwrap(), 3);
+    }
+
+    #[test]
     fn a_catalog_of_three_has_an_address_per_seat() {
         let args = [
             "--catalog-replicas=3",
@@ -196,6 +228,8 @@ mod tests {
     fn one_address_cannot_be_two_replicas_and_a_group_is_odd() {
         let twins = read(&["--order-port-3=1121"], order_replicas).unwrap_err().0;
         assert!(twins[0].contains("the same address, 127.0.0.1:1121"), "{twins:?}");
+        let few = read(&["--order-seats=2"], order_replicas).unwrap_err().0;
+        assert!(few[0].contains("from ORDER_REPLICAS (3) to 5"), "{few:?}");
         let even = read(&["--order-replicas=2"], order_replicas).unwrap_err().0;
         assert!(even[0].contains("it must be odd"), "{even:?}");
     }

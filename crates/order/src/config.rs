@@ -74,6 +74,7 @@ impl Config {
     /// Takes the settings' values; every mistake is noted.
     pub fn read(values: &mut Values) -> Option<Self> {
         let ordinal = values.within::<u8>("COMPONENT_ID", 1..=lists::REPLICAS_MAX).map(Ordinal);
+        let founders = lists::order_founders(values);
         let replicas = lists::order_replicas(values);
         let peers = lists::order_peers(values);
         let catalog = lists::catalog_replicas(values);
@@ -96,7 +97,7 @@ impl Config {
         let replication_port = values.required(&format!("ORDER2_PORT_{ordinal}"));
         Some(Self {
             ordinal,
-            founders: replicas.len(),
+            founders: founders?,
             replicas: discovery::fixed(replicas),
             peers: discovery::fixed(peers),
             catalog: discovery::fixed(catalog),

@@ -48,7 +48,7 @@ impl Core {
     pub(crate) async fn keep_seat(self: Arc<Self>) {
         let work = async {
             self.take_seat().await;
-            self.elect_if_alone().await;
+            tokio::join!(self.doubt_own_seat(), self.elect_if_alone());
         };
         tokio::select! {
             () = self.stopping.cancelled() => {}

@@ -23,7 +23,7 @@ pub(crate) struct Identity {
     pub(crate) group: String,
     pub(crate) ordinal: Ordinal,
     pub(crate) node_id: NodeId,
-    /// An earlier log of this seat was lost. Such a replica may join a group but never take part in founding one: the
+    /// An earlier log of this seat was lost, or its earlier id removed. Such a replica may join a group but never take part in founding one: the
     /// history that it had belonged to must not be begun anew.
     #[serde(default)]
     pub(crate) lost_a_log: bool,
@@ -58,6 +58,16 @@ impl Identity {
                 Ok(identity)
             }
         }
+    }
+
+    /// The same seat under a fresh id, for a replica whose old id the group has removed.
+    pub(crate) fn renewed(&self) -> Self {
+        let renewed = Self { node_id: mint(self.ordinal), lost_a_log: true, ..self.clone() };
+        tracing::warn!(
+            old_id = %self.node_id, new_id = %renewed.node_id,
+            "the seat of this replica was removed while it was away: it rejoins its group under a new id"
+        );
+        renewed
     }
 
     fn load(dir: &Path) -> Result<Option<Self>, StartError> {

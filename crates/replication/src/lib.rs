@@ -51,7 +51,8 @@
 //!   crash. A disk that acknowledges a sync and forgets it is outside of what Raft tolerates. Some damage to redb's own
 //!   pages makes redb panic instead of giving an error; that ends the process too.
 //! * A checkpoint holds up commands (not reads) until it is on disk.
-//! * Seats are added by starting a replica in them. Nothing removes a seat yet.
+//! * Seats are added by starting a replica in them, and removed by telling the leader ([`Replica::remove_seat`]). A removed
+//!   replica whose process is started again takes its seat again.
 //! * Two processes in one seat, each with a disk of its own, contend for it. Addresses lead to one of them, which gets
 //!   it.
 
@@ -77,6 +78,7 @@ mod metrics;
 mod peer_message;
 mod peer_routes;
 mod record;
+mod removal;
 mod replica;
 mod room;
 mod status_routes;

@@ -94,7 +94,7 @@ impl Core {
         is_there.then_some(holder)
     }
 
-    async fn change(&self, change: ChangeMembers<NodeId, EmptyNode>) -> Result<(), JoinError> {
+    pub(crate) async fn change(&self, change: ChangeMembers<NodeId, EmptyNode>) -> Result<(), JoinError> {
         match tokio::time::timeout(CHANGE_PATIENCE, self.raft.change_membership(change, false)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {

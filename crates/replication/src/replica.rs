@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use api::replica::ReplicaStatus;
-use api::{LogPosition, NodeId, Term};
+use api::{ApiError, LogPosition, NodeId, Ordinal, Term};
 use axum::Router;
 use openraft::error::{CheckIsLeaderError, ClientWriteError, RaftError};
 use openraft::{Config, SnapshotPolicy};
@@ -21,6 +21,7 @@ use crate::identity::Identity;
 use crate::log::{Head, LogStore};
 use crate::machine_store::MachineStore;
 use crate::metrics::{Instruments, Positions};
+use crate::removal::was_removed;
 use crate::room::Room;
 use crate::transport::Peers;
 use crate::{
@@ -67,12 +68,12 @@ impl<M: StateMachine> Replica<M> {
         let room = Room::new(&config.storage, config.state_places.iter().chain([&dir]).cloned().collect());
         let log = log.with_faults(room.faults());
         ReceivedFile::clean(&dir).map_err(StartError::io("clean", &dir))?;
-        let identity = establish(&dir, &config, &log).await?;
+        let peers = Peers::new(&config, instruments.append_seconds)?;
+        let identity = establish(&dir, &config, &log, &peers).await?;
         log.resign(identity.node_id);
         let machine = MachineStore::load(Box::new(store), genesis, checkpointed, instruments.checkpoints.clone())?;
         check_together(&dir, &log.head(), *machine.applied().borrow())?;
 
-        let peers = Peers::new(&config, instruments.append_seconds)?;
         let raft =
             Raft::new(identity.node_id, Arc::new(engine_config(&config)), peers.clone(), log.clone(), machine.clone())
                 .await
@@ -99,6 +100,7 @@ impl<M: StateMachine> Replica<M> {
         core.tasks.spawn(async move { watching.watch_engine().await });
         core.tasks.spawn(Arc::clone(&core).keep_seat());
         core.tasks.spawn(Arc::clone(&core).keep_room());
+        core.tasks.spawn(Arc::clone(&core).finish_changes());
         tracing::info!(group = core.config.group, node_id = %core.node_id, dir = %dir.display(), "replica started");
         Ok(Self { core, machine })
     }
@@ -210,6 +212,12 @@ impl<M: StateMachine> Replica<M> {
         self.core.hand_over(within).await
     }
 
+    /// Takes the vote of the replica in `seat`, which is to be stopped then. Leader only; one that is to go itself hands over
+    /// first, and refuses.
+    pub async fn remove_seat(&self, seat: Ordinal) -> Result<(), ApiError> {
+        self.core.remove_seat(seat).await.map_err(ApiError::from)
+    }
+
     /// Stops the engine and closes all files. Other clones of the handle are of no more use.
     pub async fn shutdown(self) {
         self.core.stopping.cancel();
@@ -227,7 +235,8 @@ impl<M: StateMachine> Replica<M> {
         peer_routes::routes(Arc::clone(&self.core))
     }
 
-    /// For the service's internal port, whose guard they share: `GET /status`, `POST /election`.
+    /// For the service's internal port, whose guard they share: `GET /status`, `POST /election`,
+    /// `DELETE /seats/{seat}`.
     pub fn status_routes(&self) -> Router {
         status_routes::routes(Arc::clone(&self.core))
     }
@@ -237,9 +246,13 @@ impl<M: StateMachine> Replica<M> {
     }
 }
 
-async fn establish(dir: &Path, config: &ReplicaConfig, log: &LogStore) -> Result<Identity, StartError> {
-    let owner = log.head().node_id;
-    let identity = Identity::establish(dir, &config.group, config.ordinal, owner)?;
+async fn establish(dir: &Path, config: &ReplicaConfig, log: &LogStore, peers: &Peers) -> Result<Identity, StartError> {
+    let Head { node_id: owner, vote, last, .. } = log.head();
+    let mut identity = Identity::establish(dir, &config.group, config.ordinal, owner)?;
+    let term = vote.map(|vote| Term(vote.leader_id.term)).unwrap_or_default();
+    if owner == Some(identity.node_id) && last.is_some() && was_removed(peers, identity.node_id, term).await {
+        identity = identity.renewed();
+    }
     if owner != Some(identity.node_id) {
         log.own(identity.node_id).await.map_err(|error| StartError::damaged(dir.join(LOG_FILE), error.to_string()))?;
     }

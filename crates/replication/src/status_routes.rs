@@ -1,14 +1,14 @@
-//! What a replica answers on its service's port: who it is, and that it may stand for election.
+//! What a replica answers on its service's port: who it is, that it may stand for election, and that a seat is to go.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::ErrorCode;
-use api::replica::{ELECTION_PATH, ReplicaStatus, STATUS_PATH, StandForElection};
+use api::replica::{ELECTION_PATH, ReplicaStatus, SEAT_ROUTE, STATUS_PATH, StandForElection};
+use api::{ErrorCode, Ordinal};
 use axum::Router;
 use axum::extract::State;
-use axum::routing::{get, post};
-use service::http::{Body, Failure, Reply, data};
+use axum::routing::{delete, get, post};
+use service::http::{Body, Failure, PathParam, Reply, data};
 
 use crate::core::Core;
 
@@ -16,7 +16,11 @@ use crate::core::Core;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(crate) fn routes(core: Arc<Core>) -> Router {
-    Router::new().route(STATUS_PATH, get(status)).route(ELECTION_PATH, post(election)).with_state(core)
+    Router::new()
+        .route(STATUS_PATH, get(status))
+        .route(ELECTION_PATH, post(election))
+        .route(SEAT_ROUTE, delete(remove))
+        .with_state(core)
 }
 
 /// Goes through the engine, since what it last published outlives it.
@@ -32,5 +36,10 @@ async fn election(State(core): State<Arc<Core>>, Body(request): Body<StandForEle
     core.stand(Some(request.surveyed))
         .await
         .map_err(|error| Failure::new(ErrorCode::Unavailable, error.to_string()))?;
+    data(core.status())
+}
+
+async fn remove(State(core): State<Arc<Core>>, PathParam(seat): PathParam<Ordinal>) -> Reply<ReplicaStatus> {
+    core.remove_seat(seat).await.map_err(api::ApiError::from)?;
     data(core.status())
 }

@@ -7,4 +7,5 @@ pub mod catalog_file;
 pub mod cli;
 pub mod drill;
 pub mod local;
+pub mod scale;
 pub mod up;

@@ -49,6 +49,7 @@ pub struct Layout {
     data: PathBuf,
     ports: PortBase,
     orders: u8,
+    seats: u8,
     frontends: u8,
     variables: Vec<(String, String)>,
     member_variables: Vec<(Member, String, String)>,
@@ -65,6 +66,7 @@ impl Layout {
             data: data.into(),
             ports,
             orders: Self::ORDERS_MAX,
+            seats: Self::ORDERS_MAX,
             frontends: 1,
             variables: Vec::new(),
             member_variables: Vec::new(),
@@ -80,6 +82,17 @@ impl Layout {
     pub fn with_frontends(self, frontends: u8) -> Self {
         assert!((1..=5).contains(&frontends), "one to five frontends");
         Self { frontends, ..self }
+    }
+
+    /// The same with addresses for so many order replicas. Those beyond the first three are no [members](Self::members): they
+    /// join when somebody starts them.
+    ///
+    /// # Panics
+    /// If there are fewer than three or more than five.
+    #[must_use]
+    pub fn with_seats(self, seats: u8) -> Self {
+        assert!((Self::ORDERS_MAX..=5).contains(&seats), "three to five seats");
+        Self { seats, ..self }
     }
 
     /// The same with a variable for all members, such as `CACHE_SIZE`.
@@ -180,7 +193,7 @@ impl Layout {
 
     /// The ports that are taken already by someone else.
     pub fn ports_in_use(&self) -> Vec<u16> {
-        let orders = self.ordinals().flat_map(|n| [self.order_port(n), self.order2_port(n)]);
+        let orders = (1..=self.seats).map(Ordinal).flat_map(|n| [self.order_port(n), self.order2_port(n)]);
         let frontends = (0..u16::from(self.frontends) * 2).map(|offset| self.port(offset));
         ports::in_use(orders.chain(frontends).chain([self.port(CATALOG), self.port(CATALOG2)]).collect())
     }
@@ -195,7 +208,8 @@ impl Layout {
         command.env(STOP_WITH_PARENT, "true").envs(self.variables.iter().cloned());
         command.env("CATALOG_HOST", LOOPBACK).env("BIND_HOST", LOOPBACK);
         command.env("CATALOG_PORT", seen(Member::Catalog, self.port(CATALOG)));
-        for n in self.ordinals() {
+        command.env("ORDER_SEATS", self.seats.to_string());
+        for n in (1..=self.seats).map(Ordinal) {
             let peer = Member::Order(n);
             command.env(format!("ORDER_HOST_{n}"), LOOPBACK);
             command.env(format!("ORDER_PORT_{n}"), seen(peer, self.order_port(n)));
@@ -244,11 +258,21 @@ impl Layout {
     }
 
     fn order_port(&self, ordinal: Ordinal) -> u16 {
-        self.port(10 + u16::from(ordinal.0))
+        self.order_ports(ordinal).0
     }
 
     fn order2_port(&self, ordinal: Ordinal) -> u16 {
-        self.port(13 + u16::from(ordinal.0))
+        self.order_ports(ordinal).1
+    }
+
+    /// An order replica's two ports. Only three have well-known ones.
+    fn order_ports(&self, ordinal: Ordinal) -> (u16, u16) {
+        let n = u16::from(ordinal.0);
+        if ordinal.0 <= Self::ORDERS_MAX {
+            (self.port(10 + n), self.port(13 + n))
+        } else {
+            (self.port(LATER_ORDERS + 2 * n), self.port(LATER_ORDERS + 2 * n + 1))
+        }
     }
 
     /// Ports keep the distances that the well-known ones have: 1110 REST, 1111 cache, 1121… orders, 1124… replication, 1130 catalog.
@@ -260,6 +284,8 @@ impl Layout {
 /// Distances from the base.
 const CATALOG: u16 = 20;
 const CATALOG2: u16 = 21;
+/// Seat 4 has the two ports 22 and 23 after the base, seat 5 the next two.
+const LATER_ORDERS: u16 = 14;
 
 const LOOPBACK: &str = "127.0.0.1";
 
@@ -288,6 +314,7 @@ mod tests {
         assert_eq!(port(Member::Order(Ordinal(1))), "127.0.0.1:1121");
         assert_eq!(layout.order2_port(Ordinal(3)), 1126);
         assert_eq!(port(Member::Catalog), "127.0.0.1:1130");
+        assert_eq!(port(Member::Order(Ordinal(5))), "127.0.0.1:1134");
     }
 
     #[test]
