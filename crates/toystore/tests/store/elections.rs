@@ -7,27 +7,11 @@ use reqwest::StatusCode;
 use toystore::local::Member;
 use uuid::Uuid;
 
-use crate::harness::{Audit, PATIENCE, TestStore, Writers, eventually};
-
-const TOYS: &[&str] = &["Tux", "Fox", "Whale", "Elephant", "Python"];
-
-/// So much that nothing is ever sold out.
-async fn plenty() -> TestStore {
-    let store = TestStore::start_with(|layout| {
-        layout.with_variable("RESTOCK_INTERVAL_MS", 50).with_variable("RESTOCK_LEVEL", 10_000_000)
-    })
-    .await;
-    let rest = store.rest();
-    for toy in TOYS {
-        rest.buy(toy, 100).await;
-        eventually("it is restocked", || async { rest.stock(toy).await > 100 }).await;
-    }
-    store
-}
+use crate::harness::{Audit, PATIENCE, TOYS, TestStore, Writers, eventually};
 
 #[tokio::test]
 async fn the_leader_is_killed_ten_times_under_eight_writers() {
-    let mut store = plenty().await;
+    let mut store = TestStore::plenty(|layout| layout).await;
     let mut writers = Writers::start(&store.rest(), 8, TOYS);
     for _ in 0..10 {
         writers.acknowledge_more(100).await;
@@ -47,7 +31,7 @@ async fn the_leader_is_killed_ten_times_under_eight_writers() {
 
 #[tokio::test]
 async fn a_follower_that_was_away_catches_up_and_may_lead() {
-    let mut store = plenty().await;
+    let mut store = TestStore::plenty(|layout| layout).await;
     let leader = store.store.leader_other_than(None, PATIENCE).await.unwrap();
     let away = store.store.layout().ordinals().find(|n| *n != leader).unwrap();
     store.store.process(Member::Order(away)).kill().await.unwrap();
@@ -72,7 +56,7 @@ async fn a_follower_that_was_away_catches_up_and_may_lead() {
 
 #[tokio::test]
 async fn a_frozen_leader_is_replaced_and_comes_back_as_a_follower() {
-    let mut store = plenty().await;
+    let mut store = TestStore::plenty(|layout| layout).await;
     let mut writers = Writers::start(&store.rest(), 8, TOYS);
     writers.acknowledge_more(100).await;
     let frozen = store.store.leader_other_than(None, PATIENCE).await.unwrap();
@@ -121,7 +105,7 @@ async fn without_a_quorum_nothing_is_acknowledged() {
 
 #[tokio::test]
 async fn a_leader_that_is_told_to_stop_hands_over() {
-    let mut store = plenty().await;
+    let mut store = TestStore::plenty(|layout| layout).await;
     let mut writers = Writers::start(&store.rest(), 4, TOYS);
     writers.acknowledge_more(100).await;
     let leader = store.store.leader_other_than(None, PATIENCE).await.unwrap();

@@ -7,14 +7,17 @@ mod writers;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use toystore::local::{Layout, LogSink, PortBase, Store};
+use toystore::local::{Layout, LogSink, Member, PortBase, Store};
 
 pub(crate) use audit::Audit;
-pub(crate) use rest::Rest;
+pub(crate) use rest::{Answer, Rest};
 pub(crate) use writers::{Acknowledged, Writers};
 
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_toystore");
+
+/// What [`TestStore::plenty`] has plenty of.
+pub(crate) const TOYS: &[&str] = &["Tux", "Fox", "Whale", "Elephant", "Python"];
 
 /// Longest wait for anything that takes a second at most on an idle machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,6 +55,20 @@ impl TestStore {
         store
     }
 
+    /// A store with so much of the [`TOYS`] that they are never sold out. Each was bought once.
+    pub(crate) async fn plenty(change: impl FnOnce(Layout) -> Layout) -> Self {
+        let store = Self::start_with(|layout| {
+            change(layout).with_variable("RESTOCK_INTERVAL_MS", 50).with_variable("RESTOCK_LEVEL", 10_000_000)
+        })
+        .await;
+        let rest = store.rest();
+        for toy in TOYS {
+            rest.buy(toy, 100).await;
+            eventually("it is restocked", || async { rest.stock(toy).await > 100 }).await;
+        }
+        store
+    }
+
     /// Nothing runs yet.
     pub(crate) fn prepare(change: impl FnOnce(Layout) -> Layout) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -76,6 +93,13 @@ impl TestStore {
     /// Another frontend's.
     pub(crate) fn rest_of(&self, frontend: u8) -> Rest {
         Rest::new(&self.store.layout().public(frontend))
+    }
+
+    /// A text on a member's internal port.
+    pub(crate) async fn internal_text(&self, member: Member, path: &str) -> String {
+        let (status, text) = Rest::new(&self.store.layout().internal(member)).text(path).await;
+        assert!(status.is_success(), "{member} {path}: {status}");
+        text
     }
 
     /// What the logs said so far.

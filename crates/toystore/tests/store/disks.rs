@@ -1,0 +1,150 @@
+//! Disks that are full or slow while clients order.
+
+use std::time::Duration;
+
+use api::{Ordinal, Term};
+use reqwest::StatusCode;
+use toystore::local::{Layout, Member};
+use uuid::Uuid;
+
+use crate::harness::{Answer, Audit, PATIENCE, TOYS, TestStore, Writers, eventually};
+
+/// The members with a disk that matters.
+fn disks(layout: &Layout) -> Vec<Member> {
+    layout.members().into_iter().filter(|member| !matches!(member, Member::Frontend(_))).collect()
+}
+
+/// A store whose disks can be made full or slow.
+async fn with_faults() -> TestStore {
+    TestStore::plenty(|layout| {
+        disks(&layout).into_iter().fold(layout, |layout, member| {
+            let file = layout.data().join(format!("{member}.faults"));
+            layout.with_member_variable(member, "DISK_FAULTS_FILE", file.display())
+        })
+    })
+    .await
+}
+
+fn fault(store: &TestStore, member: Member, what: &str) {
+    std::fs::write(store.store.layout().data().join(format!("{member}.faults")), what).unwrap();
+}
+
+/// Orders until one is refused; what it was told.
+async fn first_refusal(store: &TestStore) -> Answer {
+    let rest = store.rest();
+    let refused = async {
+        loop {
+            let answer = rest.order("Tux", 1, Uuid::new_v4()).await.unwrap();
+            if !answer.status.is_success() {
+                return answer;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, refused).await.expect("a refusal")
+}
+
+/// Orders until one goes through again; nobody is told anything but "full".
+async fn first_success(store: &TestStore) {
+    let rest = store.rest();
+    eventually("orders flow again", || async {
+        let answer = rest.order("Tux", 1, Uuid::new_v4()).await.unwrap();
+        assert!(answer.status.is_success() || answer.code() == "insufficient_storage", "{answer:?}");
+        answer.status.is_success()
+    })
+    .await;
+}
+
+async fn term(store: &TestStore) -> Term {
+    store.store.leader_other_than(None, PATIENCE).await.unwrap();
+    store.store.leader().await.expect("there is a leader").0
+}
+
+#[tokio::test]
+async fn full_disks_stop_new_orders_and_nothing_else() {
+    let mut store = with_faults().await;
+    let (rest, before) = (store.rest(), term(&store).await);
+    let orders: Vec<_> = store.store.layout().ordinals().map(Member::Order).collect();
+    let number = rest.buy("Fox", 1).await;
+    for full in [orders, vec![Member::Catalog]] {
+        for member in &full {
+            fault(&store, *member, "full=true");
+        }
+        let refused = first_refusal(&store).await;
+        assert_eq!((refused.status, refused.code()), (StatusCode::INSUFFICIENT_STORAGE, "insufficient_storage"));
+        assert!(refused.retry_after_s().is_some(), "{refused:?}");
+        assert_eq!(rest.get(&format!("/orders/{number}")).await.status, StatusCode::OK);
+        assert_eq!(rest.get("/orders/999999").await.status, StatusCode::NOT_FOUND);
+        assert!(rest.stock("Fox").await > 0);
+        for member in &full {
+            fault(&store, *member, "");
+        }
+        first_success(&store).await;
+    }
+    assert_eq!(term(&store).await, before, "nobody has restarted or lost an election");
+    Audit::check(&mut store, &[]).await;
+}
+
+#[tokio::test]
+async fn a_leader_with_a_full_disk_is_succeeded_by_one_that_has_room() {
+    let mut store = with_faults().await;
+    let mut writers = Writers::start(&store.rest(), 4, TOYS);
+    writers.acknowledge_more(50).await;
+    let full = store.store.leader_other_than(None, PATIENCE).await.unwrap();
+    fault(&store, Member::Order(full), "full=true");
+    store.store.leader_other_than(Some(full), PATIENCE).await.unwrap();
+    writers.acknowledge_more(100).await;
+    // At the very end of its disk it takes nothing any more, and the others go on without it.
+    fault(&store, Member::Order(full), "free_mib=0");
+    writers.acknowledge_more(100).await;
+    fault(&store, Member::Order(full), "");
+    let (acknowledged, errors) = writers.finish().await;
+    assert!(errors.is_empty(), "{errors:#?}");
+    Audit::check(&mut store, &acknowledged).await;
+}
+
+#[tokio::test]
+async fn slow_disks_only_slow() {
+    let mut store = with_faults().await;
+    let mut writers = Writers::start(&store.rest(), 4, TOYS);
+    writers.acknowledge_more(50).await;
+    let leader = store.store.leader_other_than(None, PATIENCE).await.unwrap();
+    let before = term(&store).await;
+    let follower = store.store.layout().ordinals().find(|n| *n != leader).unwrap();
+    let all = disks(store.store.layout());
+    for slow in [vec![Member::Order(follower)], vec![Member::Order(leader)], all] {
+        for member in &slow {
+            fault(&store, *member, "sync_delay_ms=50");
+        }
+        writers.acknowledge_more(60).await;
+    }
+    let after = term(&store).await;
+    // A busy machine may add a stall of its own to those that are meant.
+    assert!(after.0 - before.0 <= 4, "from {before} to {after}: a storm of elections");
+    // An election on slow disks takes longer, and is won all the same.
+    store.store.process(Member::Order(leader)).kill().await.unwrap();
+    writers.acknowledge_more(40).await;
+    store.store.start(Member::Order(leader)).unwrap();
+    let (acknowledged, errors) = writers.finish().await;
+    assert!(errors.is_empty(), "{errors:#?}");
+    store.ready().await;
+    Audit::check(&mut store, &acknowledged).await;
+}
+
+#[tokio::test]
+async fn a_process_that_starts_on_a_full_disk_waits_for_room() {
+    let mut store = with_faults().await;
+    let away = Ordinal(2);
+    store.store.process(Member::Order(away)).kill().await.unwrap();
+    fault(&store, Member::Order(away), "free_mib=0");
+    store.store.start(Member::Order(away)).unwrap();
+    eventually("it says why it does not start", || async { store.logged("too full to start") }).await;
+    assert!(store.store.process(Member::Order(away)).is_running());
+    // It may be stopped while it waits.
+    let status = store.store.process(Member::Order(away)).stop(Duration::from_secs(10)).await.unwrap();
+    assert!(status.success(), "{status}");
+    store.store.start(Member::Order(away)).unwrap();
+    store.rest().buy("Tux", 1).await;
+    fault(&store, Member::Order(away), "");
+    store.ready().await;
+    Audit::check(&mut store, &[]).await;
+}
