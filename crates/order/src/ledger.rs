@@ -131,7 +131,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Makes the header line if the file is empty, or has but a piece of it; anything else must begin with it.
+    /// Makes the header line if the file is empty, has but a piece of it, or begins with bytes that never reached the disk; anything else
+    /// must begin with it.
     fn check_header(&mut self) -> Result<(), StoreError> {
         let mut begin = Vec::with_capacity(HEADER.len());
         let reader = self.reader_at(0)?;
@@ -139,7 +140,7 @@ impl Ledger {
         if begin == HEADER {
             return Ok(());
         }
-        if self.mark.is_some() || !HEADER.starts_with(&begin) {
+        if self.mark.is_some() || !(HEADER.starts_with(&begin) || begin.contains(&0)) {
             let header = String::from_utf8_lossy(HEADER.trim_ascii_end());
             return Err(StoreError::damaged(&self.path, format!("line 1 (byte 0): it is not {header:?}")));
         }

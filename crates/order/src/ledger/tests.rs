@@ -207,6 +207,15 @@ fn a_torn_header_of_a_first_start_is_made_whole() {
 }
 
 #[test]
+fn a_header_that_never_reached_the_disk_before_lines_that_did_is_made_anew() {
+    let whole = written(0, 3).bytes();
+    let disk = Disk::new();
+    fs::write(disk.path(), [&[0; HEADER.len()], &whole[HEADER.len()..]].concat()).unwrap();
+    disk.start().unwrap();
+    assert_eq!(disk.bytes(), HEADER);
+}
+
+#[test]
 fn another_historys_ledger_is_noticed() {
     let disk = written(0, 7);
     let (mut orders, mut ledger) = disk.start().unwrap();
