@@ -6,6 +6,7 @@ use api::frontend::{Invalidate, Invalidated};
 use api::{HolderId, ProductName};
 use serde::de::IgnoredAny;
 use service::call::Caller;
+use service::mutation::{self, Mutation};
 use tokio::time::{Instant, timeout_at};
 
 use crate::account::Offer;
@@ -47,6 +48,9 @@ impl Invalidator<'_> {
             self.metrics.invalidations_confirmed.inc();
             return;
         };
+        if mutation::active(Mutation::IgnoreLease) {
+            return;
+        }
         let Some(over) = self.window.lock().leases().suspend(holder, Instant::now()) else {
             self.metrics.invalidations_expired.inc();
             return;

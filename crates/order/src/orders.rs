@@ -14,6 +14,7 @@ use api::public::Order;
 use api::{BatchId, LogPosition, OrderId, OrderNumber, ProductName, Quantity, Term};
 use replication::StateMachine;
 use serde::{Deserialize, Serialize};
+use service::mutation::{self, Mutation};
 
 use names::Names;
 use records::{Record, Records};
@@ -138,7 +139,9 @@ impl Orders {
     }
 
     fn place(&mut self, line: &OrderLine) -> Placement {
-        if let Some(number) = self.numbers.get(&line.order_id) {
+        if let Some(number) = self.numbers.get(&line.order_id)
+            && !mutation::active(Mutation::PlaceTwice)
+        {
             return Placement::AlreadyPlaced(*number);
         }
         let number = self.append(line.order_id, &line.name, line.quantity);

@@ -29,6 +29,7 @@ use openraft::error::RaftError;
 use openraft::storage::Snapshot;
 use serde::{Deserialize, Serialize};
 use service::http::{Failure, RawBody, guard};
+use service::mutation::{self, Mutation};
 use tokio_util::io::StreamReader;
 
 use crate::checkpoint::Checkpoint;
@@ -101,7 +102,10 @@ async fn append(State(core): State<Arc<Core>>, RawBody(body): RawBody) -> Result
 }
 
 async fn vote(State(core): State<Arc<Core>>, RawBody(body): RawBody) -> Result<Vec<u8>, Failure> {
-    let request = understand(peer_message::vote(&body))?;
+    let mut request = understand(peer_message::vote(&body))?;
+    if mutation::active(Mutation::ElectShorterLog) {
+        request.last_log_id = request.last_log_id.max(core.log.head().last);
+    }
     answer(&core.raft.vote(request).await.map_err(|e| stopped(&e))?)
 }
 

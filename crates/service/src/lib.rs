@@ -19,6 +19,7 @@ pub mod health;
 pub mod http;
 pub mod lifecycle;
 pub mod logging;
+pub mod mutation;
 pub mod settings;
 mod token;
 pub mod world;

@@ -79,7 +79,7 @@ impl Disk {
             None => builder.create(path),
             Some(file) => file
                 .map_err(|error| DatabaseError::Storage(error.into()))
-                .and_then(|file| builder.create_with_backend(Backend(file))),
+                .and_then(|file| builder.create_with_backend(Backend::new(file))),
         };
         let database = database.map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StartError::Locked(path.to_owned()),
