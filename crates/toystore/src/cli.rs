@@ -33,6 +33,11 @@ pub fn subcommands() -> Vec<Subcommand> {
             "Break a store of real processes on purpose, and check that it keeps its word",
             drill::settings(),
         ),
+        subcommand(
+            "simulate",
+            "Run the whole store under virtual time and seeded faults, and check that it keeps its word",
+            simulation::command::settings(),
+        ),
         subcommand("catalog", "Run the catalog: stock, reservations, leases", catalog::settings()),
         subcommand("order", "Run one replica of the order log", order::settings()),
         subcommand("frontend", "Run the public REST API: cache, elections, routing", frontend::settings()),
@@ -129,6 +134,7 @@ pub fn run(matches: &ArgMatches) -> ProcessExitCode {
     match matches.subcommand() {
         Some(("up", matches)) => start(&up::settings(), matches, up::Config::read, up::run),
         Some(("drill", matches)) => start(&drill::settings(), matches, drill::Config::read, drill::run),
+        Some(("simulate", matches)) => simulate(matches),
         Some(("catalog", matches)) => {
             start(&catalog::settings(), matches, catalog::Config::read, async |config, stop| {
                 catalog::run(config, stop).await.map_err(|error| Failed::new(error.exit_code(), error))
@@ -151,6 +157,16 @@ pub fn run(matches: &ArgMatches) -> ProcessExitCode {
             start(&catalog_file::export_settings(), matches, catalog_file::Export::read, catalog_file::export)
         }
         _ => unreachable!("clap knows the same subcommands"),
+    }
+}
+
+/// Neither runtime nor logs are the process's own here: each simulated process has its own.
+fn simulate(matches: &ArgMatches) -> ProcessExitCode {
+    let mut values = Values::read(&simulation::command::settings(), matches, &ProcessEnvironment);
+    let config = simulation::command::Config::read(&mut values);
+    match values.finish(config) {
+        Ok(config) => simulation::command::simulate(&config, &|line| print(line)).exit_code().into(),
+        Err(mistakes) => ended(Err(Failed::new(ExitCode::Usage, mistakes))),
     }
 }
 
