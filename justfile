@@ -22,6 +22,10 @@ audit:
 schemathesis *arguments:
     bash .ci/schemathesis {{arguments}}
 
+# Every fuzz target for so many seconds, or those that are named.
+fuzz seconds="20" *targets:
+    bash .ci/fuzz {{seconds}} {{targets}}
+
 # All of CI.
 ci:
     bash .ci/run

@@ -1,0 +1,4 @@
+//! Ids, names, prices.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|text: &str| api::fuzzing::value(text));

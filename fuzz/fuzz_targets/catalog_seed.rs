@@ -1,0 +1,4 @@
+//! The catalog CSV.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| catalog::fuzzing::seed_file(bytes));

@@ -1,0 +1,4 @@
+//! The identity file.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| replication::fuzzing::identity(bytes));

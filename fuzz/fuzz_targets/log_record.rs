@@ -1,0 +1,4 @@
+//! Records of the log file.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| replication::fuzzing::log_record(bytes));

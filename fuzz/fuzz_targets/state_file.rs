@@ -1,0 +1,4 @@
+//! The state file.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| replication::fuzzing::state_file(bytes));
