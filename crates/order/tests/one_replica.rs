@@ -4,15 +4,16 @@ mod store;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use api::catalog::OrderLine;
 use api::public::{Order, OrderPlaced};
-use api::{Address, ErrorCode, OrderId, OrderNumber, ProductName, Quantity};
+use api::{Address, ErrorCode, OrderId, OrderNumber, Ordinal, ProductName, Quantity, Term};
 use futures::future::join_all;
 use order::{Service, StartError};
 use service::call::{CallError, Caller};
 use service::lifecycle::ExitCode;
-use store::shelf::{Account, Shelf};
+use store::shelf::{Account, Office, Shelf};
 use store::{LONG, bind, config, id, order};
 use tempfile::TempDir;
 
@@ -234,4 +235,36 @@ async fn a_component_id_is_one_replicas_own() {
     assert_eq!(refusal.exit_code(), ExitCode::Usage, "{refusal}");
     assert!(refusal.to_string().contains("replica 1 runs already"), "{refusal}");
     store.service.stop().await;
+}
+
+/// A frozen leader says nothing, and an attempt at it takes 3 s to time out: its successor is found before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_catalog_leader_is_left_for_its_successor() {
+    let dir = tempfile::tempdir().unwrap();
+    let shelves = [1, 2, 3].map(|own| (own, Shelf::start(&[("Tux", 5)])));
+    let led_by = |leader, term| {
+        for (own, shelf) in &shelves[1..] {
+            shelf.believe(Office { own: *own, leader, term, voters: 3 });
+        }
+    };
+    let (frozen, heir) = (&shelves[0].1, &shelves[1].1);
+    frozen.believe(Office { own: 1, leader: 1, term: 1, voters: 3 });
+    led_by(1, 1);
+    let listeners = bind();
+    let mut config = config(dir.path(), &frozen.address, 1, std::slice::from_ref(&listeners));
+    let addresses = shelves.iter().map(|(own, shelf)| (Ordinal(*own), shelf.address.clone()));
+    config.catalog = discovery::fixed(addresses.collect());
+    let service = Service::start(config, listeners).await.unwrap();
+    frozen.until(|books| books.fence > Term(0)).await;
+
+    frozen.freeze();
+    led_by(2, 2);
+    let address = Address::new("127.0.0.1", service.address().port());
+    let (tux, caller) = (order(id(1), "Tux", 1), Caller::new(None));
+    let placed = caller.post::<_, OrderPlaced>(&address, "/orders", &tux, LONG);
+    let placed = tokio::time::timeout(Duration::from_millis(2800), placed).await.expect("before the time-out").unwrap();
+    assert_eq!(placed.order_number.get(), 1);
+    heir.until(|books| books.products[&tux.name].sold == 1).await;
+    frozen.let_go();
+    service.stop().await;
 }

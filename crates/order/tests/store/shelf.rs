@@ -114,6 +114,15 @@ fn stale() -> Failure {
     Failure::new(ErrorCode::StaleTerm, "a newer leader has fenced this term")
 }
 
+/// What one catalog replica believes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Office {
+    pub(crate) own: u8,
+    pub(crate) leader: u8,
+    pub(crate) term: u64,
+    pub(crate) voters: u8,
+}
+
 /// A running catalog.
 #[derive(Clone)]
 pub(crate) struct Shelf {
@@ -122,6 +131,8 @@ pub(crate) struct Shelf {
     changed: watch::Sender<u64>,
     /// Requests wait while this is `true`.
     held: watch::Sender<bool>,
+    /// Whom it takes for the catalog's leader; `None` while it is frozen and tells nothing.
+    office: watch::Sender<Option<Office>>,
     /// The next reserve is done, and its answer lost.
     lose_answer: Arc<AtomicBool>,
     _stop: Arc<tokio_util::sync::DropGuard>,
@@ -141,11 +152,12 @@ impl Shelf {
             books: Arc::new(Mutex::new(books)),
             changed: watch::Sender::new(0),
             held: watch::Sender::new(false),
+            office: watch::Sender::new(Some(Office { own: 1, leader: 1, term: 1, voters: 1 })),
             lose_answer: Arc::default(),
             _stop: Arc::new(stop.clone().drop_guard()),
         };
         let routes = Router::new()
-            .route("/status", get(async || data(status())))
+            .route("/status", get(status))
             .route("/reservations", post(reservations))
             .route("/settlements", post(settlements))
             .route("/fence", post(fence))
@@ -175,6 +187,17 @@ impl Shelf {
 
     pub(crate) fn let_go(&self) {
         self.held.send_replace(false);
+    }
+
+    /// From now on it is one replica of several, and believes this.
+    pub(crate) fn believe(&self, office: Office) {
+        self.office.send_replace(Some(office));
+    }
+
+    /// Answers nothing any more, like a process that is stopped with its sockets open.
+    pub(crate) fn freeze(&self) {
+        self.hold();
+        self.office.send_replace(None);
     }
 
     pub(crate) fn lose_next_answer(&self) {
@@ -225,19 +248,22 @@ async fn resolution(State(shelf): State<Shelf>, Body(verdict): Body<Resolve>) ->
     data(serde_json::json!({}))
 }
 
-fn status() -> ReplicaStatus {
-    let node_id = NodeId::new(Ordinal(1), 1);
-    ReplicaStatus {
+async fn status(State(shelf): State<Shelf>) -> Reply<ReplicaStatus> {
+    let mut office = shelf.office.subscribe();
+    let office =
+        office.wait_for(Option::is_some).await.expect("the shelf holds the sender").expect("it was waited for");
+    let id = |seat| NodeId::new(Ordinal(seat), 1);
+    data(ReplicaStatus {
         group: "catalog".into(),
-        node_id,
-        ordinal: Ordinal(1),
-        role: Role::Leader,
-        term: Term(1),
+        node_id: id(office.own),
+        ordinal: Ordinal(office.own),
+        role: if office.own == office.leader { Role::Leader } else { Role::Follower },
+        term: Term(office.term),
         last_log: None,
         committed: None,
         applied: None,
-        leader: Some(node_id),
-        voters: vec![node_id],
+        leader: Some(id(office.leader)),
+        voters: (1..=office.voters).map(id).collect(),
         disk_full: false,
-    }
+    })
 }

@@ -1,10 +1,14 @@
 //! Disks that are full or slow while clients order.
 
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use api::{Ordinal, Term};
 use reqwest::StatusCode;
-use toystore::local::{Layout, Member};
+use tokio::process::Command;
+use toystore::local::{Layout, Member, Process};
 use uuid::Uuid;
 
 use crate::harness::{Answer, Audit, PATIENCE, TOYS, TestStore, Writers, eventually};
@@ -147,4 +151,77 @@ async fn a_process_that_starts_on_a_full_disk_waits_for_room() {
     fault(&store, Member::Order(away), "");
     store.ready().await;
     Audit::check(&mut store, &[]).await;
+}
+
+/// Set in the process that has a mount namespace of its own.
+const IN_OWN_NAMESPACE: &str = "STORE_TEST_IN_OWN_NAMESPACE";
+
+/// A file system of this size for all files of a store: log files begin with some MiB each.
+const SMALL_DISK_MIB: u64 = 256;
+
+/// A real disk that really fills up, by the hand of someone else. Where nobody may mount anything, there is none.
+#[tokio::test]
+async fn a_small_disk_that_is_filled_up_stops_new_orders_and_no_process() {
+    if std::env::var_os(IN_OWN_NAMESPACE).is_some() {
+        return fill_a_small_disk().await;
+    }
+    let unshare = || {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "--propagation", "private"]).kill_on_drop(true);
+        unshare
+    };
+    if !unshare().arg("true").output().await.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: a mount namespace needs root and unshare(1)");
+        return;
+    }
+    let again = "disks::a_small_disk_that_is_filled_up_stops_new_orders_and_no_process";
+    let mut inside = unshare();
+    inside.arg(std::env::current_exe().unwrap()).args(["--exact", again, "--nocapture"]).env(IN_OWN_NAMESPACE, "1");
+    let output = inside.output().await.unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}\n{stderr}");
+}
+
+async fn fill_a_small_disk() {
+    let mut store = TestStore::prepare_plenty(|layout| layout);
+    let disk = store.store.layout().data().to_owned();
+    let mount = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", &format!("size={SMALL_DISK_MIB}m"), "tmpfs"])
+        .arg(&disk)
+        .status()
+        .await;
+    assert!(mount.unwrap().success(), "root of a namespace of its own may mount");
+    store.store.start_all().unwrap();
+    store.stock_up().await;
+    let before = term(&store).await;
+    let number = store.rest().buy("Fox", 1).await;
+    // First a little less than the reserve is left, then next to nothing.
+    for free_mib in [40, 1] {
+        let filler = disk.join("filler");
+        fill(&disk, &filler, free_mib);
+        let refused = first_refusal(&store).await;
+        assert_eq!(refused.code(), "insufficient_storage", "{refused:?}");
+        assert_eq!(store.rest().get(&format!("/orders/{number}")).await.status, StatusCode::OK);
+        std::fs::remove_file(&filler).unwrap();
+        first_success(&store).await;
+    }
+    assert!(store.store.processes().all(Process::is_running), "nobody has died of it");
+    assert_eq!(term(&store).await, before);
+    Audit::check(&mut store, &[]).await;
+    store.store.stop().await;
+    let unmounted = Command::new("umount").arg(&disk).status().await;
+    assert!(unmounted.unwrap().success());
+}
+
+/// Leaves so much free space.
+fn fill(disk: &Path, filler: &Path, free_mib: u64) {
+    let chunk = vec![0; 1024 * 1024];
+    let mut file = File::create(filler).unwrap();
+    let free = || {
+        let stat = rustix::fs::statvfs(disk).unwrap();
+        stat.f_bavail * stat.f_frsize / (1024 * 1024)
+    };
+    while free() > free_mib {
+        file.write_all(&chunk).unwrap();
+    }
 }

@@ -57,16 +57,27 @@ impl TestStore {
 
     /// A store with so much of the [`TOYS`] that they are never sold out. Each was bought once.
     pub(crate) async fn plenty(change: impl FnOnce(Layout) -> Layout) -> Self {
-        let store = Self::start_with(|layout| {
+        let mut store = Self::prepare_plenty(change);
+        store.store.start_all().unwrap();
+        store.stock_up().await;
+        store
+    }
+
+    /// Nothing runs yet; for [`TestStore::stock_up`].
+    pub(crate) fn prepare_plenty(change: impl FnOnce(Layout) -> Layout) -> Self {
+        Self::prepare(|layout| {
             change(layout).with_variable("RESTOCK_INTERVAL_MS", 50).with_variable("RESTOCK_LEVEL", 10_000_000)
         })
-        .await;
-        let rest = store.rest();
+    }
+
+    /// Waits until everyone is ready, and the stock is plenty.
+    pub(crate) async fn stock_up(&mut self) {
+        self.ready().await;
+        let rest = self.rest();
         for toy in TOYS {
             rest.buy(toy, 100).await;
             eventually("it is restocked", || async { rest.stock(toy).await > 100 }).await;
         }
-        store
     }
 
     /// Nothing runs yet.
