@@ -10,6 +10,7 @@ mod command_line;
 mod crashes;
 mod disks;
 mod elections;
+mod garbage;
 mod harness;
 mod hostile;
 mod ledger_damage;
