@@ -136,7 +136,7 @@ impl Parts {
         let document = Document::new(config.public_admin);
         let router = routes::public(products, orders, document, admission.orders);
         let router = routes::port(router, config.public_admin.then(health), requests.clone());
-        tasks.spawn(serve(public, router, Limits::main_port(), stop.clone()));
+        tasks.spawn(serve(public, router, Limits::public_port(), stop.clone()));
 
         let router = routes::internal(self.cache.clone(), self.holder, config.token.clone());
         let router = routes::port(router, Some(health()), requests);

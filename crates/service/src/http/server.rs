@@ -38,6 +38,10 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long an answer may wait for its client to read on.
     pub write_timeout: Duration,
+    /// How long a port that stops goes on to answer on the connections that it has, telling each client with its answer that it was the
+    /// last. A connection that is closed while a client writes its next request to it looks like a lost request, and the client cannot know
+    /// that it was not carried out; one that was used within this time is not closed in that way.
+    pub farewell: Duration,
     /// Headers per request.
     pub headers_max: usize,
     /// Bytes of a request's head.
@@ -49,6 +53,11 @@ impl Limits {
     /// for its own requests to other services, its files, and its other port.
     pub fn main_port() -> Self {
         Self { connections_max: share_of_open_files(open_files(), 5).min(16_384), ..Self::default() }
+    }
+
+    /// The same for clients that are not ours, and may not repeat what was lost.
+    pub fn public_port() -> Self {
+        Self { farewell: Duration::from_secs(1), ..Self::main_port() }
     }
 
     /// For a port that only a few other processes use: one eighth, up to 4096.
@@ -73,6 +82,7 @@ impl Default for Limits {
             connections_max: 512,
             header_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(10),
+            farewell: Duration::ZERO,
             headers_max: 64,
             head_bytes_max: 16 * 1024,
         }
@@ -145,6 +155,7 @@ pub async fn serve(listener: Listener, router: Router, limits: Limits, stop: Can
         let refused = Refused::default();
         let answered = refused.clone();
         let (begun, ended) = (entry.pulse(), entry.pulse());
+        let stops = stop.clone();
         let router = ServiceExt::<Request<Incoming>>::map_request(router.clone(), move |request: Request<Incoming>| {
             begun.busy();
             request
@@ -153,7 +164,8 @@ pub async fn serve(listener: Listener, router: Router, limits: Limits, stop: Can
             ended.quiet();
             answered.set(!response.status().is_success());
             // Its body was not read to the end, so that no other request can follow: told, instead of found out.
-            if matches!(response.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+            let cut_off = matches!(response.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
+            if cut_off || stops.is_cancelled() {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             response
@@ -180,6 +192,7 @@ pub async fn serve(listener: Listener, router: Router, limits: Limits, stop: Can
         });
     }
     drop(listener);
+    tokio::time::sleep(limits.farewell).await;
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
         tracing::warn!(timeout_s = DRAIN_TIMEOUT.as_secs(), "gave up waiting for requests in flight");
     }
@@ -244,6 +257,25 @@ mod tests {
         }
         stop.cancel();
         served.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_port_that_stops_tells_its_clients_with_their_last_answers() {
+        let listener = Listener::bind(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
+        let (at, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let router = Router::new().route("/", get(async || "here"));
+        let limits = Limits { farewell: Duration::from_secs(20), ..Limits::default() };
+        tokio::spawn(serve(listener, router, limits, stop.clone()));
+        let mut client = TcpStream::connect(at).await.unwrap();
+        get_ok(&mut client).await;
+        stop.cancel();
+        // New clients go elsewhere …
+        while TcpStream::connect(at).await.is_ok() {}
+        // … and one that is connected still gets its answer, with the word that it is the last.
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answers = String::new();
+        client.read_to_string(&mut answers).await.unwrap();
+        assert!(answers.contains("HTTP/1.1 200 OK") && answers.contains("connection: close"), "{answers}");
     }
 
     fn with_two_places(router: Router, write_timeout: Duration) -> (SocketAddr, CancellationToken) {
