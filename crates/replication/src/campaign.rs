@@ -12,6 +12,11 @@
 //! then, it would depose a leader that has just been elected, win nothing itself, and so on round after round. So a replica
 //! that has just given its vote to a candidate does not stand for a moment: it lets that one win first. And once there is a leader, a
 //! request that was decided on before is void (`surveyed`).
+//!
+//! Several frontends see a leader die in the same moment, survey the same term, and conduct the same election. Each replica is asked to
+//! stand by each of them. The first request did it: a replica that stands already, in a term after the `surveyed` one, does not stand
+//! again, since a later term would depose whoever the first standing is about to make the leader. (One that lost is in the next survey
+//! with its new term.)
 
 use std::cmp::Reverse;
 use std::sync::{Arc, PoisonError};
@@ -35,6 +40,15 @@ struct Candidacy {
     last_log: Option<LogPosition>,
 }
 
+/// Whose idea a standing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    /// That of whoever conducts the election.
+    New,
+    /// This replica's own, after a split.
+    Again,
+}
+
 impl Core {
     /// Stands for election, unless this replica leads or has no vote. Returns when the vote for itself is durable and
     /// the others are being asked; what follows goes on in the background.
@@ -43,9 +57,11 @@ impl Core {
     /// `surveyed` one does not stand.
     pub(crate) async fn stand(self: &Arc<Self>, surveyed: Option<Term>) -> Result<(), Fatal> {
         let refusals = self.peers.refusals();
-        let Some(candidacy) = self.stand_once(surveyed).await? else {
+        let one_by_one = self.standing.lock().await;
+        let Some(candidacy) = self.stand_once(surveyed, Request::New).await? else {
             return Ok(());
         };
+        drop(one_by_one);
         let core = Arc::clone(self);
         let campaign = self.tasks.spawn(async move {
             tokio::select! {
@@ -60,13 +76,16 @@ impl Core {
         Ok(())
     }
 
-    async fn stand_once(&self, surveyed: Option<Term>) -> Result<Option<Candidacy>, Fatal> {
+    async fn stand_once(&self, surveyed: Option<Term>, request: Request) -> Result<Option<Candidacy>, Fatal> {
         // A vote that is just being saved is seen after the engine's next answer.
         self.probe().await?;
-        let is_over = |surveyed: Term| {
-            self.log.head().vote.is_some_and(|vote| vote.committed && Term(vote.leader_id.term) > surveyed)
+        let is_void = |surveyed: Term| {
+            self.log.head().vote.is_some_and(|vote| {
+                let stands = request == Request::New && vote.leader_id.voted_for == Some(self.node_id);
+                Term(vote.leader_id.term) > surveyed && (vote.committed || stands)
+            })
         };
-        if surveyed.is_some_and(is_over) {
+        if surveyed.is_some_and(is_void) {
             return Ok(None);
         }
         if self.log.gave_vote_away().is_some_and(|ago| ago < self.config.timing.yielding()) {
@@ -100,7 +119,7 @@ impl Core {
                 return;
             }
             tracing::debug!(node_id = %self.node_id, term = %candidacy.term, "standing again after a split vote");
-            match self.stand_once(surveyed).await {
+            match self.stand_once(surveyed, Request::Again).await {
                 Ok(Some(next)) => candidacy = next,
                 Ok(None) | Err(_) => return,
             }

@@ -50,6 +50,8 @@ pub(crate) struct Core {
     pub(crate) receiving: tokio::sync::Mutex<()>,
     /// Held by the leader while it changes who sits where.
     pub(crate) seating: tokio::sync::Mutex<()>,
+    /// Held while it begins to stand for election.
+    pub(crate) standing: tokio::sync::Mutex<()>,
     /// What follows this replica's last standing for election.
     pub(crate) campaign: Mutex<Option<AbortHandle>>,
     pub(crate) stopping: CancellationToken,

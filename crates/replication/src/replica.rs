@@ -90,6 +90,7 @@ impl<M: StateMachine> Replica<M> {
             room,
             receiving: tokio::sync::Mutex::new(()),
             seating: tokio::sync::Mutex::new(()),
+            standing: tokio::sync::Mutex::default(),
             campaign: Mutex::new(None),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -5,7 +5,7 @@ mod cluster;
 use std::time::Duration;
 
 use api::replica::{ELECTION_PATH, ReplicaStatus, Role, STATUS_PATH, StandForElection};
-use api::{Data, Ordinal};
+use api::{Data, Ordinal, Term};
 use cluster::{Cluster, Words, log_to_stderr, within};
 use prometheus::TextEncoder;
 use replication::Leadership;
@@ -152,6 +152,33 @@ async fn the_services_port_tells_the_status_and_takes_election_requests() {
         }
     };
     within("an election", elected).await;
+}
+
+/// Each frontend asks for the same election. A second standing would depose whoever the first one is about to make the leader.
+#[tokio::test]
+async fn two_frontends_with_one_survey_make_a_replica_stand_once() {
+    log_to_stderr();
+    let mut cluster = Cluster::started(3).await;
+    cluster.say("tux").await;
+    let leader = cluster.any_leader().await;
+    cluster.stop(leader).await;
+    let heir = cluster.heir();
+    let first = cluster.other_than(&[leader, heir]);
+    let surveyed = [first, heir].map(|seat| cluster.replica(seat).status().term).into_iter().max().unwrap();
+    let (client, url) = (reqwest::Client::new(), cluster.address(first).url(ELECTION_PATH));
+    let ask = async || {
+        let stands = client.post(&url).json(&StandForElection { surveyed }).send().await.unwrap();
+        stands.json::<Data<ReplicaStatus>>().await.unwrap().data.term
+    };
+    let terms = tokio::join!(ask(), ask());
+    assert_eq!(terms, (Term(surveyed.0 + 1), Term(surveyed.0 + 1)));
+    assert_eq!(ask().await, Term(surveyed.0 + 1));
+    // A new survey is a new election.
+    let surveyed = Term(surveyed.0 + 1);
+    let next = client.post(&url).json(&StandForElection { surveyed }).send().await.unwrap();
+    let led = *cluster.replica(first).leadership().borrow();
+    let again = next.json::<Data<ReplicaStatus>>().await.unwrap().data.term;
+    assert!(again > surveyed || matches!(led, Leadership::Leading(_)), "{again} after {surveyed}");
 }
 
 #[tokio::test]
