@@ -55,6 +55,7 @@ impl Drop for Process {
         // Destructors run in a world that they cannot change any more.
         let _inside = self.world.enter();
         drop(self.runtime.take());
+        self.world.close_ports();
     }
 }
 

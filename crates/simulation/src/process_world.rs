@@ -155,6 +155,12 @@ impl ProcessWorld {
         self.life.end();
     }
 
+    /// Lets go of the routers: they hold all that the process had, and that holds this world.
+    pub(crate) fn close_ports(&self) {
+        let ports = std::mem::take(&mut *lock(&self.ports));
+        drop(ports);
+    }
+
     /// A request has arrived at a port; the process works on it in its own time.
     pub(crate) fn deliver(self: &Arc<Self>, runtime: &Handle, port: u16, call: CallId, request: Request<Bytes>) {
         match lock(&self.ports).get_mut(&port) {
