@@ -27,7 +27,7 @@ pub fn settings() -> Vec<Setting> {
         Setting::new(
             "ORDERS_IN_FLIGHT_MAX",
             "512",
-            "Orders under way at once; more are refused (fewer while answers are late)",
+            "Orders under way at once; more are refused (fewer while the leader refuses, too)",
         ),
         Setting::new("READS_IN_FLIGHT_MAX", "1024", "The same for what is read from the services behind"),
         Setting::optional("INTERNAL_TOKEN", "Secret that the internal ports share"),

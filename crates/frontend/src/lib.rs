@@ -8,8 +8,8 @@
 //! * It conducts the elections of the groups behind it ([`election`]).
 //!
 //! # A request's way
-//! Admission (so many at once) → session (echo, log) → body bound → handler. A handler asks the leader of a group through
-//! [`discovery::Group`], which repeats a request until there is an answer or the deadline of 4.8 s has come. A
+//! Session (echo, log) → body bound → handler. What a handler cannot answer by itself needs a place (`admission`): so many orders, and so many
+//! reads, are on their way to the services behind at once, and more are refused. It asks the leader of a group through [`discovery::Group`], which repeats a request until there is an answer or the deadline of 4.8 s has come. A
 //! shopper who hangs up ends the request; an order that was on its way may be placed or not, as with any broken connection.
 //!
 //! # Caveats
