@@ -74,14 +74,57 @@ pub struct ReplicaStatus {
     pub leader: Option<NodeId>,
     /// The voters of the newest membership that it knows; empty while its disk is empty.
     pub voters: Vec<NodeId>,
+    /// While voters are being exchanged: the old set and the new one. It takes a majority of each then. Else empty.
+    #[serde(default)]
+    pub joint: Vec<Vec<NodeId>>,
     /// Whether its disk has less room than its reserve: it finishes what is begun, and should not lead.
     #[serde(default)]
     pub disk_full: bool,
 }
 
 impl ReplicaStatus {
+    /// Whether those voters that are `among` some set are enough to elect a leader, by the membership that this replica knows.
+    pub fn is_quorum(&self, among: impl Fn(&NodeId) -> bool) -> bool {
+        let is_majority = |voters: &Vec<NodeId>| 2 * voters.iter().filter(|voter| among(voter)).count() > voters.len();
+        if self.joint.is_empty() { is_majority(&self.voters) } else { self.joint.iter().all(is_majority) }
+    }
+
     /// Whether it leads by its own word. A leader that has lost its followers names no leader, not even itself.
     pub fn leads(&self) -> bool {
         self.role == Role::Leader && self.leader == Some(self.node_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_joint_membership_takes_a_majority_of_each_set_and_no_more() {
+        let id = |seat, disk| NodeId::new(Ordinal(seat), disk);
+        let (old, new) = (vec![id(1, 1), id(2, 1), id(3, 1)], vec![id(1, 2), id(2, 1), id(3, 1)]);
+        let mut status = ReplicaStatus {
+            group: "order".to_owned(),
+            node_id: id(2, 1),
+            ordinal: Ordinal(2),
+            role: Role::Follower,
+            term: Term(1),
+            last_log: None,
+            committed: None,
+            applied: None,
+            leader: None,
+            voters: Vec::new(),
+            joint: Vec::new(),
+            disk_full: false,
+        };
+        assert!(!status.is_quorum(|_| true), "nobody is no majority");
+        status.voters.clone_from(&old);
+        assert!(status.is_quorum(|voter| *voter != id(1, 1)));
+        assert!(!status.is_quorum(|voter| *voter == id(1, 1)));
+        // Both disks of seat 1 are gone: of four voters two are left, a majority of either set.
+        status.voters = vec![id(1, 1), id(1, 2), id(2, 1), id(3, 1)];
+        status.joint = vec![old, new];
+        assert!(status.is_quorum(|voter| voter.ordinal() != Ordinal(1)));
+        assert!(!status.is_quorum(|voter| voter.ordinal() != Ordinal(2) && *voter != id(1, 2)), "only of the old set");
     }
 }

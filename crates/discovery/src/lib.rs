@@ -34,7 +34,7 @@ use api::replica::Replicas;
 use tokio::sync::watch;
 
 pub use group::{Group, Leader};
-pub use survey::{Survey, confirmed_leader, majority};
+pub use survey::{Survey, confirmed_leader};
 
 /// A list of replicas that never changes.
 pub fn fixed(replicas: Replicas) -> watch::Receiver<Replicas> {

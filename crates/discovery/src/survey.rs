@@ -14,14 +14,9 @@ use crate::{Group, Leader};
 /// Each seat's answer.
 pub type Survey = BTreeMap<Ordinal, Result<ReplicaStatus, CallError>>;
 
-/// How many of `voters` are more than half.
-pub fn majority(voters: usize) -> usize {
-    voters / 2 + 1
-}
-
 /// The leader that a majority of the voters confirm, if these answers show one.
 ///
-/// It says so itself; nobody that answered has seen a higher term; and more than half of the voters that it knows name it
+/// It says so itself; nobody that answered has seen a higher term; and a majority of the voters that it knows name it
 /// as the leader of that term. A leader that is gone or paused does not answer, and one that has lost its followers does not name
 /// itself: neither is confirmed, whatever its followers still believe.
 pub fn confirmed_leader<'a>(statuses: impl IntoIterator<Item = &'a ReplicaStatus>) -> Option<Leader> {
@@ -33,9 +28,7 @@ pub fn confirmed_leader<'a>(statuses: impl IntoIterator<Item = &'a ReplicaStatus
             .iter()
             .any(|status| status.node_id == *voter && status.term == term && status.leader == Some(leader.node_id))
     };
-    let confirmed = leader.voters.iter().filter(|voter| confirms(voter)).count();
-    let enough = !leader.voters.is_empty() && confirmed >= majority(leader.voters.len());
-    enough.then_some(Leader { ordinal: leader.ordinal, term })
+    leader.is_quorum(confirms).then_some(Leader { ordinal: leader.ordinal, term })
 }
 
 impl Group {
@@ -96,6 +89,7 @@ mod tests {
             applied: None,
             leader: leader.map(id),
             voters: vec![id(1), id(2), id(3)],
+            joint: Vec::new(),
             disk_full: false,
         }
     }

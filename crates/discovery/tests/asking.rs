@@ -15,6 +15,7 @@ use discovery::{Group, Leader, fixed};
 use service::call::{CallError, Caller};
 use service::http::{Failure, Limits, Listener, Reply, data, serve};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -38,7 +39,7 @@ struct Cluster {
     leader: Arc<Mutex<(u8, u64)>>,
     asked: Arc<Mutex<Vec<u8>>>,
     statuses: Arc<AtomicUsize>,
-    stops: BTreeMap<u8, CancellationToken>,
+    served: BTreeMap<u8, (CancellationToken, JoinHandle<()>)>,
     _stop: DropGuard,
 }
 
@@ -57,7 +58,7 @@ impl Cluster {
         let stop = CancellationToken::new();
         let state = watch::Sender::new(BTreeMap::from([1, 2, 3].map(|seat| (seat, Mood::Honest))));
         let (leader, asked, statuses) = (Arc::new(Mutex::new((1, 1))), Arc::default(), Arc::default());
-        let (mut addresses, mut stops) = (Replicas::new(), BTreeMap::new());
+        let (mut addresses, mut served) = (Replicas::new(), BTreeMap::new());
         for seat in 1..=3 {
             let replica = Replica {
                 seat,
@@ -69,11 +70,12 @@ impl Cluster {
             let routes = Router::new().route("/status", get(status)).route("/ask", post(ask)).with_state(replica);
             let listener = Listener::bind(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
             addresses.insert(Ordinal(seat), Address::new("127.0.0.1", listener.local_addr().unwrap().port()));
-            stops.insert(seat, stop.child_token());
-            tokio::spawn(serve(listener, routes, Limits::default(), stops[&seat].clone()));
+            let dead = stop.child_token();
+            let task = tokio::spawn(serve(listener, routes, Limits::default(), dead.clone()));
+            served.insert(seat, (dead, task));
         }
         let group = Group::new("order", fixed(addresses), Caller::new(None));
-        Self { group, state, leader, asked, statuses, stops, _stop: stop.drop_guard() }
+        Self { group, state, leader, asked, statuses, served, _stop: stop.drop_guard() }
     }
 
     fn set_mood(&self, seat: u8, mood: Mood) {
@@ -84,6 +86,13 @@ impl Cluster {
 
     fn elect(&self, seat: u8, term: u64) {
         *self.leader.lock().unwrap() = (seat, term);
+    }
+
+    /// Returns when nobody is there any more: a server that stops still answers for a while.
+    async fn kill(&mut self, seat: u8) {
+        let (dead, task) = self.served.remove(&seat).expect("it was alive");
+        dead.cancel();
+        task.await.unwrap();
     }
 
     fn asked(&self) -> Vec<u8> {
@@ -116,6 +125,7 @@ async fn status(State(replica): State<Replica>) -> Reply<ReplicaStatus> {
         applied: position,
         leader: Some(id(leader)),
         voters: vec![id(1), id(2), id(3)],
+        joint: Vec::new(),
         disk_full: false,
     })
 }
@@ -173,7 +183,7 @@ async fn replicas_that_point_at_each_other_are_not_asked_without_a_pause() {
 async fn a_dead_leader_is_replaced_by_the_one_that_is_elected() {
     let mut cluster = Cluster::start();
     assert_eq!(cluster.ask(LONG).await, Ok(1));
-    cluster.stops.remove(&1).expect("a token").cancel();
+    cluster.kill(1).await;
     let mut doubts = cluster.group.doubts();
     let asking = cluster.ask(LONG);
     let election = async {

@@ -16,6 +16,7 @@ use crate::ReplicaConfig;
 use crate::engine::{Fatal, LogId, Raft, ServerMetrics, position};
 use crate::handover::Gate;
 use crate::log::LogStore;
+use crate::peer_routes::PeerStatus;
 use crate::room::{Level, Room};
 use crate::transport::Peers;
 
@@ -79,9 +80,17 @@ impl Core {
             committed: head.committed.max(applied).as_ref().map(position),
             applied: applied.as_ref().map(position),
             leader: metrics.current_leader.filter(|leader| *leader != self.node_id || self.is_followed()),
+            joint: joint(&metrics),
             voters,
             disk_full: self.room.level() < Level::Ample,
         }
+    }
+
+    /// What it tells its peers alone, too.
+    pub(crate) fn peer_status(&self) -> PeerStatus {
+        let membership = self.membership();
+        let learners = membership.membership().learner_ids().collect();
+        PeerStatus { status: self.status(), lost_a_log: self.lost_a_log, learners }
     }
 
     /// Whether a majority has answered this leader lately. The engine leads on in its term for as long as it hears of no
@@ -132,6 +141,12 @@ fn role(metrics: &ServerMetrics, empty: bool) -> Role {
         ServerState::Learner | ServerState::Shutdown if empty => Role::Empty,
         ServerState::Learner | ServerState::Shutdown => Role::Learner,
     }
+}
+
+/// Both sets of voters while there are two.
+fn joint(metrics: &ServerMetrics) -> Vec<Vec<NodeId>> {
+    let configs = metrics.membership_config.membership().get_joint_config();
+    if configs.len() < 2 { Vec::new() } else { configs.iter().map(|set| set.iter().copied().collect()).collect() }
 }
 
 fn leadership(metrics: &ServerMetrics) -> Leadership {

@@ -80,7 +80,7 @@ impl Core {
     }
 
     async fn ask_all(&self) -> Answers {
-        let own = PeerStatus { status: self.status(), lost_a_log: self.lost_a_log };
+        let own = self.peer_status();
         let others = self.peers.seats().into_iter().filter(|seat| *seat != self.ordinal());
         let asked = others.map(async |seat| (seat, self.peers.status(seat).await.map_err(|error| error.to_string())));
         let mut answers: Answers = futures::future::join_all(asked).await.into_iter().collect();
@@ -241,9 +241,10 @@ mod tests {
             applied: None,
             leader: None,
             voters: Vec::new(),
+            joint: Vec::new(),
             disk_full: false,
         };
-        (Ordinal(seat), Ok(PeerStatus { status, lost_a_log: false }))
+        (Ordinal(seat), Ok(PeerStatus { status, lost_a_log: false, learners: Vec::new() }))
     }
 
     fn silent(seat: u8) -> (Ordinal, Result<PeerStatus, String>) {

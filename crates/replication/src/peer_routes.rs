@@ -59,6 +59,8 @@ pub(crate) struct PeerStatus {
     pub(crate) status: ReplicaStatus,
     /// It had a log once and lost it: it may join, but not found.
     pub(crate) lost_a_log: bool,
+    /// Who receives the log without a vote: those who are being seated, if it leads.
+    pub(crate) learners: Vec<NodeId>,
 }
 
 pub(crate) fn routes(core: Arc<Core>) -> Router {
@@ -151,7 +153,7 @@ async fn stand(State(core): State<Arc<Core>>) -> Result<(), Failure> {
 }
 
 async fn status(State(core): State<Arc<Core>>) -> Result<Vec<u8>, Failure> {
-    answer(&PeerStatus { status: core.status(), lost_a_log: core.lost_a_log })
+    answer(&core.peer_status())
 }
 
 fn understand<T>(message: Result<T, String>) -> Result<T, Failure> {

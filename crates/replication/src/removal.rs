@@ -10,7 +10,7 @@
 //! needs two majorities. Whoever asked will ask again, but may be gone as well; so every leader finishes what it finds.
 //!
 //! A removed replica that runs is sent nothing any more, hinders nobody, and waits to be stopped. One that *starts* is
-//! wanted again: if a leader of its own or a later term does not count its id among the voters, then its id is gone for
+//! wanted again: if a leader of its own or a later term counts its id neither among the voters nor among those who are being seated, then its id is gone for
 //! good. (A leader's newest membership lacks a former voter only when the joint step is committed, and nothing leads back
 //! from there.) It takes a fresh id and joins like any newcomer, with the log that it has.
 
@@ -154,7 +154,7 @@ impl Core {
     }
 }
 
-/// Whether a leader of `term` or a later one says that `own` has no vote. `false` if no leader answers.
+/// Whether a leader of `term` or a later one says that `own` has no vote and is to get none. `false` if no leader answers.
 pub(crate) async fn was_removed(peers: &Peers, own: NodeId, term: Term) -> bool {
     let others = peers.seats().into_iter().filter(|seat| *seat != own.ordinal());
     let mut asked: FuturesUnordered<_> = others.map(|seat| peers.status(seat)).collect();
@@ -171,10 +171,12 @@ pub(crate) async fn was_removed(peers: &Peers, own: NodeId, term: Term) -> bool 
     timeout(WORD_TIMEOUT, word).await.unwrap_or(false)
 }
 
-/// `None` from anyone but a leader whom a majority follows, and who has seen all that `own` has.
+/// `None` from anyone but a leader whom a majority follows, and who has seen all that `own` has. Who has no vote *yet* was not
+/// removed: under another id it would leave the leader waiting for one that never comes.
 fn word_of(peer: &PeerStatus, own: NodeId, term: Term) -> Option<bool> {
     let status = &peer.status;
-    (status.leads() && status.term >= term).then(|| !status.voters.contains(&own))
+    let counted = || status.voters.contains(&own) || peer.learners.contains(&own);
+    (status.leads() && status.term >= term).then(|| !counted())
 }
 
 /// The voters without whoever sits there.
@@ -232,14 +234,20 @@ mod tests {
             applied: None,
             leader: Some(node(1)),
             voters: vec![node(1), node(2), node(3)],
+            joint: Vec::new(),
             disk_full: false,
         };
         let word = |status: &ReplicaStatus, own, term| {
-            word_of(&PeerStatus { status: status.clone(), lost_a_log: false }, node(own), Term(term))
+            word_of(
+                &PeerStatus { status: status.clone(), lost_a_log: false, learners: vec![node(5)] },
+                node(own),
+                Term(term),
+            )
         };
         assert_eq!(word(&leader, 4, 5), Some(true));
         assert_eq!(word(&leader, 4, 4), Some(true));
         assert_eq!(word(&leader, 3, 5), Some(false));
+        assert_eq!(word(&leader, 5, 5), Some(false), "it is being seated");
         assert_eq!(word(&leader, 4, 6), None, "a leader of an earlier term may know nothing of us yet");
         let follower = ReplicaStatus { role: Role::Follower, ..leader.clone() };
         assert_eq!(word(&follower, 4, 5), None);

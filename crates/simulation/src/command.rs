@@ -97,6 +97,7 @@ impl Config {
         })
     }
 
+    #[cfg_attr(not(feature = "mutations"), expect(clippy::unused_self, reason = "there is no bug to switch on"))]
     fn mutate(&self) {
         #[cfg(feature = "mutations")]
         service::mutation::activate(self.mutation);

@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 
 use api::replica::{ReplicaStatus, Role};
 use api::{Ordinal, Term};
-use discovery::majority;
 
 /// How to make a leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +52,7 @@ pub fn choose(statuses: &[&ReplicaStatus]) -> Result<Plan, Obstacle> {
         return Err(Obstacle::ElectsItself);
     }
     let answered: Vec<_> = statuses.iter().filter(|status| newest.voters.contains(&status.node_id)).collect();
-    if answered.len() < majority(voters) {
+    if !newest.is_quorum(|voter| answered.iter().any(|status| status.node_id == *voter)) {
         return Err(Obstacle::NoMajority { answered: answered.len(), voters });
     }
     let mut able: Vec<_> = answered.into_iter().filter(|status| may_stand(status)).collect();
@@ -91,6 +90,7 @@ mod tests {
             applied: None,
             leader: None,
             voters: vec![id(1), id(2), id(3)],
+            joint: Vec::new(),
             disk_full: false,
         }
     }
@@ -160,6 +160,19 @@ mod tests {
         for (case, statuses, expected) in table {
             assert_eq!(choose(&statuses.iter().collect::<Vec<_>>()), expected, "{case}");
         }
+    }
+
+    #[test]
+    fn while_voters_are_exchanged_a_majority_of_both_sets_is_enough() {
+        let (old, new) = (vec![id(1), id(2), id(3)], vec![NodeId::new(Ordinal(1), 10), id(2), id(3)]);
+        let union = vec![id(1), NodeId::new(Ordinal(1), 10), id(2), id(3)];
+        let joint = |seat, index| ReplicaStatus {
+            voters: union.clone(),
+            joint: vec![old.clone(), new.clone()],
+            ..follower(seat, (5, index))
+        };
+        assert_eq!(choose(&[&joint(2, 9), &joint(3, 9)]), Ok(plan(3, &[2])), "although two of four voters are gone");
+        assert_eq!(choose(&[&joint(2, 9)]), Err(Obstacle::NoMajority { answered: 1, voters: 4 }));
     }
 
     #[test]

@@ -190,6 +190,7 @@ pub fn lone_leader(group: &str, term: Term) -> ReplicaStatus {
         applied: position,
         leader: Some(node_id),
         voters: vec![node_id],
+        joint: Vec::new(),
         disk_full: false,
     }
 }

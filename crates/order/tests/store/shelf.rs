@@ -264,6 +264,7 @@ async fn status(State(shelf): State<Shelf>) -> Reply<ReplicaStatus> {
         applied: None,
         leader: Some(id(office.leader)),
         voters: (1..=office.voters).map(id).collect(),
+        joint: Vec::new(),
         disk_full: false,
     })
 }
