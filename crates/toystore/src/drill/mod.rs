@@ -18,7 +18,7 @@
 //! # Caveats
 //! * One machine: disks, clocks and processors are shared. Clocks that differ are the simulator's business, and so are torn writes.
 //! * `kill -9` loses nothing that a process has written and not synced; only a machine's end would.
-//! * Proxies stand between the members only if a partition is among the faults: see [`network`] for what they change.
+//! * Proxies stand between the members only if a partition is among the faults: see `network.rs` for what they change.
 //! * A disk that is slow or full is played by the process itself, on the word of a file. The real thing is slower in more places.
 //! * One fault at a time, but for what the healing of the last one still does.
 
