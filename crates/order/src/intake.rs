@@ -10,8 +10,8 @@
 //! * a new order is refused when the queue is full, or when what is ahead of it would take longer than [`QUEUE_WAIT_MAX`] at the
 //!   [`Pace`] of the last batches: it would miss its deadline after all, or be the one that makes the next ones miss theirs.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,7 +58,8 @@ struct Table {
     next_ticket: u64,
     pace: Pace,
     /// Everything in the queue, and what was taken from it and is not answered.
-    pending: HashMap<OrderId, Pending>,
+    /// In the order of ids, so that a simulated term ends in the same way each time.
+    pending: BTreeMap<OrderId, Pending>,
     gate: Gate,
 }
 

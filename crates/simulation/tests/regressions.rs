@@ -16,3 +16,17 @@ fn a_ledger_without_its_header() {
         clean(seed);
     }
 }
+
+/// A wiped replica that was restarted while it was being seated took its seat for removed, and a joint membership with two dead ids
+/// wanted a majority of all four (`replication::removal`, `frontend::election::candidate`).
+#[test]
+fn a_newcomer_that_restarts_before_it_has_its_seat() {
+    clean(66);
+}
+
+/// A power failure while the log's file was made left one that redb did not open
+/// (`replication`: `a_log_that_was_not_made_to_its_end_is_made_anew`).
+#[test]
+fn a_log_that_was_not_made_to_its_end() {
+    clean(560);
+}

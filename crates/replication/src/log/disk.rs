@@ -65,6 +65,25 @@ pub(crate) enum Change {
     Nothing,
 }
 
+/// Opens the file, or makes it where there is none.
+fn open_database(path: &Path) -> Result<Database, StartError> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    let database = match disk::raw(path, Access::Update) {
+        None => builder.create(path),
+        Some(file) => file
+            .map_err(|error| DatabaseError::Storage(error.into()))
+            .and_then(|file| builder.create_with_backend(Backend::new(file))),
+    };
+    database.map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen => StartError::Locked(path.to_owned()),
+        DatabaseError::Storage(redb::StorageError::Io(source)) if source.kind() != std::io::ErrorKind::InvalidData => {
+            StartError::io("open", path)(source)
+        }
+        other => StartError::damaged(path, other.to_string()),
+    })
+}
+
 pub(crate) struct Disk {
     database: Database,
     path: PathBuf,
@@ -73,29 +92,39 @@ pub(crate) struct Disk {
 impl Disk {
     /// Opens or makes the file and checks every record. Holds the file's lock until dropped.
     pub(crate) fn open(path: &Path) -> Result<(Self, Head), StartError> {
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES);
-        let database = match disk::raw(path, Access::Update) {
-            None => builder.create(path),
-            Some(file) => file
-                .map_err(|error| DatabaseError::Storage(error.into()))
-                .and_then(|file| builder.create_with_backend(Backend::new(file))),
-        };
-        let database = database.map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StartError::Locked(path.to_owned()),
-            DatabaseError::Storage(redb::StorageError::Io(source))
-                if source.kind() != std::io::ErrorKind::InvalidData =>
-            {
-                StartError::io("open", path)(source)
-            }
-            other => StartError::damaged(path, other.to_string()),
-        })?;
+        if !disk::exists(path).map_err(StartError::io("look for", path))? {
+            Self::make(path)?;
+        }
+        let database = open_database(path)?;
         let disk = Self { database, path: path.to_owned() };
         let head = disk.check().map_err(|error| match error {
             LogError::Damaged { path, what } => StartError::Damaged { path, what },
             other => StartError::damaged(path, other.to_string()),
         })?;
         Ok((disk, head))
+    }
+
+    /// Makes the file beside its name, and gives it the name once it is whole: where the power fails while redb makes a
+    /// file, it may leave one that it will not open.
+    fn make(path: &Path) -> Result<(), StartError> {
+        let beside = path.with_added_extension("new");
+        let database = match open_database(&beside) {
+            Ok(database) => database,
+            Err(StartError::Locked(_)) => return Err(StartError::Locked(path.to_owned())),
+            Err(error) => {
+                tracing::warn!(path = %beside.display(), %error, "a log that was not made to its end is made anew");
+                disk::remove_file(&beside).map_err(StartError::io("remove", &beside))?;
+                open_database(&beside)?
+            }
+        };
+        let fresh = Self { database, path: beside.clone() };
+        fresh.check().map_err(|error| StartError::damaged(&beside, error.to_string()))?;
+        // Its lock is still held: another process that makes one at this moment has been refused, or sees the name below.
+        if disk::exists(path).map_err(StartError::io("look for", path))? {
+            return disk::remove_file(&beside).map_err(StartError::io("remove", &beside));
+        }
+        disk::rename(&beside, path).map_err(StartError::io("rename a file to", path))?;
+        disk::sync_dir_of(path).map_err(StartError::io("sync the directory of", path))
     }
 
     fn check(&self) -> Result<Head, LogError> {

@@ -142,6 +142,29 @@ async fn a_purge_waits_for_the_checkpoint_that_replaces_the_entries() {
     assert_eq!(log.head().purged, Some(id(1, 60)));
 }
 
+/// A power failure while the file was made: every beginning of it, with or without the magic number that is written last.
+#[tokio::test]
+async fn a_log_that_was_not_made_to_its_end_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, beside) = (dir.path().join("log.redb"), dir.path().join("log.redb.new"));
+    open(&path).unwrap().close().await;
+    let whole = std::fs::read(&path).unwrap();
+    for length in [0, 1, 512, 4096, whole.len() / 2, whole.len() - 1, whole.len()] {
+        for magic in [true, false] {
+            std::fs::remove_file(&path).unwrap();
+            let mut left = whole[..length].to_vec();
+            if !magic {
+                left.iter_mut().take(9).for_each(|byte| *byte = 0);
+            }
+            std::fs::write(&beside, &left).unwrap();
+            let log = open(&path).unwrap_or_else(|error| panic!("{length} bytes, magic {magic}: {error}"));
+            assert_eq!(log.head(), Head::default());
+            log.close().await;
+            assert!(!beside.exists());
+        }
+    }
+}
+
 #[tokio::test]
 async fn only_one_at_a_time_has_the_log() {
     let dir = tempfile::tempdir().unwrap();
