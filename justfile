@@ -18,6 +18,14 @@ check:
 audit:
     cargo deny check bans licenses sources
 
+# Chart and Kubernetes manifests, as far as they can be checked without a cluster.
+chart:
+    bash .ci/chart
+
+# Writes what is made from the chart: its README's table, and k8s/.
+chart-write:
+    bash .ci/chart write
+
 # The REST API against its own document, e.g. `just schemathesis --max-examples 2000`.
 schemathesis *arguments:
     bash .ci/schemathesis {{arguments}}

@@ -1,0 +1,120 @@
+"""The values with which the chart is rendered and judged."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from render import CHART, Object, Rendered, render
+
+SAMPLE_RULES = "groups:\n  - name: sample\n    rules:\n      - alert: Sample\n        expr: up == 0\n        for: 1m\n"
+SAMPLE_DASHBOARD = '{"title": "Sample", "panels": [], "templating": {"list": [{"query": "{{ not a template }}"}]}}\n'
+
+PLACE: Object = {
+    "podLabels": {"team": "toys"},
+    "podAnnotations": {"example.com/note": "yes"},
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "toys", "operator": "Exists", "effect": "NoSchedule"}],
+    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+        {"matchExpressions": [{"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64", "arm64"]}]},
+    ]}}},
+    "priorityClassName": "toys",
+    "topologySpread": {"hostname": "DoNotSchedule", "zone": "DoNotSchedule"},
+    "extraEnv": [{"name": "BIND_HOST", "value": "0.0.0.0"}],
+}
+DISK: Object = {"persistence": {"storageClass": "fast", "accessMode": "ReadWriteOncePod", "retentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Delete"}}}
+OUTSIDE: Object = [{"ipBlock": {"cidr": "203.0.113.0/24"}}]
+
+EVERYTHING: Object = {
+    "nameOverride": "toys",
+    "image": {"registry": "registry.example", "repository": "team/toystore", "digest": "sha256:" + "0" * 64, "pullPolicy": "Always"},
+    "imagePullSecrets": [{"name": "registry"}],
+    "log": {"format": "text", "level": "order=debug,info"},
+    "internalToken": {"value": "a-token-of-ones-own"},
+    "serviceAccounts": {"annotations": {"example.com/role": "toys"}},
+    "frontend": {
+        **PLACE,
+        "service": {"type": "NodePort", "port": 80, "nodePort": 30110, "annotations": {"example.com/lb": "internal"}},
+        "ingress": {
+            "enabled": True,
+            "className": "nginx",
+            "annotations": {"example.com/limit": "100"},
+            "hosts": ["toys.example", "shop.example"],
+            "tls": [{"hosts": ["toys.example"], "secretName": "toys-tls"}],
+        },
+        "autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 9},
+    },
+    "catalog": {**PLACE, **DISK, "replicas": 3, "products": "name,price,quantity\nTux,25.99,100\n"},
+    "order": {**PLACE, **DISK, "replicas": 5},
+    "networkPolicy": {
+        "enabled": True,
+        "publicFrom": OUTSIDE,
+        "apiServer": {"to": OUTSIDE},
+        "extraEgress": [{"ports": [{"port": 4317}], "to": OUTSIDE}],
+    },
+    "metrics": {
+        "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
+        "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Toys"}},
+    },
+    "loadTest": {"enabled": True, "nodeSelector": {"role": "load"}, "extraEnv": [{"name": "SEED", "value": "7"}]},
+}
+
+# The smallest store: nothing is kept, nothing is guarded, nothing is watched.
+LEAST: Object = {
+    "internalToken": {"enabled": False},
+    "frontend": {"replicas": 1, "topologySpread": {"hostname": "Ignore", "zone": "Ignore"}},
+    "catalog": {"persistence": {"enabled": False}, "podDisruptionBudget": {"enabled": False}},
+    "order": {"replicas": 1, "persistence": {"enabled": False}},
+    "metrics": {"scrapeAnnotations": False, "serviceMonitor": {"enabled": True}},
+}
+
+# Values that must be refused, and a word that the refusal has in it.
+REFUSED: list[tuple[Object, str]] = [
+    ({"order": {"replicas": 2}}, "replicas"),
+    ({"catalog": {"replicas": 0}}, "replicas"),
+    ({"order": {"replica": 3}}, "replica"),
+    ({"frontend": {"ingres": {}}}, "ingres"),
+    ({"image": {"digest": "sha256:12"}}, "digest"),
+    ({"internalToken": {"value": "short"}}, "value"),
+    ({"catalog": {"leaseMs": 5000}}, "leaseMs"),
+    ({"order": {"topologySpread": {"hostname": "Never"}}}, "hostname"),
+    ({"loadTest": {"orderProbability": 1.5}}, "orderProbability"),
+    ({"metrics": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}}, "scraped twice"),
+    ({"frontend": {"autoscaling": {"enabled": True, "minReplicas": 4, "maxReplicas": 3}}}, "maxReplicas"),
+]
+
+
+@contextmanager
+def with_sample_files() -> Iterator[Path]:
+    """A copy of the chart that has a dashboard and a file of rules."""
+    with tempfile.TemporaryDirectory() as directory:
+        chart = Path(directory) / "toystore"
+        shutil.copytree(CHART, chart)
+        for folder, file, text in (("rules", "sample.yaml", SAMPLE_RULES), ("dashboards", "sample.json", SAMPLE_DASHBOARD)):
+            (chart / "files" / folder).mkdir(parents=True, exist_ok=True)
+            (chart / "files" / folder / file).write_text(text)
+        yield chart
+
+
+def running_replicas(component: str, replicas: int) -> Object:
+    """A StatefulSet of a store that was installed before."""
+    metadata = {"name": f"toystore-{component}", "namespace": "shop"}
+    return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": metadata, "spec": {"replicas": replicas}}
+
+
+def scenarios() -> Iterator[tuple[str, Rendered]]:
+    yield "default values", render({})
+    yield "values-ha.yaml", render(yaml.safe_load((CHART / "values-ha.yaml").read_text()))
+    with with_sample_files() as chart:
+        yield "everything on", render(EVERYTHING, name="shop", chart=chart)
+    yield "the least", render(LEAST)
+    # 53 characters are the most that Helm allows.
+    yield "a long name", render({}, name="a" * 53, namespace="n" * 63)
+    yield "a Secret of one's own", render({"internalToken": {"existingSecret": "mine", "key": "secret"}})
+    yield "scaling in from five", render({}, existing=[running_replicas("order", 5)])

@@ -1,0 +1,304 @@
+#!/usr/bin/env bash
+# The store on a real cluster, from install to uninstall: prints a line per check, and exits with 1 if one failed.
+#
+#     IMAGE=toystore:0.1.0 k8s/e2e.sh
+#
+# It needs kubectl, helm and curl, a cluster (KUBECONFIG) whose nodes have the image or can pull it, and room for a few small volumes. It makes
+# a namespace of its own and removes it in the end.
+#
+#     IMAGE       the image, with a tag                        toystore:0.1.0
+#     NAMESPACE   the namespace, which must not be there yet   toystore-e2e
+#     PATIENCE    how long to wait for pods, in seconds        300
+#     KEEP        1: leave everything for a look               0
+#     HELM_ARGS   more arguments of helm install and upgrade
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+
+IMAGE=${IMAGE:-toystore:0.1.0}
+NAMESPACE=${NAMESPACE:-toystore-e2e}
+PATIENCE=${PATIENCE:-300}
+KEEP=${KEEP:-0}
+read -ra HELM_ARGS <<<"${HELM_ARGS:-}"
+RELEASE=toystore
+CHART=helm/toystore
+
+work=$(mktemp -d)
+passed=0 failed=0
+forward_pid=
+
+kube() { kubectl --namespace "$NAMESPACE" "$@"; }
+
+# check WHAT COMMAND…: runs it, and prints one line; and what it said, if it failed.
+check() {
+    local what=$1 begin=$SECONDS
+    shift
+    if "$@" >"$work/log" 2>&1; then
+        passed=$((passed + 1))
+        printf 'ok      %s (%d s)\n' "$what" $((SECONDS - begin))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED  %s (%d s)\n' "$what" $((SECONDS - begin))
+        tail -n 40 "$work/log" | sed 's/^/            /'
+        return 1
+    fi
+}
+
+# until_true SECONDS COMMAND…: again and again, until it succeeds or the time is over.
+until_true() {
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        ((SECONDS < deadline)) || return 1
+        sleep 1
+    done
+}
+
+stop_forward() {
+    [[ -z $forward_pid ]] || { kill "$forward_pid"; wait "$forward_pid"; } 2>/dev/null
+    forward_pid=
+}
+
+# forward TARGET PORT: sets `address` to a local address that leads there.
+forward() {
+    stop_forward
+    : >"$work/forward"
+    kube port-forward --address 127.0.0.1 "$1" ":$2" >"$work/forward" 2>&1 &
+    forward_pid=$!
+    until_true 30 grep -q 'Forwarding from' "$work/forward" || { cat "$work/forward"; return 1; }
+    address=$(sed -n 's/^Forwarding from \(127\.0\.0\.1:[0-9]*\) .*/\1/p' "$work/forward" | head -n 1)
+}
+
+# ask TARGET PORT PATH: what an internal port answers, into the file $work/answer. (Not for pipelines: the forward would be lost in a subshell.)
+ask() {
+    forward "$1" "$2" || return 1
+    curl --silent --show-error --fail --max-time 10 --header "x-internal-token: $token" "http://$address$3" >"$work/answer"
+}
+
+# expect STATUS PATTERN CURL-ARGUMENTS…: a request to the public API.
+expect() {
+    local status=$1 pattern=$2 got
+    shift 2
+    got=$(curl --silent --show-error --max-time 10 --output "$work/body" --write-out '%{http_code}' "$@")
+    cat "$work/body"
+    if [[ ! $got =~ ^$status$ ]] || ! grep -qE "$pattern" "$work/body"; then
+        echo "expected $status and $pattern, got $got"
+        return 1
+    fi
+}
+
+finish() {
+    stop_forward
+    if [[ $KEEP != 1 ]]; then
+        helm --namespace "$NAMESPACE" uninstall "$RELEASE" --ignore-not-found >/dev/null 2>&1
+        kubectl delete namespace "$NAMESPACE" --ignore-not-found --wait=false >/dev/null 2>&1
+    fi
+    rm -rf "$work"
+}
+trap finish EXIT
+
+helm_do() {
+    local verb=$1
+    shift
+    helm --namespace "$NAMESPACE" "$verb" "$RELEASE" "$CHART" --wait --timeout "${PATIENCE}s" \
+        --set "image.repository=${IMAGE%:*},image.tag=${IMAGE##*:}" "${HELM_ARGS[@]}" "$@"
+}
+
+make_namespace() {
+    kubectl create namespace "$NAMESPACE" &&
+        kubectl label namespace "$NAMESPACE" pod-security.kubernetes.io/{enforce,warn}=restricted
+}
+
+all_ready() {
+    kube rollout status statefulset/toystore-catalog --timeout "${PATIENCE}s" &&
+        kube rollout status statefulset/toystore-order --timeout "${PATIENCE}s" &&
+        kube rollout status deployment/toystore-frontend --timeout "${PATIENCE}s"
+}
+
+no_restarts() {
+    local counts
+    counts=$(kube get pods -l app.kubernetes.io/part-of=toystore -o jsonpath='{.items[*].status.containerStatuses[*].restartCount}')
+    [[ -n $counts && ! $counts =~ [1-9] ]] || { kube get pods; return 1; }
+}
+
+the_token() {
+    token=$(kube get secret toystore-internal -o jsonpath='{.data.token}' | base64 --decode)
+    [[ ${#token} -ge 32 ]]
+}
+
+api() {
+    local key=6f1f4c1e-0b1a-4a53-9f0e-3f7f4e1d2c3b json='Content-Type: application/json' order='{"name":"Tux","quantity":1}' number
+    forward service/toystore-frontend 1110 || return 1
+    expect 200 '"name":"Tux","price":25.99,"quantity":' "http://$address/products/Tux" &&
+        expect 200 '"name":"Whale"' "http://$address/products" &&
+        expect 404 '"error"' "http://$address/products/Nobody" &&
+        expect 200 '"order_number":' -H "$json" -H "Idempotency-Key: $key" -d "$order" "http://$address/orders" || return 1
+    number=$(grep -oE '[0-9]+' "$work/body" | tail -n 1)
+    expect 200 "\"order_number\":$number\}" -H "$json" -H "Idempotency-Key: $key" -d "$order" "http://$address/orders" &&
+        expect 422 '"error"' -H "$json" -H "Idempotency-Key: $key" -d '{"name":"Fox","quantity":1}' "http://$address/orders" &&
+        expect 200 "\"number\":$number,\"name\":\"Tux\",\"quantity\":1" "http://$address/orders/$number" &&
+        expect 404 '"error"' "http://$address/orders/999999999" &&
+        expect 400 '"error"' -H "$json" -d '{"name":"Tux","quantity":0}' "http://$address/orders" &&
+        expect 409 '"error"' -H "$json" -d '{"name":"Tux","quantity":1000000}' "http://$address/orders"
+}
+
+# Internal ports are closed to those who have no token.
+guarded() {
+    local target
+    for target in "pod/toystore-order-0 1121 /status" "pod/toystore-catalog-0 1130 /accounts" "deployment/toystore-frontend 1111 /cache"; do
+        # shellcheck disable=SC2086
+        set -- $target
+        forward "$1" "$2" && expect '40[13]' '"error"' "http://$address$3" || return 1
+    done
+}
+
+# shop NAME COMPLETIONS: shoppers as a Job, one pod after the other, two at a time. A pod fails if a request did, or if an order is not as it was
+# acknowledged; and with the first one that fails the Job does.
+shop() {
+    sed -e "s|^  generateName: .*|  name: $1|; s|^  namespace: .*|  namespace: $NAMESPACE|; s|^\( *\)image: .*|\1image: \"$IMAGE\"|" \
+        -e "s|^  backoffLimit: .*|  backoffLimit: 0\n  completions: $2\n  parallelism: 2|" \
+        -e '/name: N_THREADS/{n;s|value: .*|value: "4"|;}' \
+        -e '/name: N_REPEATS/{n;s|value: .*|value: "2000"|;}' \
+        -e '/name: P$/{n;s|value: .*|value: "0.02"|;}' k8s/loadtest/job.yaml |
+        kube create -f -
+}
+
+of_job() { kube get job "$1" -o "jsonpath=$2"; }
+
+job_is_over() { [[ $(of_job "$1" '{.status.conditions[?(@.type=="Complete")].status}{.status.conditions[?(@.type=="Failed")].status}') ]]; }
+
+job_succeeded() {
+    until_true "$PATIENCE" job_is_over "$1"
+    kube logs "job/$1" --tail 30
+    [[ $(of_job "$1" '{.status.conditions[?(@.type=="Complete")].status}') == True ]]
+}
+
+shopping() { shop "$1" 2 && job_succeeded "$1"; }
+
+has_succeeded_pods() { (($(of_job "$1" '{.status.succeeded}') + 0 >= $2)) || job_is_over "$1"; }
+
+# under_load NAME COMMAND…: runs it while shoppers shop; none of them may notice.
+under_load() {
+    local job=shoppers-$1 before
+    shift
+    shop "$job" 1000 && until_true "$PATIENCE" has_succeeded_pods "$job" 1 && "$@" || return 1
+    # Those who shopped until the end give their verdict, too.
+    before=$(of_job "$job" '{.status.succeeded}')
+    until_true "$PATIENCE" has_succeeded_pods "$job" $((before + 3))
+    kube get job "$job"
+    if job_is_over "$job"; then
+        kube get pods -l "batch.kubernetes.io/job-name=$job" --field-selector=status.phase=Failed -o name |
+            head -n 1 | xargs kubectl --namespace "$NAMESPACE" logs --tail 30
+        return 1
+    fi
+    kube delete job "$job"
+}
+
+# Sets `leader` to the pod that leads the orders.
+find_leader() {
+    local pod
+    for pod in $(kube get pods -l app.kubernetes.io/component=order -o name); do
+        if ask "$pod" 1121 /status && grep -q '"role":"leader"' "$work/answer"; then
+            leader=$pod
+            return
+        fi
+    done
+    return 1
+}
+
+another_leads() { find_leader && [[ $leader != "$1" ]]; }
+
+leader_dies() {
+    local old
+    find_leader && old=$leader && kube delete "$old" --grace-period=1 --wait=false && until_true 60 another_leads "$old" &&
+        echo "led: $old, leads: $leader" && kube rollout status statefulset/toystore-order --timeout "${PATIENCE}s"
+}
+
+order_uids() { kube get pods toystore-order-0 toystore-order-1 toystore-order-2 -o jsonpath='{.items[*].metadata.uid}'; }
+
+has_voters() {
+    local voters
+    find_leader || return 1
+    voters=$(grep -oE '"voters":\[[^]]*\]' "$work/answer" | grep -oE '[0-9]+' | wc -l)
+    echo "voters: $voters"
+    ((voters == $1))
+}
+
+# Another number of replicas, without a restart of those that stay.
+scale() {
+    local before
+    before=$(order_uids)
+    helm_do upgrade --set order.replicas="$1" && until_true 60 has_voters "$1" || return 1
+    [[ $(order_uids) == "$before" ]] || { echo "pods were restarted"; return 1; }
+}
+
+upgrade() { helm_do upgrade --set log.level=debug && all_ready; }
+
+roll_back() { helm --namespace "$NAMESPACE" rollback "$RELEASE" --wait --timeout "${PATIENCE}s" && all_ready; }
+
+load_test() {
+    helm_do upgrade --set loadTest.enabled=true,loadTest.orderProbability=0.1 || return 1
+    job_succeeded "$(kube get jobs -l app.kubernetes.io/component=loadtest,helm.sh/chart -o jsonpath='{.items[0].metadata.name}')"
+}
+
+# Orders are numbered without gaps, and every replica has the same ones.
+same_orders() {
+    local last pod sums=() json='Content-Type: application/json'
+    forward service/toystore-frontend 1110 && expect 200 order_number -H "$json" -d '{"name":"Fox","quantity":1}' "http://$address/orders" || return 1
+    last=$(grep -oE '[0-9]+' "$work/body" | tail -n 1)
+    for pod in 0 1 2; do
+        forward "pod/toystore-order-$pod" 1121 || return 1
+        curl --silent --show-error --fail --retry 5 --retry-all-errors --header "x-internal-token: $token" \
+            "http://$address/orders/[1-$last]" >"$work/orders" || return 1
+        sums+=("$(sha256sum <"$work/orders")")
+    done
+    printf '%s\n' "$last orders" "${sums[@]}"
+    [[ ${sums[0]} == "${sums[1]}" && ${sums[1]} == "${sums[2]}" ]]
+}
+
+# Per product: what there was and came equals what is there and went; and what went is what was ordered.
+books_balance() {
+    ask pod/toystore-catalog-0 1130 /accounts || return 1
+    tr '{' '\n' <"$work/answer" | grep '"initial"' >"$work/account-lines"
+    tr '{' '\n' <"$work/orders" | grep '"number"' >"$work/order-lines"
+    awk '
+        function field(name) { match($0, "\"" name "\":\"?[^,\"}]*"); v = substr($0, RSTART, RLENGTH); sub(/^[^:]*:"?/, "", v); return v }
+        FILENAME ~ /order-lines/ { ordered[field("name")] += field("quantity"); next }
+        {
+            name = field("name"); products++
+            had = field("initial") + field("restocked"); sold = field("sold"); has = field("stock") + sold + field("reserved")
+            if (had != has || sold + field("reserved") != ordered[name] + 0) { print name ": " $0 ", ordered " ordered[name]; wrong = 1 }
+        }
+        END { print products " products"; exit wrong || !products }
+    ' "$work/order-lines" "$work/account-lines"
+}
+
+uninstall() {
+    helm --namespace "$NAMESPACE" uninstall "$RELEASE" --wait --timeout "${PATIENCE}s" || return 1
+    local ours="app.kubernetes.io/instance=$RELEASE,app.kubernetes.io/managed-by=Helm"
+    kube get deployments,statefulsets,services,configmaps,secrets,serviceaccounts,roles,rolebindings,networkpolicies -l "$ours" -o name >"$work/left"
+    cat "$work/left"
+    [[ ! -s $work/left && -n $(kube get pvc -l "app.kubernetes.io/instance=$RELEASE" -o name) ]]
+}
+
+check "the cluster answers" kubectl version &&
+    check "a namespace with restricted pod security" make_namespace &&
+    check "install" helm_do install &&
+    check "everything is ready" all_ready || exit 1
+check "nothing was restarted" no_restarts
+check "the internal token" the_token
+check "the REST API" api
+check "internal ports want the token" guarded
+check "shoppers" shopping shoppers-first
+check "the leader's pod is deleted under load" under_load failover leader_dies
+check "orders scaled from 3 to 5 under load" under_load scale-out scale 5
+check "orders scaled from 5 to 3 under load" under_load scale-in scale 3
+check "upgrade under load, every pod replaced" under_load upgrade upgrade
+check "rollback under load, every pod replaced" under_load rollback roll_back
+check "the load-test job" load_test
+check "helm test" helm --namespace "$NAMESPACE" test "$RELEASE" --timeout "${PATIENCE}s"
+check "all replicas have the same orders, without a gap" same_orders
+check "the books balance" books_balance
+[[ $KEEP == 1 ]] || check "uninstall, and the volumes stay" uninstall
+
+printf '%d passed, %d failed\n' "$passed" "$failed"
+((failed == 0))
