@@ -83,6 +83,24 @@ pub struct ReplicaStatus {
 }
 
 impl ReplicaStatus {
+    /// What a replica with an empty disk says before it has heard of anybody.
+    pub fn empty(group: impl Into<String>, node_id: NodeId) -> Self {
+        Self {
+            group: group.into(),
+            node_id,
+            ordinal: node_id.ordinal(),
+            role: Role::Empty,
+            term: Term(0),
+            last_log: None,
+            committed: None,
+            applied: None,
+            leader: None,
+            voters: Vec::new(),
+            joint: Vec::new(),
+            disk_full: false,
+        }
+    }
+
     /// Whether those voters that are `among` some set are enough to elect a leader, by the membership that this replica knows.
     pub fn is_quorum(&self, among: impl Fn(&NodeId) -> bool) -> bool {
         let is_majority = |voters: &Vec<NodeId>| 2 * voters.iter().filter(|voter| among(voter)).count() > voters.len();
@@ -103,20 +121,7 @@ mod tests {
     fn a_joint_membership_takes_a_majority_of_each_set_and_no_more() {
         let id = |seat, disk| NodeId::new(Ordinal(seat), disk);
         let (old, new) = (vec![id(1, 1), id(2, 1), id(3, 1)], vec![id(1, 2), id(2, 1), id(3, 1)]);
-        let mut status = ReplicaStatus {
-            group: "order".to_owned(),
-            node_id: id(2, 1),
-            ordinal: Ordinal(2),
-            role: Role::Follower,
-            term: Term(1),
-            last_log: None,
-            committed: None,
-            applied: None,
-            leader: None,
-            voters: Vec::new(),
-            joint: Vec::new(),
-            disk_full: false,
-        };
+        let mut status = ReplicaStatus::empty("order", id(2, 1));
         assert!(!status.is_quorum(|_| true), "nobody is no majority");
         status.voters.clone_from(&old);
         assert!(status.is_quorum(|voter| *voter != id(1, 1)));

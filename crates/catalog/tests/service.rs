@@ -10,13 +10,11 @@ use api::{BatchNumber, ErrorCode, OrderId, Ordinal, Product, Stock, Term};
 use catalog::{Restock, Seed, Service};
 use serde::de::IgnoredAny;
 use service::lifecycle::ExitCode;
-use support::{Client, Frontend, batch, code, line, start};
+use support::{Client, Frontend, batch, code, line, start, start_alone};
 
 #[tokio::test]
 async fn an_order_is_reserved_then_sold() {
-    let dir = tempfile::tempdir().unwrap();
-    let service = start(dir.path(), |_| ()).await;
-    let client = Client::of(&service);
+    let (_dir, service, client) = start_alone(|_| ()).await;
     let (first, second, third) = (OrderId::random(), OrderId::random(), OrderId::random());
 
     assert_eq!(client.fence(5).await.unwrap().open, []);
@@ -39,9 +37,7 @@ async fn an_order_is_reserved_then_sold() {
 
 #[tokio::test]
 async fn a_new_leader_fences_its_predecessor_and_decides_on_what_it_left() {
-    let dir = tempfile::tempdir().unwrap();
-    let service = start(dir.path(), |_| ()).await;
-    let client = Client::of(&service);
+    let (_dir, service, client) = start_alone(|_| ()).await;
     let (placed, lost) = (OrderId::random(), OrderId::random());
     client.fence(5).await.unwrap();
     client.reserve(&batch(5, 1, vec![line(placed, "Tux", 3), line(lost, "Fox", 4)])).await.unwrap();
@@ -68,9 +64,7 @@ async fn a_new_leader_fences_its_predecessor_and_decides_on_what_it_left() {
 
 #[tokio::test]
 async fn caches_hear_of_a_change_before_it_is_acknowledged() {
-    let dir = tempfile::tempdir().unwrap();
-    let service = start(dir.path(), |config| config.lease = Duration::from_secs(3)).await;
-    let client = Client::of(&service);
+    let (_dir, service, client) = start_alone(|config| config.lease = Duration::from_secs(3)).await;
     let mut frontend = Frontend::start().await;
     client.lease(&frontend).await;
     client.fence(1).await.unwrap();
@@ -97,9 +91,7 @@ async fn caches_hear_of_a_change_before_it_is_acknowledged() {
 
 #[tokio::test]
 async fn only_those_are_told_who_fetched_what_changes() {
-    let dir = tempfile::tempdir().unwrap();
-    let service = start(dir.path(), |config| config.lease = Duration::from_secs(3)).await;
-    let client = Client::of(&service);
+    let (_dir, service, client) = start_alone(|config| config.lease = Duration::from_secs(3)).await;
     let (mut fan, mut bystander) = (Frontend::start().await, Frontend::start().await);
     client.lease(&fan).await;
     client.lease(&bystander).await;
@@ -121,9 +113,7 @@ async fn only_those_are_told_who_fetched_what_changes() {
 
 #[tokio::test]
 async fn a_holder_that_cannot_be_reached_delays_a_change_until_its_lease_is_over() {
-    let dir = tempfile::tempdir().unwrap();
-    let service = start(dir.path(), |config| config.lease = Duration::from_secs(1)).await;
-    let client = Client::of(&service);
+    let (_dir, service, client) = start_alone(|config| config.lease = Duration::from_secs(1)).await;
     client.fence(1).await.unwrap();
     let frontend = Frontend::unreachable().await;
     let leased = Instant::now();
@@ -154,9 +144,7 @@ async fn a_holder_that_cannot_be_reached_delays_a_change_until_its_lease_is_over
 
 #[tokio::test]
 async fn a_holder_that_gives_its_lease_back_is_not_waited_for() {
-    let dir = tempfile::tempdir().unwrap();
-    let service = start(dir.path(), |config| config.lease = Duration::from_secs(3)).await;
-    let client = Client::of(&service);
+    let (_dir, service, client) = start_alone(|config| config.lease = Duration::from_secs(3)).await;
     client.fence(1).await.unwrap();
     let mut frontend = Frontend::start().await;
     client.lease(&frontend).await;
@@ -263,9 +251,7 @@ async fn what_is_sold_out_comes_back_and_caches_hear_of_it() {
 
 #[tokio::test]
 async fn every_mistake_has_its_own_answer() {
-    let dir = tempfile::tempdir().unwrap();
-    let service = start(dir.path(), |_| ()).await;
-    let client = Client::of(&service);
+    let (_dir, service, client) = start_alone(|_| ()).await;
     client.fence(1).await.unwrap();
     assert_eq!(code(client.get::<IgnoredAny>("/products/Unicorn").await), ErrorCode::NoSuchProduct);
     assert_eq!(code(client.get::<IgnoredAny>("/nowhere").await), ErrorCode::NotFound);
@@ -319,9 +305,7 @@ async fn the_token_is_wanted_but_not_for_health() {
 
 #[tokio::test]
 async fn metrics_tell_of_stock_and_changes() {
-    let dir = tempfile::tempdir().unwrap();
-    let service = start(dir.path(), |config| config.lease = Duration::from_secs(3)).await;
-    let client = Client::of(&service);
+    let (_dir, service, client) = start_alone(|config| config.lease = Duration::from_secs(3)).await;
     let mut frontend = Frontend::start().await;
     client.lease(&frontend).await;
     client.fence(1).await.unwrap();
@@ -382,9 +366,7 @@ async fn a_second_process_on_the_same_directory_is_refused() {
 
 #[tokio::test]
 async fn leases_are_bounded() {
-    let dir = tempfile::tempdir().unwrap();
-    let service = start(dir.path(), |config| config.lease = Duration::from_secs(3)).await;
-    let client = Client::of(&service);
+    let (_dir, service, client) = start_alone(|config| config.lease = Duration::from_secs(3)).await;
     let mut frontend = Frontend::start().await;
     let granted = client.lease(&frontend).await;
     assert_eq!(granted.duration_ms, 3000);

@@ -79,18 +79,12 @@ mod tests {
     fn replica(ordinal: u8, role: Role, term: u64, leader: Option<u8>) -> ReplicaStatus {
         let id = |ordinal| NodeId::new(Ordinal(ordinal), 7);
         ReplicaStatus {
-            group: "order".into(),
-            node_id: id(ordinal),
-            ordinal: Ordinal(ordinal),
             role,
             term: Term(term),
             last_log: Some(LogPosition { term: Term(term), index: 1 }),
-            committed: None,
-            applied: None,
             leader: leader.map(id),
             voters: vec![id(1), id(2), id(3)],
-            joint: Vec::new(),
-            disk_full: false,
+            ..ReplicaStatus::empty("order", id(ordinal))
         }
     }
 

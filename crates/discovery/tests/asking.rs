@@ -115,9 +115,6 @@ async fn status(State(replica): State<Replica>) -> Reply<ReplicaStatus> {
     let id = |seat| NodeId::new(Ordinal(seat), 1);
     let position = Some(LogPosition { term: Term(term), index: 1 });
     data(ReplicaStatus {
-        group: "order".into(),
-        node_id: id(replica.seat),
-        ordinal: Ordinal(replica.seat),
         role: if leader == replica.seat { Role::Leader } else { Role::Follower },
         term: Term(term),
         last_log: position,
@@ -125,8 +122,7 @@ async fn status(State(replica): State<Replica>) -> Reply<ReplicaStatus> {
         applied: position,
         leader: Some(id(leader)),
         voters: vec![id(1), id(2), id(3)],
-        joint: Vec::new(),
-        disk_full: false,
+        ..ReplicaStatus::empty("order", id(replica.seat))
     })
 }
 

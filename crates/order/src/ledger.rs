@@ -53,7 +53,7 @@ use service::world::disk::{self, Access, File};
 
 use crate::orders::{Orders, Placed};
 use line::HEADER;
-use mark::{Mark, Place, sync_directory_of};
+use mark::{Mark, Place};
 
 /// Lines are collected up to about so many bytes before they are written: one write for all but the largest backlogs.
 const WRITE_BYTES: usize = 1024 * 1024;
@@ -187,6 +187,11 @@ fn compare(reader: &mut impl Read, expected: &[u8], at: Place, path: &Path) -> R
         at.bytes
     );
     Err(StoreError::damaged(path, what))
+}
+
+/// Makes a file's name durable: new, or another file's before.
+fn sync_directory_of(path: &Path) -> Result<(), StoreError> {
+    disk::sync_dir_of(path).map_err(StoreError::io("sync the directory of", path))
 }
 
 /// Opens a file for appending, and locks it.

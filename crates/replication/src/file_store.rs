@@ -50,7 +50,7 @@ impl<M: Serialize + DeserializeOwned> FileStore<M> {
         bytes.extend_from_slice(&body);
         let crc = crc32c::crc32c(&bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
-        replace(&self.path, &bytes)
+        replace_file(&self.path, &bytes)
     }
 
     fn read(path: &Path) -> Result<Option<(M, Vec<u8>)>, StoreError> {
@@ -66,8 +66,8 @@ impl<M: Serialize + DeserializeOwned> FileStore<M> {
     }
 }
 
-/// Puts a file in the place of another, so that after a crash one of them is there, whole.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+/// Puts a file in the place of another, so that after a crash one of them is there, whole. Durable when it returns.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let beside = path.with_added_extension("new");
     let mut file = File::open(&beside, Access::Create).map_err(StoreError::io("create", &beside))?;
     file.write_all(bytes).map_err(StoreError::io("write", &beside))?;

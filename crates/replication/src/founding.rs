@@ -224,26 +224,12 @@ impl Pause {
 
 #[cfg(test)]
 mod tests {
-    use api::Term;
     use api::replica::ReplicaStatus;
 
     use super::*;
 
     fn peer(seat: u8, role: Role) -> (Ordinal, Result<PeerStatus, String>) {
-        let status = ReplicaStatus {
-            group: "test".to_owned(),
-            node_id: NodeId::new(Ordinal(seat), 1),
-            ordinal: Ordinal(seat),
-            role,
-            term: Term(0),
-            last_log: None,
-            committed: None,
-            applied: None,
-            leader: None,
-            voters: Vec::new(),
-            joint: Vec::new(),
-            disk_full: false,
-        };
+        let status = ReplicaStatus { role, ..ReplicaStatus::empty("test", NodeId::new(Ordinal(seat), 1)) };
         (Ordinal(seat), Ok(PeerStatus { status, lost_a_log: false, learners: Vec::new() }))
     }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use service::world::{self, disk};
 
 use crate::StartError;
-use crate::file_store::replace;
+use crate::file_store::replace_file;
 
 pub(crate) const FILE_NAME: &str = "identity.json";
 
@@ -88,7 +88,7 @@ impl Identity {
         }
         let mut text = serde_json::to_vec_pretty(self).expect("an identity can be encoded: it is plain data");
         text.push(b'\n');
-        Ok(replace(&dir.join(FILE_NAME), &text)?)
+        Ok(replace_file(&dir.join(FILE_NAME), &text)?)
     }
 }
 

@@ -89,7 +89,7 @@ mod transport;
 pub use config::{ReplicaConfig, Timing};
 pub use core::Leadership;
 pub use error::{ProposeError, StartError};
-pub use file_store::FileStore;
+pub use file_store::{FileStore, replace_file};
 pub use machine::{StateMachine, StateStore, StoreError};
 pub use replica::Replica;
 pub use room::await_room;

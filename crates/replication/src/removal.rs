@@ -224,18 +224,11 @@ mod tests {
     #[test]
     fn only_a_leader_that_is_up_to_date_can_tell_that_a_seat_is_gone() {
         let leader = ReplicaStatus {
-            group: "test".to_owned(),
-            node_id: node(1),
-            ordinal: Ordinal(1),
             role: Role::Leader,
             term: Term(5),
-            last_log: None,
-            committed: None,
-            applied: None,
             leader: Some(node(1)),
             voters: vec![node(1), node(2), node(3)],
-            joint: Vec::new(),
-            disk_full: false,
+            ..ReplicaStatus::empty("test", node(1))
         };
         let word = |status: &ReplicaStatus, own, term| {
             word_of(

@@ -77,10 +77,9 @@ async fn all_stop_all_start_and_nothing_is_missing() {
     }
 }
 
-#[tokio::test]
-async fn a_follower_that_was_down_catches_up_by_log() {
-    log_to_stderr();
-    let mut cluster = Cluster::started(3).await;
+/// Stops a follower while the others take 101 words; starts it, and sees that it has them all in the end. Tells who
+/// leads and who was away.
+async fn miss_a_hundred_words(cluster: &mut Cluster) -> (u8, u8) {
     let leader = cluster.any_leader().await;
     let away = (1..=3).find(|seat| *seat != leader).expect("there are three");
     cluster.say("tux").await;
@@ -92,6 +91,14 @@ async fn a_follower_that_was_down_catches_up_by_log() {
     cluster.start(away).await;
     cluster.applied(away, position).await;
     assert_eq!(cluster.words(away), cluster.words(leader));
+    (leader, away)
+}
+
+#[tokio::test]
+async fn a_follower_that_was_down_catches_up_by_log() {
+    log_to_stderr();
+    let mut cluster = Cluster::started(3).await;
+    miss_a_hundred_words(&mut cluster).await;
 }
 
 #[tokio::test]
@@ -103,17 +110,7 @@ async fn a_follower_that_was_away_too_long_gets_the_state() {
         config.storage.log_kept = 5;
     };
     cluster.start_all().await;
-    let leader = cluster.any_leader().await;
-    let away = (1..=3).find(|seat| *seat != leader).expect("there are three");
-    cluster.say("tux").await;
-    cluster.stop(away).await;
-    let mut position = cluster.say("whale").await;
-    for number in 0..100 {
-        position = cluster.say(&number.to_string()).await;
-    }
-    cluster.start(away).await;
-    cluster.applied(away, position).await;
-    assert_eq!(cluster.words(away), cluster.words(leader));
+    let (leader, away) = miss_a_hundred_words(&mut cluster).await;
     let metrics = TextEncoder::new().encode_to_string(&cluster.registry(away).gather()).unwrap();
     assert!(metrics.contains(r#"checkpoints_installed_total{group="test"} 1"#), "it was given the state, not the log");
 

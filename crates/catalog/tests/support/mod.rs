@@ -24,6 +24,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use service::call::{CallError, Caller};
 use service::http::Listener;
+use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
 pub const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -83,6 +84,14 @@ pub async fn start(dir: &Path, change: impl FnOnce(&mut Config)) -> Service {
     let mut config = config(dir, 1, peers);
     change(&mut config);
     Service::start(config, listeners).await.unwrap()
+}
+
+/// [`start`] in a directory of its own, which lives as long as the first of these; and a client.
+pub async fn start_alone(change: impl FnOnce(&mut Config)) -> (TempDir, Service, Client) {
+    let dir = tempfile::tempdir().unwrap();
+    let service = start(dir.path(), change).await;
+    let client = Client::of(&service);
+    (dir, service, client)
 }
 
 /// A client of one replica.

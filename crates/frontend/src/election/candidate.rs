@@ -80,18 +80,11 @@ mod tests {
     /// A voter of three in `term` 5 whose log ends at `log` = (term, index).
     fn voter(seat: u8, role: Role, log: (u64, u64)) -> ReplicaStatus {
         ReplicaStatus {
-            group: "order".into(),
-            node_id: id(seat),
-            ordinal: Ordinal(seat),
             role,
             term: Term(5),
             last_log: Some(LogPosition { term: Term(log.0), index: log.1 }),
-            committed: None,
-            applied: None,
-            leader: None,
             voters: vec![id(1), id(2), id(3)],
-            joint: Vec::new(),
-            disk_full: false,
+            ..ReplicaStatus::empty("order", id(seat))
         }
     }
 

@@ -180,9 +180,6 @@ pub fn lone_leader(group: &str, term: Term) -> ReplicaStatus {
     let node_id = NodeId::new(Ordinal(1), 1);
     let position = Some(LogPosition { term, index: 1 });
     ReplicaStatus {
-        group: group.into(),
-        node_id,
-        ordinal: Ordinal(1),
         role: Role::Leader,
         term,
         last_log: position,
@@ -190,7 +187,6 @@ pub fn lone_leader(group: &str, term: Term) -> ReplicaStatus {
         applied: position,
         leader: Some(node_id),
         voters: vec![node_id],
-        joint: Vec::new(),
-        disk_full: false,
+        ..ReplicaStatus::empty(group, node_id)
     }
 }

@@ -5,12 +5,12 @@
 //! ```
 //! Numbers are little-endian. The same bytes, with an empty header, begin the stream by which a ledger travels.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 
 use api::Term;
-use replication::StoreError;
-use service::world::disk::{self, Access, File};
+use replication::{StoreError, replace_file};
+use service::world::disk;
 
 use super::line::{Chain, HEADER};
 
@@ -66,12 +66,7 @@ impl Mark {
 
     /// Durable when it returns; a crash before leaves the mark before.
     pub(super) fn save(&self, path: &Path) -> Result<(), StoreError> {
-        let beside = path.with_added_extension("new");
-        let mut file = File::open(&beside, Access::Create).map_err(StoreError::io("create", &beside))?;
-        file.write_all(&self.encode()).map_err(StoreError::io("write", &beside))?;
-        file.sync().map_err(StoreError::io("sync", &beside))?;
-        disk::rename(&beside, path).map_err(StoreError::io("rename a file to", path))?;
-        sync_directory_of(path)
+        replace_file(path, &self.encode())
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -138,11 +133,6 @@ impl Fields<'_> {
         self.0 = rest;
         *field
     }
-}
-
-/// Makes a file's name durable: new, or another file's before.
-pub(super) fn sync_directory_of(path: &Path) -> Result<(), StoreError> {
-    disk::sync_dir_of(path).map_err(StoreError::io("sync the directory of", path))
 }
 
 #[cfg(test)]

@@ -254,17 +254,10 @@ async fn status(State(shelf): State<Shelf>) -> Reply<ReplicaStatus> {
         office.wait_for(Option::is_some).await.expect("the shelf holds the sender").expect("it was waited for");
     let id = |seat| NodeId::new(Ordinal(seat), 1);
     data(ReplicaStatus {
-        group: "catalog".into(),
-        node_id: id(office.own),
-        ordinal: Ordinal(office.own),
         role: if office.own == office.leader { Role::Leader } else { Role::Follower },
         term: Term(office.term),
-        last_log: None,
-        committed: None,
-        applied: None,
         leader: Some(id(office.leader)),
         voters: (1..=office.voters).map(id).collect(),
-        joint: Vec::new(),
-        disk_full: false,
+        ..ReplicaStatus::empty("catalog", id(office.own))
     })
 }

@@ -163,11 +163,11 @@ async fn through(
             Payload::Whole(bytes) => bytes,
             Payload::Stream(stream) => whole(stream).await.map_err(|error| SendError::Broken(error.to_string()))?,
         };
-        let mut built = Request::builder().method(request.method).uri(request.path).body(body);
-        let carried = built.as_mut().map_err(|error| SendError::Broken(error.to_string()))?;
+        let built = Request::builder().method(request.method).uri(request.path).body(body);
+        let mut carried = built.map_err(|error| SendError::Broken(error.to_string()))?;
         carried.headers_mut().extend(headers.clone());
         carried.headers_mut().extend(request.headers);
-        let response = world.carry(to.clone(), built.expect("it was just seen to be right")).await;
+        let response = world.carry(to.clone(), carried).await;
         let (parts, body) = response.map_err(lost)?.into_parts();
         if body.len() > request.answer_max { Err(too_long()) } else { Ok((parts.status, body)) }
     };
