@@ -11,7 +11,7 @@ use service::logging::{self, LogConfig};
 use service::settings::{self, ProcessEnvironment, Setting, Values};
 use tokio_util::sync::CancellationToken;
 
-use crate::{catalog_file, drill, local, scale, up};
+use crate::{catalog_file, drill, health, local, scale, up};
 
 /// A subcommand as people see it.
 pub struct Subcommand {
@@ -42,6 +42,7 @@ pub fn subcommands() -> Vec<Subcommand> {
         subcommand("order", "Run one replica of the order log", order::settings()),
         subcommand("frontend", "Run the public REST API: cache, elections, routing", frontend::settings()),
         subcommand("client", "Send shoppers to a store, and check their orders", client::settings()),
+        subcommand("health", "Ask a running process whether it is ready", health::settings()),
         subcommand("scale", "Take the votes of order replicas that are to be stopped for good", scale::settings()),
         subcommand("init-catalog", "Write a catalog file to begin with", catalog_file::init_settings()),
         subcommand("export-catalog", "Write the stock of a running store as CSV", catalog_file::export_settings()),
@@ -149,6 +150,7 @@ pub fn run(matches: &ArgMatches) -> ProcessExitCode {
             })
         }
         Some(("client", matches)) => start(&client::settings(), matches, client::Config::read, shop),
+        Some(("health", matches)) => start(&health::settings(), matches, health::Config::read, health::run),
         Some(("scale", matches)) => start(&scale::settings(), matches, scale::Config::read, scale::run),
         Some(("init-catalog", matches)) => {
             start(&catalog_file::init_settings(), matches, catalog_file::Init::read, catalog_file::init)

@@ -6,6 +6,7 @@
 pub mod catalog_file;
 pub mod cli;
 pub mod drill;
+pub mod health;
 pub mod local;
 pub mod scale;
 pub mod up;

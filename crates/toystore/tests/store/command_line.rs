@@ -119,6 +119,38 @@ fn free() -> std::net::TcpListener {
 }
 
 #[tokio::test]
+async fn health_is_told_by_the_exit_code() {
+    let mut store = TestStore::start().await;
+    let layout = store.store.layout().clone();
+    for member in layout.members() {
+        let url = layout.internal(member).url("/readyz");
+        let (output, stderr) = toystore(&["health", "--url", &url], &[]).await;
+        assert_eq!(output.status.code(), Some(0), "{member}: {stderr}");
+    }
+    let (output, stderr) = toystore(&["health", "--url", &layout.public(1).url("/products/Unicorn")], &[]).await;
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("no_such_product"), "{stderr}");
+
+    // Nobody listens; somebody listens and never answers.
+    let process = store.store.process(Member::Catalog);
+    process.terminate().unwrap();
+    tokio::time::timeout(PATIENCE, process.wait()).await.expect("it ends").unwrap();
+    let url = layout.internal(Member::Catalog).url("/readyz");
+    let (output, stderr) = toystore(&["health", "--url", &url], &[]).await;
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("cannot be reached"), "{stderr}");
+    let silent = free();
+    let url = format!("http://{}/readyz", silent.local_addr().unwrap());
+    let (output, stderr) = toystore(&["health", "--url", &url, "--timeout-ms", "100"], &[]).await;
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("in time"), "{stderr}");
+
+    let (output, stderr) = toystore(&["health", "--url", "readyz", "--timeout-ms", "0"], &[]).await;
+    assert_eq!(output.status.code(), Some(64), "{stderr}");
+    assert!(stderr.contains("HEALTH_URL") && stderr.contains("HEALTH_TIMEOUT_MS"), "{stderr}");
+}
+
+#[tokio::test]
 async fn an_unknown_flag_is_a_usage_error() {
     let (output, stderr) = toystore(&["frontend", "--colour", "blue"], &[]).await;
     assert_eq!(output.status.code(), Some(64), "{stderr}");
