@@ -8,6 +8,7 @@ mod body;
 mod client;
 mod connections;
 mod linger;
+mod pace;
 mod reply;
 mod server;
 mod stall;
