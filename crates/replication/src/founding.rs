@@ -112,7 +112,11 @@ impl Core {
             if seat == self.ordinal() || !asked.insert(seat) {
                 continue;
             }
-            match self.peers.join(seat, self.node_id, JOIN_PATIENCE).await {
+            let outcome = tokio::select! {
+                outcome = self.peers.join(seat, self.node_id, JOIN_PATIENCE) => outcome,
+                () = self.hear_of_leader_other_than(seat) => return Err(format!("replica {seat} is not the leader any more")),
+            };
+            match outcome {
                 Ok(()) => return Ok(()),
                 Err(error) => {
                     if let PeerError::Refused { error, .. } = &error {
@@ -126,6 +130,16 @@ impl Core {
             }
         }
         Err(reason)
+    }
+
+    /// Ends when another seat leads: one that lost its power while it was asked never answers, and its successor is not to be kept waiting.
+    async fn hear_of_leader_other_than(&self, asked: Ordinal) {
+        loop {
+            tokio::time::sleep(PAUSE.1).await;
+            if newest_leader(&self.ask_all().await).is_some_and(|leader| leader != asked) {
+                return;
+            }
+        }
     }
 
     /// Two replicas under one component id: the later one goes, for the earlier one may hold what only it has.
@@ -178,9 +192,8 @@ fn next_step(own: Ordinal, founders: usize, answers: &Answers) -> Step {
     if heard().any(|peer| peer.status.role != Role::Empty) {
         let leader = heard().filter_map(|peer| peer.status.leader).map(NodeId::ordinal);
         let members = heard().filter(|peer| peer.status.role != Role::Empty).map(|peer| peer.status.ordinal);
-        // Asked from the end: those who lead by their own word, those whom others call leader, then any member.
-        let leading = heard().filter(|peer| peer.status.role == Role::Leader).map(|peer| peer.status.ordinal);
-        return Step::Join(members.chain(leader).chain(leading).collect());
+        // Asked from the end: who leads by its own word, those whom others call leader, then any member.
+        return Step::Join(members.chain(leader).chain(newest_leader(answers)).collect());
     }
     let seats: Vec<Ordinal> = (1..=founders).filter_map(|seat| u8::try_from(seat).ok()).map(Ordinal).collect();
     if !seats.contains(&own) {
@@ -207,6 +220,12 @@ fn next_step(own: Ordinal, founders: usize, answers: &Answers) -> Step {
     }
 }
 
+/// Who leads by its own word, in the highest term: a deposed leader may not know it yet.
+fn newest_leader(answers: &Answers) -> Option<Ordinal> {
+    let leading = answers.values().flatten().map(|peer| &peer.status).filter(|status| status.role == Role::Leader);
+    leading.max_by_key(|status| status.term).map(|status| status.ordinal)
+}
+
 /// Growing pauses with jitter, so that replicas that start together do not ask in step.
 struct Pause(Duration);
 
@@ -224,6 +243,7 @@ impl Pause {
 
 #[cfg(test)]
 mod tests {
+    use api::Term;
     use api::replica::ReplicaStatus;
 
     use super::*;
@@ -275,5 +295,16 @@ mod tests {
         assert_eq!(step(1, answers), Step::Join([2, 3, 2].map(Ordinal).into()));
         let answers = [peer(1, Role::Empty), silent(2), peer(3, Role::Follower)];
         assert_eq!(step(1, answers), Step::Join([Ordinal(3)].into()), "even if a founder does not answer");
+    }
+
+    #[test]
+    fn of_two_that_say_they_lead_the_one_in_the_higher_term_does() {
+        let leading = |seat, term| {
+            let (seat, answer) = peer(seat, Role::Leader);
+            (seat, answer.map(|peer| PeerStatus { status: ReplicaStatus { term: Term(term), ..peer.status }, ..peer }))
+        };
+        let answers = [leading(1, 3), leading(2, 4), leading(3, 2), (Ordinal(4), Err("silent".into()))];
+        assert_eq!(newest_leader(&answers.into()), Some(Ordinal(2)));
+        assert_eq!(newest_leader(&[peer(1, Role::Follower), silent(2)].into()), None);
     }
 }

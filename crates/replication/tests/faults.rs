@@ -2,6 +2,7 @@
 
 mod cluster;
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use api::replica::Role;
@@ -10,6 +11,9 @@ use cluster::{Cluster, PATIENCE, Words, log_to_stderr, within};
 use prometheus::TextEncoder;
 use replication::{FileStore, Leadership, ProposeError, Replica, StartError};
 use service::Token;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 /// Time for something that must not happen to happen, were it to: elections take 5 ms, pauses between tries 50 ms.
 const LONG_ENOUGH: Duration = Duration::from_millis(600);
@@ -43,6 +47,58 @@ async fn a_wiped_follower_returns_under_a_new_id_and_takes_its_seat() {
     let third = cluster.other_than(&[leader, wiped]);
     cluster.stop(third).await;
     cluster.say("python").await;
+}
+
+/// Passes on what comes in, but keeps requests for a seat to itself. Says so each time.
+async fn swallow_joins(to: String) -> (u16, mpsc::UnboundedReceiver<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (told, swallowed) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let (to, told) = (to.clone(), told.clone());
+            tokio::spawn(async move {
+                let Ok(mut far) = TcpStream::connect(to).await else { return };
+                let mut request = vec![0; 64 * 1024];
+                while let Ok(length @ 1..) = near.read(&mut request).await {
+                    if request[..length].starts_with(b"POST /replication/join") {
+                        let _ = told.send(());
+                        return std::future::pending().await;
+                    }
+                    far.write_all(&request[..length]).await.unwrap();
+                    let length = far.read(&mut request).await.unwrap();
+                    near.write_all(&request[..length]).await.unwrap();
+                }
+            });
+        }
+    });
+    (port, swallowed)
+}
+
+/// Simulation seed 3784: it waited out the 30 s of its request.
+#[tokio::test]
+async fn a_newcomer_whose_leader_is_gone_asks_the_next_one() {
+    log_to_stderr();
+    let mut cluster = Cluster::started(3).await;
+    let leader = cluster.any_leader().await;
+    let wiped = cluster.other_than(&[leader]);
+    let next = cluster.other_than(&[leader, wiped]);
+    let old = cluster.node_id(wiped);
+    cluster.stop(wiped).await;
+    cluster.wipe(wiped);
+    let (port, mut swallowed) = swallow_joins(cluster.address(leader).to_string()).await;
+    cluster.detour(wiped, leader, Some(port));
+    cluster.start(wiped).await;
+    within("the request for its seat", swallowed.recv()).await.unwrap();
+
+    cluster.stop(leader).await;
+    cluster.detour(wiped, leader, None);
+    cluster.start(leader).await;
+    cluster.elect_after(next, &[leader]).await;
+    // Far less than its patience with the leader that it asked, far more than it needs.
+    let (present, absent) = ([cluster.node_id(wiped)], [old]);
+    let seated = cluster.seated(next, &present, &absent);
+    tokio::time::timeout(Duration::from_secs(20), seated).await.expect("it does not wait for the old leader");
 }
 
 #[tokio::test]

@@ -67,6 +67,8 @@ struct Running {
 pub struct Cluster {
     seats: BTreeMap<u8, Seat>,
     founders: usize,
+    /// By which port a seat finds another one, instead of its own.
+    detours: BTreeMap<(u8, u8), u16>,
     pub adjust: fn(&mut ReplicaConfig),
     root: TempDir,
 }
@@ -77,6 +79,7 @@ impl Cluster {
         let mut cluster = Self {
             seats: BTreeMap::new(),
             founders: usize::from(seats),
+            detours: BTreeMap::new(),
             adjust: |_| {},
             root: tempfile::tempdir().expect("a directory for the test"),
         };
@@ -179,10 +182,20 @@ impl Cluster {
 
     /// Everyone finds everyone (again).
     pub fn heal(&self) {
-        let all: Replicas = self.seats.keys().map(|seat| (Ordinal(*seat), self.address(*seat))).collect();
-        for seat in self.seats.values() {
-            seat.addresses.send_replace(all.clone());
+        for (from, seat) in &self.seats {
+            let way = |to: &u8| self.detours.get(&(*from, *to)).map(|port| Address::new("127.0.0.1", *port));
+            let all = self.seats.keys().map(|to| (Ordinal(*to), way(to).unwrap_or_else(|| self.address(*to))));
+            seat.addresses.send_replace(all.collect());
         }
+    }
+
+    /// From now on seat `from` finds seat `to` behind that port; `None` ends it.
+    pub fn detour(&mut self, from: u8, to: u8, port: Option<u16>) {
+        match port {
+            Some(port) => self.detours.insert((from, to), port),
+            None => self.detours.remove(&(from, to)),
+        };
+        self.heal();
     }
 
     pub fn registry(&self, seat: u8) -> &Registry {
