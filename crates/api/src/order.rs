@@ -5,11 +5,25 @@
 //! | `POST /orders` | [`PlaceOrder`] → [`OrderPlaced`](crate::public::OrderPlaced); the leader only, else 421 |
 //! | `GET /orders/{number}` | → [`Order`](crate::public::Order); any replica that has it; 404 by the leader only, else 421 |
 //!
+//! | `GET /reach` | → [`Reach`]; asked by the other replicas |
+//!
 //! The status and election calls of [`crate::replica`] are on the same port.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{OrderId, ProductName, Quantity};
+use crate::{NodeId, OrderId, ProductName, Quantity};
+
+/// Where a replica tells whether it reaches the catalog.
+pub const REACH_PATH: &str = "/reach";
+
+/// Whether a replica could take stock, if it led.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// Who says it.
+    pub node_id: NodeId,
+    /// It has just found the catalog's leader.
+    pub catalog: bool,
+}
 
 /// An order on its way to a number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

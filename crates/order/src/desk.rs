@@ -86,6 +86,11 @@ impl Desk {
         }
     }
 
+    /// Whose desk this is.
+    pub(crate) fn node_id(&self) -> NodeId {
+        self.replica.node_id()
+    }
+
     fn known_leader(&self) -> Option<Ordinal> {
         leader_of(*self.replica.leadership().borrow())
     }

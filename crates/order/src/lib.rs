@@ -30,7 +30,8 @@
 //! # Caveats
 //! * A request may be answered *unavailable* although its order is placed a moment later. Repeat it with the same id: that is
 //!   what the id is for. After a million later orders an id is forgotten, and would be placed again.
-//! * While the catalog is away, no order is placed: requests wait for up to 5 s, then get 503.
+//! * While the catalog is away, no order is placed: requests wait for up to 5 s, then get 503. A leader that alone does not reach it hands
+//!   over to a replica that does (`reach`).
 //! * `GET` of a number that a replica does not have costs the leader a round trip to a majority: only so is "not found" true.
 
 mod config;
@@ -44,6 +45,7 @@ pub mod ledger;
 mod metrics;
 pub mod orders;
 mod pipeline;
+mod reach;
 mod reign;
 mod routes;
 mod service;

@@ -13,6 +13,7 @@ use crate::intake::Intake;
 use crate::metrics::{OrderMetrics, took};
 use crate::orders::Orders;
 use crate::pipeline::{Ended, Pipeline};
+use crate::reach::WayOut;
 use crate::stock::Stock;
 use crate::takeover::take_over;
 
@@ -28,6 +29,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Reign {
     pub(crate) replica: Replica<Orders>,
     pub(crate) stock: Stock,
+    pub(crate) way_out: WayOut,
     pub(crate) metrics: OrderMetrics,
     /// Where the desk finds the intake.
     pub(crate) intake: watch::Sender<Option<Intake>>,
@@ -50,6 +52,7 @@ impl Reign {
                     ended = self.lead(&intake) => Some(ended),
                     _ = leadership.wait_for(|now| *now != Leadership::Leading(term)) => None,
                     () = self.drained(&intake) => None,
+                    never = self.way_out.take_when_cut_off() => match never {},
                 };
                 self.intake.send_replace(None);
                 intake.close(leader_of(*leadership.borrow()));

@@ -2,7 +2,7 @@
 
 use api::OrderNumber;
 use api::catalog::OrderLine;
-use api::order::PlaceOrder;
+use api::order::{PlaceOrder, REACH_PATH, Reach};
 use api::public::{Order, OrderPlaced};
 use axum::Router;
 use axum::extract::State;
@@ -11,11 +11,13 @@ use service::Token;
 use service::http::{Body, PathParam, Reply, data, guard};
 
 use crate::desk::Desk;
+use crate::stock::Stock;
 
 /// Orders, and whatever the replica answers, for those with the token; `health` for everyone.
-pub(crate) fn service(desk: Desk, replica: Router, health: Router, token: Option<Token>) -> Router {
+pub(crate) fn service(desk: Desk, stock: Stock, replica: Router, health: Router, token: Option<Token>) -> Router {
+    let reach = Router::new().route(REACH_PATH, get(reach)).with_state((desk.clone(), stock));
     let orders = Router::new().route("/orders", post(place)).route("/orders/{number}", get(find)).with_state(desk);
-    guard(orders.merge(replica), token).merge(health)
+    guard(orders.merge(reach).merge(replica), token).merge(health)
 }
 
 async fn place(State(desk): State<Desk>, Body(order): Body<PlaceOrder>) -> Reply<OrderPlaced> {
@@ -26,6 +28,10 @@ async fn place(State(desk): State<Desk>, Body(order): Body<PlaceOrder>) -> Reply
 
 async fn find(State(desk): State<Desk>, PathParam(number): PathParam<OrderNumber>) -> Reply<Order> {
     data(desk.find(number).await?)
+}
+
+async fn reach(State((desk, stock)): State<(Desk, Stock)>) -> Reply<Reach> {
+    data(Reach { node_id: desk.node_id(), catalog: stock.is_in_reach().await })
 }
 
 #[cfg(test)]
@@ -54,7 +60,9 @@ mod tests {
         let desk = Desk::new(replica.clone(), OrderMetrics::new(&registry), watch::channel(None).1);
         let requests = RequestMetrics::new(&registry);
         let health = health::routes(Readiness::not_yet("a test"), registry);
-        let router = harden(service(desk, replica.status_routes(), health, Some(token.clone())), requests);
+        let caller = service::call::Caller::new(None);
+        let stock = Stock::new(discovery::Group::new("catalog", discovery::fixed(BTreeMap::new()), caller));
+        let router = harden(service(desk, stock, replica.status_routes(), health, Some(token.clone())), requests);
         let open = testing::open_to_strangers(&router, &token).await;
         assert_eq!(open, ["/healthz", "/metrics", "/readyz"].map(str::to_owned).into());
         assert!(testing::paths(&router).len() > open.len());

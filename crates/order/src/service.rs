@@ -19,6 +19,7 @@ use crate::desk::Desk;
 use crate::ledger::Ledger;
 use crate::metrics::OrderMetrics;
 use crate::orders::Orders;
+use crate::reach::WayOut;
 use crate::reign::Reign;
 use crate::stock::Stock;
 use crate::{Config, StartError, routes};
@@ -98,22 +99,28 @@ impl Service {
         let ledger = Ledger::open(&config.ledger_file, &config.data_dir)?;
         let replica = Replica::start(replica_config(&config, &registry), Orders::default(), ledger).await?;
 
+        let caller = Caller::new(config.token.as_ref());
+        let stock = Stock::new(Group::new("catalog", config.catalog.clone(), caller.clone()));
         let metrics = OrderMetrics::new(&registry);
         let readiness = Readiness::not_yet("no member of the order group yet");
         let (intake, open_intake) = watch::channel(None);
         let desk = Desk::new(replica.clone(), metrics.clone(), open_intake);
         let requests = RequestMetrics::new(&registry);
         let health = health::routes(readiness.clone(), registry);
-        let routes = routes::service(desk, replica.status_routes(), health, config.token.clone());
+        let routes = routes::service(desk, stock.clone(), replica.status_routes(), health, config.token.clone());
         let ports = [
             Port::serve(listeners.service, harden(routes, requests.clone()), Limits::main_port()),
             Port::serve(listeners.replication, harden(replica.peer_routes(), requests), Limits::side_port()),
         ];
-        let caller = Caller::new(config.token.as_ref());
         let reign_stop = CancellationToken::new();
         let reign = Reign {
             replica: replica.clone(),
-            stock: Stock::new(Group::new("catalog", config.catalog.clone(), caller.clone())),
+            way_out: WayOut {
+                replica: replica.clone(),
+                stock: stock.clone(),
+                others: Group::new(GROUP, config.replicas.clone(), caller.clone()),
+            },
+            stock,
             metrics,
             intake,
             queue_max: config.queue_max,

@@ -14,6 +14,7 @@ use discovery::Group;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use service::call::CallError;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 /// One attempt at the catalog's leader. Longer than a cache lease (about 1 s, and as much again when the catalog has just come up): it
@@ -48,9 +49,13 @@ pub(crate) enum NotReserved {
     NoRoom,
 }
 
-/// A client of the catalog group.
+/// A client of the catalog group. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Stock(Group);
+pub(crate) struct Stock {
+    group: Group,
+    /// Since when the catalog owes an answer.
+    unanswered: watch::Sender<Option<Instant>>,
+}
 
 impl Stock {
     /// While an answer is outstanding: a catalog leader that is frozen or cut off says nothing, and the attempt at it would last to
@@ -58,16 +63,26 @@ impl Stock {
     async fn look_for_successors(&self) -> Infallible {
         loop {
             sleep(LOOK_AFTER).await;
-            if self.0.replicas().len() > 1
-                && let Some(leader) = self.0.find_leader(LOOK_TIMEOUT).await
+            if self.group.replicas().len() > 1
+                && let Some(leader) = self.group.find_leader(LOOK_TIMEOUT).await
             {
-                self.0.adopt(leader);
+                self.group.adopt(leader);
             }
         }
     }
 
     pub(crate) fn new(catalog: Group) -> Self {
-        Self(catalog)
+        Self { group: catalog, unanswered: watch::Sender::new(None) }
+    }
+
+    /// Since when the catalog has not answered a request, whatever its answer: `None` while it does, or is asked nothing.
+    pub(crate) fn unanswered(&self) -> watch::Receiver<Option<Instant>> {
+        self.unanswered.subscribe()
+    }
+
+    /// Whether the catalog's leader can be asked from here, just now.
+    pub(crate) async fn is_in_reach(&self) -> bool {
+        self.group.find_leader(LOOK_TIMEOUT).await.is_some()
     }
 
     /// Takes the stock for a batch.
@@ -115,14 +130,16 @@ impl Stock {
         attempts: &AtomicUsize,
         last_word: impl Fn(&ApiError) -> bool,
     ) -> Result<Option<T>, StaleTerm> {
+        let owed = Owed(&self.unanswered);
         loop {
+            owed.begin();
             let deadline = Instant::now() + ROUND_TIMEOUT;
             let post = async |caller: service::call::Caller, address| {
                 attempts.fetch_add(1, Ordering::Relaxed);
                 caller.post(&address, path, body, ATTEMPT_TIMEOUT).await
             };
             let answered = tokio::select! {
-                answered = self.0.ask_leader(deadline, post) => answered,
+                answered = self.group.ask_leader(deadline, post) => answered,
                 never = self.look_for_successors() => match never {},
             };
             match answered {
@@ -130,11 +147,36 @@ impl Stock {
                 Err(CallError::Refused(refusal)) if refusal.code == ErrorCode::StaleTerm => return Err(StaleTerm),
                 Err(CallError::Refused(refusal)) if last_word(&refusal) => return Ok(None),
                 Err(CallError::Refused(refusal)) => {
+                    owed.end();
                     tracing::warn!(%refusal, path, "the catalog refuses; asking again");
                 }
                 Err(error) => tracing::warn!(%error, path, "the catalog does not answer; asking again"),
             }
             sleep(REFUSED_PAUSE).await;
         }
+    }
+}
+
+/// An answer that is owed; not any more when it is dropped, be it that it came, or that nobody wants it.
+struct Owed<'a>(&'a watch::Sender<Option<Instant>>);
+
+impl Owed<'_> {
+    /// The time counts from the first request that was not answered.
+    fn begin(&self) {
+        self.0.send_if_modified(|since| {
+            let first = since.is_none();
+            since.get_or_insert_with(Instant::now);
+            first
+        });
+    }
+
+    fn end(&self) {
+        self.0.send_if_modified(|since| since.take().is_some());
+    }
+}
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -4,12 +4,14 @@ mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use api::public::{Order, OrderPlaced};
-use api::{ErrorCode, OrderId, Ordinal, Term};
+use api::replica::Replicas;
+use api::{Address, ErrorCode, OrderId, Ordinal, Term};
 use discovery::Group;
 use futures::future::join_all;
 use order::Service;
@@ -17,6 +19,8 @@ use service::call::{CallError, Caller};
 use store::shelf::{Account, Shelf};
 use store::{LONG, addresses, bind, config, id, order};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
@@ -28,6 +32,8 @@ struct Store {
     shelf: Shelf,
     services: BTreeMap<Ordinal, Service>,
     group: Group,
+    /// Where each of them finds the catalog.
+    catalogs: BTreeMap<Ordinal, watch::Sender<Replicas>>,
 }
 
 impl Store {
@@ -36,16 +42,36 @@ impl Store {
         let listeners = [bind(), bind(), bind()];
         let group =
             Group::new("order", discovery::fixed(addresses(&listeners, |both| &both.service)), Caller::new(None));
-        let configs: Vec<_> = (1..=3).map(|ordinal| config(dir.path(), &shelf.address, ordinal, &listeners)).collect();
+        let mut configs: Vec<_> =
+            (1..=3).map(|ordinal| config(dir.path(), &shelf.address, ordinal, &listeners)).collect();
+        let catalogs = configs.iter_mut().map(|config| {
+            let catalog = watch::Sender::new(config.catalog.borrow().clone());
+            config.catalog = catalog.subscribe();
+            (config.ordinal, catalog)
+        });
+        let catalogs = catalogs.collect();
         let started = configs
             .into_iter()
             .zip(listeners)
             .map(|(config, listeners)| async { (config.ordinal, Service::start(config, listeners).await.unwrap()) });
         let services = join_all(started).await.into_iter().collect();
-        let store = Self { dir, shelf, services, group };
+        let store = Self { dir, shelf, services, group, catalogs };
         // The lowest seat founds the group, and leads it.
         store.place(id(0)).await.unwrap();
         store
+    }
+
+    /// One replica does not find the catalog any more: where it was, nobody answers.
+    async fn cut_off_from_the_catalog(&self, ordinal: Ordinal) {
+        let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let silent = Address::new("127.0.0.1", nobody.local_addr().unwrap().port());
+        tokio::spawn(async move {
+            let mut open = Vec::new();
+            while let Ok((stream, _)) = nobody.accept().await {
+                open.push(stream);
+            }
+        });
+        self.catalogs[&ordinal].send_replace([(Ordinal(1), silent)].into());
     }
 
     async fn place(&self, order_id: OrderId) -> Result<u64, CallError> {
@@ -224,5 +250,32 @@ async fn any_replica_answers_for_what_it_has_and_only_the_leader_for_what_is_not
         let Err(CallError::Refused(refused)) = placed else { panic!("a follower places nothing") };
         assert_eq!((refused.code, refused.leader), (ErrorCode::NotLeader, Some(leader)));
     }
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_alone_does_not_reach_the_catalog_lets_another_lead() {
+    let store = Store::found(1_000_000).await;
+    let writers = Writers::start(&store, 8);
+    writers.more(20).await;
+    let lonely = store.leader().await;
+    store.cut_off_from_the_catalog(lonely).await;
+    writers.more(100).await;
+    assert_ne!(store.leader().await, lonely);
+    let acknowledged = writers.finish().await;
+    check(store, acknowledged, 1_000_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_catalog_that_nobody_reaches_moves_nobody() {
+    let store = Store::found(1_000_000).await;
+    let before = store.group.find_leader(LONG).await.unwrap();
+    for ordinal in (1..=3).map(Ordinal) {
+        store.cut_off_from_the_catalog(ordinal).await;
+    }
+    // The leader looks after 0.5 s, and again a second later.
+    let order = timeout(Duration::from_secs(3), store.place(id(1))).await;
+    assert!(!matches!(order, Ok(Ok(_))), "{order:?}");
+    assert_eq!(store.group.find_leader(LONG).await, Some(before));
     store.close().await;
 }

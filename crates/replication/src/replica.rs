@@ -213,6 +213,11 @@ impl<M: StateMachine> Replica<M> {
         self.core.hand_over(within).await
     }
 
+    /// The same, to one of those who are `fit`.
+    pub async fn hand_over_to(&self, within: Duration, fit: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+        self.core.hand_over_to(within, fit).await
+    }
+
     /// Takes the vote of the replica in `seat`, which is to be stopped then. Leader only; one that is to go itself hands over
     /// first, and refuses.
     pub async fn remove_seat(&self, seat: Ordinal) -> Result<(), ApiError> {
