@@ -11,6 +11,7 @@ use service::lifecycle::ExitCode;
 use service::settings::{Setting, Values, command};
 
 use crate::machine::{Exit, Main};
+use crate::random::Random;
 
 /// What a sold-out product comes back to: little, so that stock runs out again and again.
 pub(crate) const RESTOCK_LEVEL: Stock = Stock(12);
@@ -49,6 +50,27 @@ pub(crate) struct Layout {
     pub(crate) restock: Duration,
     /// Products that a frontend's cache holds.
     pub(crate) cache_size: usize,
+    pub(crate) checkpoints: Checkpoints,
+}
+
+/// When the replicas write checkpoints, and what they keep of their logs; `None` is what the store does by itself: never, in so short a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Checkpoints(Option<(u64, u64)>);
+
+impl Checkpoints {
+    /// So few entries, in most seeds, that who is away for a while needs the whole state.
+    pub(crate) fn draw(random: &mut Random) -> Self {
+        Self(random.per_mille(700).then(|| (*random.pick(&[1, 5, 20, 60]), *random.pick(&[0, 3, 20, 60]))))
+    }
+}
+
+impl fmt::Display for Checkpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some((every, kept)) => write!(f, "a checkpoint every {every} entries, {kept} kept"),
+            None => write!(f, "no checkpoints"),
+        }
+    }
 }
 
 impl Layout {
@@ -100,6 +122,10 @@ impl Layout {
                 set(format!("CATALOG_PORT_{n}"), "1130".into());
                 set(format!("CATALOG2_PORT_{n}"), "1131".into());
             }
+        }
+        if let (Some((every, kept)), Member::Catalog(_) | Member::Order(_)) = (self.checkpoints.0, member) {
+            set("CHECKPOINT_EVERY".into(), every.to_string());
+            set("LOG_KEPT".into(), kept.to_string());
         }
         match member {
             Member::Catalog(n) => {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Options;
 use crate::faults::{Kind, Plan};
 use crate::machine::{Machine, Main};
-use crate::member::{Layout, Member, RESTOCK_LEVEL, seat};
+use crate::member::{Checkpoints, Layout, Member, RESTOCK_LEVEL, seat};
 use crate::network::{MachineId, Message, Network, Weather};
 use crate::observer::Observer;
 use crate::outside::Outside;
@@ -82,12 +82,13 @@ impl Simulation {
         let Options { calm, tell } = options;
         catch_panics();
         let mut random = Random::new(seed);
-        let layout = Layout {
+        let mut layout = Layout {
             catalogs: if random.per_mille(250) { 3 } else { 1 },
             orders: 3,
             frontends: *random.pick(&[1, 2, 2, 3]),
             restock: Duration::from_millis(*random.pick(&[500, 1000, 3000])),
             cache_size: *random.pick(&[0, 2, 7, 7, 7]),
+            checkpoints: Checkpoints::default(),
         };
         let plan = if calm { Plan::calm() } else { Plan::draw(&mut random) };
         let members = layout.members();
@@ -103,6 +104,8 @@ impl Simulation {
         };
         let machines = (0..count).map(&mut machine).collect();
         let frontends = (1..=layout.frontends).map(Layout::public).collect();
+        let (order, chance) = (random.fork(), random.fork());
+        layout.checkpoints = Checkpoints::draw(&mut random);
         Self {
             seed,
             shopping: Shopping::new(outside.clone(), frontends),
@@ -111,8 +114,8 @@ impl Simulation {
             plan,
             machines,
             members,
-            order: random.fork(),
-            chance: random.fork(),
+            order,
+            chance,
             agenda: BTreeMap::new(),
             planned: 0,
             processes: 0,
@@ -126,8 +129,8 @@ impl Simulation {
     /// The whole run.
     pub(crate) fn run(mut self) -> Report {
         self.stage(format!(
-            "{} catalog(s), {} orders, {} frontend(s); {}",
-            self.layout.catalogs, self.layout.orders, self.layout.frontends, self.plan
+            "{} catalog(s), {} orders, {} frontend(s); {}; {}",
+            self.layout.catalogs, self.layout.orders, self.layout.frontends, self.layout.checkpoints, self.plan
         ));
         for machine in 0..self.members.len() {
             let after = self.chance.within(1..=100);
