@@ -3,6 +3,7 @@
 mod cluster;
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::replica::Role;
@@ -13,7 +14,7 @@ use replication::{FileStore, Leadership, ProposeError, Replica, StartError};
 use service::Token;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 /// Time for something that must not happen to happen, were it to: elections take 5 ms, pauses between tries 50 ms.
 const LONG_ENOUGH: Duration = Duration::from_millis(600);
@@ -50,19 +51,20 @@ async fn a_wiped_follower_returns_under_a_new_id_and_takes_its_seat() {
 }
 
 /// Passes on what comes in, but keeps requests for a seat to itself. Says so each time.
-async fn swallow_joins(to: String) -> (u16, mpsc::UnboundedReceiver<()>) {
+async fn swallow_joins(to: String) -> (u16, Arc<Notify>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (told, swallowed) = mpsc::unbounded_channel();
+    let swallowed = Arc::new(Notify::new());
+    let told = Arc::clone(&swallowed);
     tokio::spawn(async move {
         while let Ok((mut near, _)) = listener.accept().await {
-            let (to, told) = (to.clone(), told.clone());
+            let (to, told) = (to.clone(), Arc::clone(&told));
             tokio::spawn(async move {
                 let Ok(mut far) = TcpStream::connect(to).await else { return };
                 let mut request = vec![0; 64 * 1024];
                 while let Ok(length @ 1..) = near.read(&mut request).await {
                     if request[..length].starts_with(b"POST /replication/join") {
-                        let _ = told.send(());
+                        told.notify_one();
                         return std::future::pending().await;
                     }
                     far.write_all(&request[..length]).await.unwrap();
@@ -86,10 +88,10 @@ async fn a_newcomer_whose_leader_is_gone_asks_the_next_one() {
     let old = cluster.node_id(wiped);
     cluster.stop(wiped).await;
     cluster.wipe(wiped);
-    let (port, mut swallowed) = swallow_joins(cluster.address(leader).to_string()).await;
+    let (port, swallowed) = swallow_joins(cluster.address(leader).to_string()).await;
     cluster.detour(wiped, leader, Some(port));
     cluster.start(wiped).await;
-    within("the request for its seat", swallowed.recv()).await.unwrap();
+    within("the request for its seat", swallowed.notified()).await;
 
     cluster.stop(leader).await;
     cluster.detour(wiped, leader, None);
