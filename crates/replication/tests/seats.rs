@@ -96,6 +96,7 @@ async fn nobody_is_removed_without_whom_the_others_could_not_go_on() {
     let refused = cluster.replica(leader).remove_seat(Ordinal(needed)).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::Unavailable, "{refused}");
     assert!(refused.message.contains("only 1 answer"), "{refused}");
+    cluster.status_where(needed, |status| status.leader.is_some()).await;
     let told = cluster.replica(needed).remove_seat(Ordinal(dead)).await.unwrap_err();
     assert_eq!((told.code, told.leader), (ErrorCode::NotLeader, Some(Ordinal(leader))));
 
