@@ -2,7 +2,7 @@
 
 use api::catalog::{BatchReserved, Reservation};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
-use service::health::registered;
+use service::metrics::registered;
 
 use crate::account::Offer;
 
@@ -14,7 +14,9 @@ const CHANGE_BUCKETS_S: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.
 pub(crate) struct CatalogMetrics {
     stock_pieces: IntGaugeVec,
     reservations_open: IntGauge,
-    reservations: IntCounterVec,
+    reserved: IntCounter,
+    out_of_stock: IntCounter,
+    no_such_product: IntCounter,
     pub(crate) restocks: IntCounter,
     leases_held: IntGauge,
     pub(crate) invalidation_attempts: IntCounter,
@@ -36,6 +38,8 @@ impl CatalogMetrics {
             "Invalidations that ended, by the holder's word or by its lease's end",
         );
         let invalidations = registered(registry, IntCounterVec::new(invalidations, &["outcome"]));
+        let reservations = Opts::new("toystore_catalog_reservations_total", "Orders that asked for stock");
+        let reservations = registered(registry, IntCounterVec::new(reservations, &["outcome"]));
         Self {
             // As many labels as the catalog has products: at most `PRODUCTS_MAX`.
             stock_pieces: registered(
@@ -46,13 +50,9 @@ impl CatalogMetrics {
                 "toystore_catalog_reservations_open_orders",
                 "Orders whose stock is neither sold nor released",
             ),
-            reservations: registered(
-                registry,
-                IntCounterVec::new(
-                    Opts::new("toystore_catalog_reservations_total", "Orders that asked for stock"),
-                    &["outcome"],
-                ),
-            ),
+            reserved: reservations.with_label_values(&["reserved"]),
+            out_of_stock: reservations.with_label_values(&["out_of_stock"]),
+            no_such_product: reservations.with_label_values(&["no_such_product"]),
             restocks: counter("toystore_catalog_restocks_total", "Sold-out products that were restocked"),
             leases_held: gauge("toystore_catalog_leases_held_frontends", "Frontends that may serve from their caches"),
             invalidation_attempts: counter(
@@ -82,12 +82,12 @@ impl CatalogMetrics {
 
     pub(crate) fn reserved(&self, answer: &BatchReserved) {
         for outcome in &answer.outcomes {
-            let outcome = match outcome {
-                Reservation::Reserved => "reserved",
-                Reservation::OutOfStock => "out_of_stock",
-                Reservation::NoSuchProduct => "no_such_product",
+            let orders = match outcome {
+                Reservation::Reserved => &self.reserved,
+                Reservation::OutOfStock => &self.out_of_stock,
+                Reservation::NoSuchProduct => &self.no_such_product,
             };
-            self.reservations.with_label_values(&[outcome]).inc();
+            orders.inc();
         }
     }
 

@@ -55,12 +55,12 @@ pub(crate) fn service(desk: Desk, frame: Frame) -> Router {
         .route("/accounts", get(accounts))
         .with_state(desk);
     let health = health::routes(frame.readiness, frame.registry);
-    harden(guard(catalog.merge(replica), frame.token).merge(health), frame.requests)
+    harden(guard(catalog.merge(replica), frame.token).merge(health), frame.requests.port("catalog"))
 }
 
 /// The replication port.
-pub(crate) fn replication(replica: &Replica<Catalog>, requests: RequestMetrics) -> Router {
-    harden(replica.peer_routes(), requests)
+pub(crate) fn replication(replica: &Replica<Catalog>, requests: &RequestMetrics) -> Router {
+    harden(replica.peer_routes(), requests.port("catalog-replication"))
 }
 
 /// Done, and there is nothing to say.
@@ -163,7 +163,7 @@ mod tests {
         let store = FileStore::new(dir.path().join("state"));
         let replica = Replica::start(config, Catalog::default(), store).await.unwrap();
         let desk = Desk { replica: replica.clone(), standing: watch::channel(Standing::Follows(None)).1 };
-        let registry = health::registry("catalog");
+        let registry = service::metrics::registry("catalog");
         let requests = RequestMetrics::new(&registry);
         let readiness = Readiness::not_yet("a test");
         let router = service(desk, Frame { token: Some(token.clone()), readiness, registry, requests });

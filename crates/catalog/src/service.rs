@@ -7,8 +7,8 @@ use std::time::Duration;
 use api::Product;
 use replication::{FileStore, Replica, ReplicaConfig, await_room};
 use service::call::Caller;
-use service::health::{self, Readiness};
-use service::http::{Limits, Listener, RequestMetrics, serve};
+use service::health::Readiness;
+use service::http::{CallMetrics, Limits, Listener, RequestMetrics, serve};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -86,12 +86,14 @@ impl Service {
     pub async fn start(config: Config, listeners: Listeners) -> Result<Self, StartError> {
         let address = listeners.service.local_addr().map_err(StartError::Bind)?;
         let seed = products(config.seed)?;
-        let registry = health::registry(GROUP);
-        let (requests, metrics) = (RequestMetrics::new(&registry), CatalogMetrics::register(&registry));
+        let registry = service::metrics::registry(GROUP);
+        let (requests, calls) = (RequestMetrics::new(&registry), CallMetrics::new(&registry));
+        let metrics = CatalogMetrics::register(&registry);
         let readiness = Readiness::not_yet("the replica belongs to no group with a leader yet");
         let replica_config = ReplicaConfig {
             token: config.token.clone(),
             registry: registry.clone(),
+            calls: Some(calls.clone()),
             storage: config.storage.clone(),
             ..ReplicaConfig::new(GROUP, config.ordinal, config.data_dir.clone(), config.founders, config.peers)
         };
@@ -103,7 +105,7 @@ impl Service {
         let (standing, told) = watch::channel(Standing::Follows(None));
         let leader = Leader {
             replica: replica.clone(),
-            caller: Caller::new(config.token.as_ref()),
+            caller: Caller::new(config.token.as_ref()).measured(&calls, "frontend"),
             metrics,
             seed,
             lease: config.lease,
@@ -116,7 +118,7 @@ impl Service {
         let frame = Frame { token: config.token, readiness: readiness.clone(), registry, requests: requests.clone() };
         let routers = [
             (listeners.service, routes::service(desk, frame), Limits::main_port()),
-            (listeners.replication, routes::replication(&replica, requests), Limits::side_port()),
+            (listeners.replication, routes::replication(&replica, &requests), Limits::side_port()),
         ];
         for (listener, router, limits) in routers {
             tasks.spawn(serve(listener, router, limits, serving.clone()));

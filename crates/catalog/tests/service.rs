@@ -9,6 +9,7 @@ use api::replica::Replicas;
 use api::{BatchNumber, ErrorCode, OrderId, Ordinal, Product, Stock, Term};
 use catalog::{Restock, Seed, Service};
 use serde::de::IgnoredAny;
+use service::call::Route;
 use service::lifecycle::ExitCode;
 use support::{Client, Frontend, batch, code, line, start, start_alone};
 
@@ -150,7 +151,8 @@ async fn a_holder_that_gives_its_lease_back_is_not_waited_for() {
     client.lease(&frontend).await;
     client.product("Tux", Some(frontend.holder)).await;
     let path = format!("/leases/{}", frontend.holder);
-    let _: IgnoredAny = client.caller.delete(&client.to, &path, None::<&()>, support::PATIENCE).await.unwrap();
+    let route = Route::filled("/leases/{holder}", &path);
+    let _: IgnoredAny = client.caller.delete(&client.to, route, None::<&()>, support::PATIENCE).await.unwrap();
     client.reserve(&batch(1, 1, vec![line(OrderId::random(), "Tux", 1)])).await.unwrap();
     assert!(!frontend.was_told_more());
     assert!(!client.product("Tux", Some(frontend.holder)).await.cacheable);
@@ -324,6 +326,7 @@ async fn metrics_tell_of_stock_and_changes() {
         "toystore_catalog_invalidation_attempts_total 1",
         "toystore_catalog_invalidations_total{outcome=\"confirmed\"} 1",
         "toystore_catalog_change_duration_seconds_count 2",
+        "toystore_http_client_request_duration_seconds_count{outcome=\"2xx\",route=\"/cache\",target=\"frontend\"} 1",
     ] {
         assert!(text.lines().any(|line| line == expected), "{expected} is not in\n{text}");
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use api::catalog::{LeaseGranted, LeaseRequest};
 use api::{Address, HolderId};
 use discovery::Group;
-use service::call::CallError;
+use service::call::{CallError, Route};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -85,7 +85,14 @@ impl LeaseKeeper {
         let deadline = Instant::now() + RELEASE_TIMEOUT;
         let released = self.catalog.ask_leader(deadline, async |caller, catalog| {
             let path = format!("/leases/{}", self.holder);
-            caller.delete::<(), serde::de::IgnoredAny>(&catalog, &path, None, RELEASE_TIMEOUT).await
+            caller
+                .delete::<(), serde::de::IgnoredAny>(
+                    &catalog,
+                    Route::filled("/leases/{holder}", &path),
+                    None,
+                    RELEASE_TIMEOUT,
+                )
+                .await
         });
         if let Err(error) = released.await {
             tracing::debug!(%error, "the lease was not given back and will run out by itself");

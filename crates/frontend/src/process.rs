@@ -7,9 +7,10 @@ use api::{Address, HolderId};
 use discovery::{Group, fixed};
 use prometheus::Registry;
 use service::call::Caller;
-use service::health::{Readiness, registry};
-use service::http::{Limits, Listener, RequestMetrics, serve};
+use service::health::Readiness;
+use service::http::{CallMetrics, Limits, Listener, RequestMetrics, serve};
 use service::lifecycle::ExitCode;
+use service::metrics::registry;
 use service::world;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -102,10 +103,11 @@ struct Parts {
 impl Parts {
     fn new(config: &Config, front_port: u16) -> Self {
         let registry = registry("frontend");
-        let caller = Caller::new(config.token.as_ref());
+        let (caller, calls) = (Caller::new(config.token.as_ref()), CallMetrics::new(&registry));
+        let group = |name, replicas| Group::new(name, fixed(replicas), caller.measured(&calls, name));
         Self {
-            order: Group::new("order", fixed(config.orders.clone()), caller.clone()),
-            catalog: Group::new("catalog", fixed(config.catalogs.clone()), caller),
+            order: group("order", config.orders.clone()),
+            catalog: group("catalog", config.catalogs.clone()),
             cache: SharedCache::new(config.cache_size, &registry),
             holder: HolderId(world::random_uuid()),
             address: Address::new(&config.front_host, config.front_port_advertised.unwrap_or(front_port)),
@@ -135,11 +137,11 @@ impl Parts {
         let health = || (self.readiness.clone(), self.registry.clone());
         let document = Document::new(config.public_admin);
         let router = routes::public(products, orders, document, admission.orders);
-        let router = routes::port(router, config.public_admin.then(health), requests.clone());
+        let router = routes::port(router, config.public_admin.then(health), requests.port("public"));
         tasks.spawn(serve(public, router, Limits::public_port(), stop.clone()));
 
         let router = routes::internal(self.cache.clone(), self.holder, config.token.clone());
-        let router = routes::port(router, Some(health()), requests);
+        let router = routes::port(router, Some(health()), requests.port("frontend"));
         tasks.spawn(serve(internal, router, Limits::side_port(), stop.clone()));
 
         let elections = ElectionMetrics::new(&self.registry);

@@ -12,7 +12,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use discovery::Group;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use service::call::CallError;
+use service::call::{CallError, Route};
 use service::http::{Failure, Reply, data};
 use tokio::time::Instant;
 
@@ -75,7 +75,8 @@ impl Products {
         let path = self.path(name);
         let deadline = Instant::now() + ANSWER_WITHIN;
         let read = self.catalog.ask_leader(deadline, async |caller, catalog| {
-            caller.get::<ProductRead>(&catalog, &path, remaining(deadline).min(ATTEMPT_TIMEOUT)).await
+            let route = Route::filled("/products/{name}", &path);
+            caller.get::<ProductRead>(&catalog, route, remaining(deadline).min(ATTEMPT_TIMEOUT)).await
         });
         let read = read.await.map_err(|error| refused(name.as_str(), &error))?;
         let body = serde_json::to_vec(&Data::new(&read.product)).expect("a product has a JSON form");

@@ -7,7 +7,7 @@ use axum::{Router, middleware};
 use prometheus::Registry;
 use service::Token;
 use service::health::{self, Readiness};
-use service::http::{RequestMetrics, guard, harden};
+use service::http::{PortMetrics, guard, harden};
 
 use crate::admission::{Gate, turn_away};
 use crate::cache::SharedCache;
@@ -43,7 +43,7 @@ pub(crate) fn internal(cache: SharedCache, holder: HolderId, token: Option<Token
 }
 
 /// What both ports share; health and metrics are there if there is `health`.
-pub(crate) fn port(routes: Router, health: Option<(Readiness, Registry)>, metrics: RequestMetrics) -> Router {
+pub(crate) fn port(routes: Router, health: Option<(Readiness, Registry)>, metrics: PortMetrics) -> Router {
     let routes = match health {
         Some((readiness, registry)) => routes.merge(health::routes(readiness, registry)),
         None => routes,
@@ -53,17 +53,17 @@ pub(crate) fn port(routes: Router, health: Option<(Readiness, Registry)>, metric
 
 #[cfg(test)]
 mod tests {
-    use service::http::testing;
+    use service::http::{RequestMetrics, testing};
 
     use super::*;
 
     #[tokio::test]
     async fn on_the_internal_port_only_health_and_metrics_are_told_without_the_token() {
-        let registry = health::registry("frontend");
+        let registry = service::metrics::registry("frontend");
         let token = Token::new("a-long-secret").unwrap();
         let guarded = internal(SharedCache::new(7, &registry), HolderId::random(), Some(token.clone()));
         let metrics = RequestMetrics::new(&registry);
-        let router = port(guarded, Some((Readiness::not_yet("a test"), registry)), metrics);
+        let router = port(guarded, Some((Readiness::not_yet("a test"), registry)), metrics.port("frontend"));
         let open = testing::open_to_strangers(&router, &token).await;
         assert_eq!(open, ["/healthz", "/metrics", "/readyz"].map(str::to_owned).into());
         assert!(testing::paths(&router).len() > open.len());

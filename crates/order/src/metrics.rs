@@ -1,12 +1,20 @@
 //! What the order service tells about itself, as `toystore_order_…`.
 
+use api::ErrorCode;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
-use service::health::registered;
+use service::metrics::{LATENCY_BUCKETS_S, registered};
 use tokio::time::Instant;
 
-/// 100 µs (a commit on a fast disk) to 5 s (the longest that a shopper waits).
-const BUCKETS_S: &[f64] =
-    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+/// What an order is refused with, apart from mistakes of ours.
+const REFUSALS: [ErrorCode; 7] = [
+    ErrorCode::NoSuchProduct,
+    ErrorCode::OutOfStock,
+    ErrorCode::IdempotencyKeyReused,
+    ErrorCode::NotLeader,
+    ErrorCode::Overloaded,
+    ErrorCode::Unavailable,
+    ErrorCode::InsufficientStorage,
+];
 
 /// How long orders spend in each stage.
 #[derive(Clone, Debug)]
@@ -46,20 +54,24 @@ impl OrderMetrics {
         let take_over = histogram(
             "toystore_order_takeover_duration_seconds",
             "Time from leadership until this replica takes orders",
-            BUCKETS_S,
+            LATENCY_BUCKETS_S,
         );
         let phases = histogram(
             "toystore_order_phase_duration_seconds",
             "Time that orders spend waiting for a batch, being reserved, being placed; and that settlements take",
-            BUCKETS_S,
+            LATENCY_BUCKETS_S,
         );
         let phases = registered(registry, HistogramVec::new(phases, &["phase"]));
         let phase = |label| phases.with_label_values(&[label]);
         let refused = Opts::new("toystore_order_refused_total", "Orders that were answered with an error, by its code");
+        let refused = registered(registry, IntCounterVec::new(refused, &["reason"]));
+        for code in REFUSALS {
+            refused.with_label_values(&[code.as_str()]);
+        }
         Self {
             placed: counter("toystore_order_placed_total", "Orders that this replica has numbered as leader"),
             repeated: counter("toystore_order_repeated_total", "Orders that had their number already"),
-            refused: registered(registry, IntCounterVec::new(refused, &["reason"])),
+            refused,
             queue_length: registered(
                 registry,
                 IntGauge::new("toystore_order_queue_length_orders", "Orders that wait for a batch"),

@@ -52,7 +52,7 @@ mod tests {
     #[tokio::test]
     async fn only_health_and_metrics_are_told_without_the_token() {
         let dir = tempfile::tempdir().unwrap();
-        let (registry, token) = (health::registry("order"), Token::new("a-long-secret").unwrap());
+        let (registry, token) = (service::metrics::registry("order"), Token::new("a-long-secret").unwrap());
         let ledger = Ledger::open(&dir.path().join("log.csv"), dir.path()).unwrap();
         let nobody = discovery::fixed(BTreeMap::new());
         let config = ReplicaConfig::new("order", Ordinal(1), dir.path().to_owned(), 1, nobody);
@@ -62,7 +62,8 @@ mod tests {
         let health = health::routes(Readiness::not_yet("a test"), registry);
         let caller = service::call::Caller::new(None);
         let stock = Stock::new(discovery::Group::new("catalog", discovery::fixed(BTreeMap::new()), caller));
-        let router = harden(service(desk, stock, replica.status_routes(), health, Some(token.clone())), requests);
+        let router = service(desk, stock, replica.status_routes(), health, Some(token.clone()));
+        let router = harden(router, requests.port("order"));
         let open = testing::open_to_strangers(&router, &token).await;
         assert_eq!(open, ["/healthz", "/metrics", "/readyz"].map(str::to_owned).into());
         assert!(testing::paths(&router).len() > open.len());

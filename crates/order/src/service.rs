@@ -9,7 +9,7 @@ use futures::future::join_all;
 use replication::{Replica, ReplicaConfig, await_room};
 use service::call::Caller;
 use service::health::{self, Readiness};
-use service::http::{Limits, Listener, RequestMetrics, harden, serve};
+use service::http::{CallMetrics, Limits, Listener, RequestMetrics, harden, serve};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::interval;
@@ -95,12 +95,13 @@ impl Service {
     /// Opens the ledger and the log, and serves both ports.
     pub async fn start(config: Config, listeners: Listeners) -> Result<Self, StartError> {
         let address = listeners.service.local_addr()?;
-        let registry = health::registry(GROUP);
+        let registry = service::metrics::registry(GROUP);
         let ledger = Ledger::open(&config.ledger_file, &config.data_dir)?;
-        let replica = Replica::start(replica_config(&config, &registry), Orders::default(), ledger).await?;
+        let calls = CallMetrics::new(&registry);
+        let replica = Replica::start(replica_config(&config, &registry, &calls), Orders::default(), ledger).await?;
 
         let caller = Caller::new(config.token.as_ref());
-        let stock = Stock::new(Group::new("catalog", config.catalog.clone(), caller.clone()));
+        let stock = Stock::new(Group::new("catalog", config.catalog.clone(), caller.measured(&calls, "catalog")));
         let metrics = OrderMetrics::new(&registry);
         let readiness = Readiness::not_yet("no member of the order group yet");
         let (intake, open_intake) = watch::channel(None);
@@ -109,8 +110,12 @@ impl Service {
         let health = health::routes(readiness.clone(), registry);
         let routes = routes::service(desk, stock.clone(), replica.status_routes(), health, config.token.clone());
         let ports = [
-            Port::serve(listeners.service, harden(routes, requests.clone()), Limits::main_port()),
-            Port::serve(listeners.replication, harden(replica.peer_routes(), requests), Limits::side_port()),
+            Port::serve(listeners.service, harden(routes, requests.port("order")), Limits::main_port()),
+            Port::serve(
+                listeners.replication,
+                harden(replica.peer_routes(), requests.port("order-replication")),
+                Limits::side_port(),
+            ),
         ];
         let reign_stop = CancellationToken::new();
         let reign = Reign {
@@ -118,7 +123,7 @@ impl Service {
             way_out: WayOut {
                 replica: replica.clone(),
                 stock: stock.clone(),
-                others: Group::new(GROUP, config.replicas.clone(), caller.clone()),
+                others: Group::new(GROUP, config.replicas.clone(), caller.measured(&calls, GROUP)),
             },
             stock,
             metrics,
@@ -176,12 +181,13 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartErr
     Ok(())
 }
 
-fn replica_config(config: &Config, registry: &prometheus::Registry) -> ReplicaConfig {
+fn replica_config(config: &Config, registry: &prometheus::Registry, calls: &CallMetrics) -> ReplicaConfig {
     ReplicaConfig {
         token: config.token.clone(),
         storage: config.storage.clone(),
         state_places: config.places(),
         registry: registry.clone(),
+        calls: Some(calls.clone()),
         ..ReplicaConfig::new(GROUP, config.ordinal, config.data_dir.clone(), config.founders, config.peers.clone())
     }
 }

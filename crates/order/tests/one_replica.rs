@@ -11,7 +11,7 @@ use api::public::{Order, OrderPlaced};
 use api::{Address, ErrorCode, OrderId, OrderNumber, Ordinal, ProductName, Quantity, Term};
 use futures::future::join_all;
 use order::{Service, StartError};
-use service::call::{CallError, Caller};
+use service::call::{CallError, Caller, Route};
 use service::lifecycle::ExitCode;
 use store::shelf::{Account, Office, Shelf};
 use store::{LONG, bind, config, id, order};
@@ -50,7 +50,9 @@ impl Store {
     }
 
     async fn get(&self, number: &str) -> Result<Order, ErrorCode> {
-        self.caller.get(&self.address, &format!("/orders/{number}"), LONG).await.map_err(|error| code(&error))
+        let path = format!("/orders/{number}");
+        let route = Route::filled("/orders/{number}", &path);
+        self.caller.get(&self.address, route, LONG).await.map_err(|error| code(&error))
     }
 }
 

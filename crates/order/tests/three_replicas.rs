@@ -15,7 +15,7 @@ use api::{Address, ErrorCode, OrderId, Ordinal, Term};
 use discovery::Group;
 use futures::future::join_all;
 use order::Service;
-use service::call::{CallError, Caller};
+use service::call::{CallError, Caller, Route};
 use store::shelf::{Account, Shelf};
 use store::{LONG, addresses, bind, config, id, order};
 use tempfile::TempDir;
@@ -110,7 +110,8 @@ impl Store {
 
     async fn get(&self, from: Ordinal, number: u64) -> Result<Order, CallError> {
         let address = self.group.address(from).unwrap();
-        Caller::new(None).get(&address, &format!("/orders/{number}"), LONG).await
+        let path = format!("/orders/{number}");
+        Caller::new(None).get(&address, Route::filled("/orders/{number}", &path), LONG).await
     }
 
     /// Waits until every replica has the order.

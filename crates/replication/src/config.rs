@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::Ordinal;
 use api::replica::Replicas;
 use service::Token;
+use service::http::CallMetrics;
 use tokio::sync::watch;
 
 use crate::{StartError, StorageConfig};
@@ -34,6 +35,8 @@ pub struct ReplicaConfig {
     pub state_places: Vec<PathBuf>,
     /// Where the replica's metrics go. At most one replica of a group per registry.
     pub registry: prometheus::Registry,
+    /// Where its requests to the other replicas are counted, if they are.
+    pub calls: Option<CallMetrics>,
 }
 
 impl ReplicaConfig {
@@ -56,6 +59,7 @@ impl ReplicaConfig {
             storage: StorageConfig::default(),
             state_places: Vec::new(),
             registry: prometheus::Registry::new(),
+            calls: None,
         }
     }
 

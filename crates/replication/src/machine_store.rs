@@ -8,19 +8,20 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 use openraft::storage::{RaftStateMachine, Snapshot};
 use openraft::{AnyError, EntryPayload, RaftSnapshotBuilder, StorageIOError};
-use prometheus::IntCounter;
+use prometheus::{Histogram, IntCounter};
 use service::lifecycle::{ExitCode, fatal};
 use service::world;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::checkpoint::Checkpoint;
 use crate::engine::{CheckpointMeta, Command, Entry, LogId, Membership, Outcome, StorageError, Types, position};
 use crate::{StartError, StateMachine, StateStore, StoreError};
 
-/// Counts what happens to checkpoints.
+/// What checkpoints take, and how many come from elsewhere.
 #[derive(Clone, Debug)]
 pub(crate) struct CheckpointCounters {
-    pub(crate) made: IntCounter,
+    pub(crate) made_seconds: Histogram,
     pub(crate) installed: IntCounter,
 }
 
@@ -143,8 +144,9 @@ impl<M: StateMachine> Inner<M> {
             last_membership: state.membership.clone(),
             snapshot_id: state.applied.map_or_else(String::new, |applied| position(&applied).to_string()),
         };
+        let begun = Instant::now();
         store.checkpoint(&state.machine, &header(&meta))?;
-        self.counters.made.inc();
+        self.counters.made_seconds.observe(begun.elapsed().as_secs_f64());
         self.is_durable(meta.clone());
         Ok(meta)
     }

@@ -15,37 +15,57 @@ use crate::machine_store::CheckpointCounters;
 /// 50 µs to 1.6 s: from a sync on a fast disk to a disk that is about to fail.
 const SECONDS: (f64, f64, usize) = (0.000_05, 2.0, 16);
 
+/// Entries in one append; the engine's `max_payload_entries` is its bound.
+const ENTRIES: [f64; 5] = [1.0, 2.0, 4.0, 8.0, 16.0];
+
+/// What the way to the followers takes.
+#[derive(Clone, Debug)]
+pub(crate) struct AppendMetrics {
+    pub(crate) seconds: Histogram,
+    pub(crate) entries: Histogram,
+}
+
 /// What is measured as it happens.
 #[derive(Clone, Debug)]
 pub(crate) struct Instruments {
     pub(crate) log_sync_seconds: Histogram,
-    pub(crate) append_seconds: Histogram,
+    pub(crate) appends: AppendMetrics,
     pub(crate) checkpoints: CheckpointCounters,
 }
 
 impl Instruments {
     pub(crate) fn register(registry: &Registry, group: &str) -> Result<Self, StartError> {
-        let histogram = |name, help| {
-            let (start, factor, count) = SECONDS;
-            let buckets = prometheus::exponential_buckets(start, factor, count).map_err(|e| broken(&e))?;
-            let options = HistogramOpts::new(name, help).const_label("group", group).buckets(buckets);
+        let histogram = |name, help, buckets: &[f64]| {
+            let options = HistogramOpts::new(name, help).const_label("group", group).buckets(buckets.to_vec());
             registered(registry, Histogram::with_opts(options))
         };
+        let (start, factor, count) = SECONDS;
+        let seconds = prometheus::exponential_buckets(start, factor, count).map_err(|e| broken(&e))?;
         let counter =
             |name, help| registered(registry, IntCounter::with_opts(Opts::new(name, help).const_label("group", group)));
         Ok(Self {
             log_sync_seconds: histogram(
                 "toystore_replication_log_sync_seconds",
                 "Time to make entries or a vote durable in the log",
+                &seconds,
             )?,
-            append_seconds: histogram(
-                "toystore_replication_append_seconds",
-                "Round trip of an append to a follower that was answered, its sync included",
-            )?,
+            appends: AppendMetrics {
+                seconds: histogram(
+                    "toystore_replication_append_seconds",
+                    "Round trip of an append or a heartbeat to a follower that was answered, its sync included",
+                    &seconds,
+                )?,
+                entries: histogram(
+                    "toystore_replication_append_entries",
+                    "Entries in one append to a follower, heartbeats left out",
+                    &ENTRIES,
+                )?,
+            },
             checkpoints: CheckpointCounters {
-                made: counter(
-                    "toystore_replication_checkpoints_total",
-                    "Checkpoints of the state that were made here",
+                made_seconds: histogram(
+                    "toystore_replication_checkpoint_seconds",
+                    "Time to write a checkpoint of the state, in which no entry is applied",
+                    &seconds,
                 )?,
                 installed: counter(
                     "toystore_replication_checkpoints_installed_total",
@@ -55,6 +75,14 @@ impl Instruments {
         })
     }
 }
+
+const ROLES: [(Role, &str); 5] = [
+    (Role::Empty, "empty"),
+    (Role::Learner, "learner"),
+    (Role::Follower, "follower"),
+    (Role::Candidate, "candidate"),
+    (Role::Leader, "leader"),
+];
 
 /// Reads a replica's positions at each scrape; nothing once the replica is gone.
 pub(crate) struct Positions {
@@ -67,6 +95,7 @@ pub(crate) struct Positions {
     applied: IntGauge,
     free: IntGauge,
     full: IntGauge,
+    voters: IntGauge,
 }
 
 impl Positions {
@@ -76,7 +105,11 @@ impl Positions {
         let gauges = |name, help, label| IntGaugeVec::new(options(name, help), &[label]).map_err(|e| broken(&e));
         let positions = Self {
             core: Arc::downgrade(core),
-            role: gauges("toystore_replication_role", "1 for the role that this replica has", "role")?,
+            role: gauges(
+                "toystore_replication_role",
+                "1 for the role that this replica has, 0 for the others",
+                "role",
+            )?,
             lag: gauges(
                 "toystore_replication_lag_entries",
                 "Entries that a follower is known to lack, by its seat; from the leader only",
@@ -91,25 +124,33 @@ impl Positions {
             applied: gauge("toystore_replication_applied_index", "Index up to which entries are applied")?,
             free: gauge("toystore_replication_disk_free_bytes", "Free space on the fullest of the replica's disks")?,
             full: gauge("toystore_replication_disk_full", "1 while the free space is below the reserve")?,
+            voters: gauge(
+                "toystore_replication_voters",
+                "Replicas with a vote, by the newest membership that this one knows",
+            )?,
         };
         registry.register(Box::new(positions)).map_err(|e| broken(&e))
     }
 
-    fn parts(&self) -> [&dyn Collector; 8] {
-        [&self.role, &self.lag, &self.term, &self.last, &self.committed, &self.applied, &self.free, &self.full]
+    fn parts(&self) -> [&dyn Collector; 9] {
+        [
+            &self.role,
+            &self.lag,
+            &self.term,
+            &self.last,
+            &self.committed,
+            &self.applied,
+            &self.free,
+            &self.full,
+            &self.voters,
+        ]
     }
 
     fn update(&self, core: &Core) {
         let status = core.status();
-        self.role.reset();
-        let role = match status.role {
-            Role::Empty => "empty",
-            Role::Learner => "learner",
-            Role::Follower => "follower",
-            Role::Candidate => "candidate",
-            Role::Leader => "leader",
-        };
-        self.role.with_label_values(&[role]).set(1);
+        for (role, label) in ROLES {
+            self.role.with_label_values(&[label]).set((role == status.role).into());
+        }
         let index = |position: Option<api::LogPosition>| position.map_or(-1, |at| count(at.index));
         self.term.set(count(status.term.0));
         self.last.set(index(status.last_log));
@@ -117,6 +158,7 @@ impl Positions {
         self.applied.set(index(status.applied));
         self.free.set(count(core.room.free_bytes()));
         self.full.set(status.disk_full.into());
+        self.voters.set(i64::try_from(status.voters.len()).unwrap_or(i64::MAX));
         self.lag.reset();
         for (seat, lag) in lags(core) {
             self.lag.with_label_values(&[&seat]).set(lag);

@@ -68,7 +68,7 @@ impl<M: StateMachine> Replica<M> {
         let room = Room::new(&config.storage, config.state_places.iter().chain([&dir]).cloned().collect());
         let log = log.with_faults(room.faults());
         ReceivedFile::clean(&dir).map_err(StartError::io("clean", &dir))?;
-        let peers = Peers::new(&config, instruments.append_seconds)?;
+        let peers = Peers::new(&config, instruments.appends)?;
         let identity = establish(&dir, &config, &log, &peers).await?;
         log.resign(identity.node_id);
         let machine = MachineStore::load(Box::new(store), genesis, checkpointed, instruments.checkpoints.clone())?;

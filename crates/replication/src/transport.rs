@@ -16,15 +16,16 @@ use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
 use openraft::storage::Snapshot;
 use openraft::{EmptyNode, StorageIOError};
-use prometheus::Histogram;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use service::http::{Client, ClientOptions, Outgoing, Payload};
 use service::mutation::{self, Mutation};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::checkpoint::Checkpoint;
 use crate::engine::{Fatal, Types, Vote, position};
+use crate::metrics::AppendMetrics;
 use crate::peer_routes::{
     APPEND_PATH, GROUP_HEADER, JOIN_PATH, PeerStatus, STAND_PATH, STATE_PATH, STATUS_PATH, TARGET_HEADER, VOTE_PATH,
 };
@@ -61,12 +62,12 @@ pub(crate) struct Peers {
     client: Client,
     addresses: watch::Receiver<Replicas>,
     timing: Timing,
-    append_seconds: Histogram,
+    appends: AppendMetrics,
     refusals: watch::Sender<Option<Refusal>>,
 }
 
 impl Peers {
-    pub(crate) fn new(config: &ReplicaConfig, append_seconds: Histogram) -> Result<Self, StartError> {
+    pub(crate) fn new(config: &ReplicaConfig, appends: AppendMetrics) -> Result<Self, StartError> {
         let group = HeaderValue::from_str(&config.group).map_err(|error| StartError::Config(error.to_string()))?;
         let client = Client::new(ClientOptions {
             connect_timeout: config.timing.connect,
@@ -76,11 +77,15 @@ impl Peers {
             headers: HeaderMap::from_iter([(HeaderName::from_static(GROUP_HEADER), group)]),
         });
         let client = client.map_err(|error| StartError::Config(format!("no HTTP client can be made: {error}")))?;
+        let client = match &config.calls {
+            Some(calls) => client.measured(calls, &config.group),
+            None => client,
+        };
         Ok(Self {
             client,
             addresses: config.peers.clone(),
             timing: config.timing,
-            append_seconds,
+            appends,
             refusals: watch::Sender::new(None),
         })
     }
@@ -113,7 +118,13 @@ impl Peers {
         self.send(leader, request).await.map(drop)
     }
 
-    async fn post(&self, target: NodeId, path: &str, body: Bytes, timeout: Duration) -> Result<Bytes, PeerError> {
+    async fn post(
+        &self,
+        target: NodeId,
+        path: &'static str,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Bytes, PeerError> {
         self.send(target.ordinal(), aimed(target, outgoing(path, Payload::Whole(body), Some(timeout)))).await
     }
 
@@ -132,9 +143,9 @@ impl Peers {
     }
 }
 
-fn outgoing(path: &str, body: Payload, timeout: Option<Duration>) -> Outgoing<'_> {
+fn outgoing(path: &'static str, body: Payload, timeout: Option<Duration>) -> Outgoing<'static> {
     let (method, headers) = (Method::POST, HeaderMap::new());
-    Outgoing { method, path, headers, body, timeout, answer_max: ANSWER_BYTES_MAX }
+    Outgoing { method, path, route: path, headers, body, timeout, answer_max: ANSWER_BYTES_MAX }
 }
 
 /// For one node alone, not for whoever sits in its seat now.
@@ -171,7 +182,7 @@ type RpcError = RPCError<NodeId, EmptyNode, RaftError<NodeId>>;
 impl Link {
     async fn ask<T: DeserializeOwned>(
         &self,
-        path: &str,
+        path: &'static str,
         message: &impl Serialize,
         timeout: Duration,
     ) -> Result<T, RpcError> {
@@ -212,11 +223,15 @@ impl RaftNetwork<Types> for Link {
             });
             return Ok(AppendEntriesResponse::Success);
         }
-        let timer = self.peers.append_seconds.start_timer();
+        let AppendMetrics { seconds, entries } = &self.peers.appends;
+        if !request.entries.is_empty() {
+            #[expect(clippy::cast_precision_loss, reason = "16 at most")]
+            entries.observe(request.entries.len() as f64);
+        }
+        let begun = Instant::now();
         let answer = self.ask(APPEND_PATH, &request, option.hard_ttl()).await;
-        match &answer {
-            Ok(_) => timer.observe_duration(),
-            Err(_) => _ = timer.stop_and_discard(),
+        if answer.is_ok() {
+            seconds.observe(begun.elapsed().as_secs_f64());
         }
         answer
     }

@@ -366,12 +366,19 @@ async fn metrics_tell_who_leads_and_how_far_everyone_is() {
     let text = TextEncoder::new().encode_to_string(&cluster.registry(leader).gather()).unwrap();
     for line in [
         r#"toystore_replication_role{group="test",role="leader"} 1"#.to_owned(),
+        r#"toystore_replication_role{group="test",role="follower"} 0"#.to_owned(),
         format!(r#"toystore_replication_applied_index{{group="test"}} {}"#, position.index),
         format!(r#"toystore_replication_term{{group="test"}} {}"#, position.term),
     ] {
         assert!(text.contains(&line), "{line} is not in\n{text}");
     }
-    for name in ["lag_entries", "log_sync_seconds_count", "append_seconds_count", "checkpoints_total"] {
+    for name in [
+        "lag_entries",
+        "log_sync_seconds_count",
+        "append_seconds_count",
+        "append_entries_count",
+        "checkpoint_seconds_count",
+    ] {
         assert!(text.contains(&format!("toystore_replication_{name}")), "{name} is not in\n{text}");
     }
 }

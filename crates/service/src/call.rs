@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Token;
-use crate::http::{Client, ClientOptions, Outgoing, Payload, SendError};
+use crate::http::{CallMetrics, Client, ClientOptions, Outgoing, Payload, SendError};
 
 /// Time for a TCP connection within one site: a lost SYN is sent again after 1 s, and by then another replica is the better bet.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -49,6 +49,26 @@ impl CallError {
     }
 }
 
+/// What is asked for: a path, and the template under which the request is counted. A path without parameters is its own template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route<'a> {
+    template: &'static str,
+    path: &'a str,
+}
+
+impl<'a> Route<'a> {
+    /// `path`, which is `template` with its parameters filled in, and perhaps a query.
+    pub fn filled(template: &'static str, path: &'a str) -> Self {
+        Self { template, path }
+    }
+}
+
+impl From<&'static str> for Route<'static> {
+    fn from(path: &'static str) -> Self {
+        Self { template: path, path }
+    }
+}
+
 /// A client for the internal ports. Cheap to clone; clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Caller(Client);
@@ -69,39 +89,50 @@ impl Caller {
         Self(client)
     }
 
+    /// The same, whose requests are counted as those to the service `target`.
+    #[must_use]
+    pub fn measured(&self, metrics: &CallMetrics, target: &str) -> Self {
+        Self(self.0.measured(metrics, target))
+    }
+
     /// `GET`.
-    pub async fn get<T: DeserializeOwned>(&self, to: &Address, path: &str, timeout: Duration) -> Result<T, CallError> {
-        self.send::<(), T>(Method::GET, to, path, None, timeout).await
+    pub async fn get<'a, T: DeserializeOwned>(
+        &self,
+        to: &Address,
+        route: impl Into<Route<'a>>,
+        timeout: Duration,
+    ) -> Result<T, CallError> {
+        self.send::<(), T>(Method::GET, to, route.into(), None, timeout).await
     }
 
     /// `POST` with a JSON body.
-    pub async fn post<B: Serialize + Sync, T: DeserializeOwned>(
+    pub async fn post<'a, B: Serialize + Sync, T: DeserializeOwned>(
         &self,
         to: &Address,
-        path: &str,
+        route: impl Into<Route<'a>>,
         body: &B,
         timeout: Duration,
     ) -> Result<T, CallError> {
-        self.send(Method::POST, to, path, Some(body), timeout).await
+        self.send(Method::POST, to, route.into(), Some(body), timeout).await
     }
 
     /// `DELETE`, with or without a JSON body.
-    pub async fn delete<B: Serialize + Sync, T: DeserializeOwned>(
+    pub async fn delete<'a, B: Serialize + Sync, T: DeserializeOwned>(
         &self,
         to: &Address,
-        path: &str,
+        route: impl Into<Route<'a>>,
         body: Option<&B>,
         timeout: Duration,
     ) -> Result<T, CallError> {
-        self.send(Method::DELETE, to, path, body, timeout).await
+        self.send(Method::DELETE, to, route.into(), body, timeout).await
     }
 
     /// `GET` of a path that answers with its status alone, such as `/readyz`.
     ///
     /// # Errors
     /// What the other side says is wrong, or that it does not answer.
-    pub async fn probe(&self, to: &Address, path: &str, timeout: Duration) -> Result<(), String> {
-        let request = outgoing(Method::GET, path, timeout);
+    pub async fn probe<'a>(&self, to: &Address, route: impl Into<Route<'a>>, timeout: Duration) -> Result<(), String> {
+        let request = outgoing(Method::GET, route.into(), timeout);
         let (status, body) = self.0.send(to, request).await.map_err(|error| failure(to, &error).to_string())?;
         if status.is_success() { Ok(()) } else { Err(String::from_utf8_lossy(&body).trim().to_owned()) }
     }
@@ -110,11 +141,11 @@ impl Caller {
         &self,
         method: Method,
         to: &Address,
-        path: &str,
+        route: Route<'_>,
         body: Option<&B>,
         timeout: Duration,
     ) -> Result<T, CallError> {
-        let mut request = outgoing(method, path, timeout);
+        let mut request = outgoing(method, route, timeout);
         if let Some(body) = body {
             let json = serde_json::to_vec(body).expect("a body can be encoded: it is plain data");
             request.body = Payload::Whole(json.into());
@@ -131,9 +162,17 @@ impl Caller {
     }
 }
 
-fn outgoing(method: Method, path: &str, timeout: Duration) -> Outgoing<'_> {
+fn outgoing(method: Method, route: Route<'_>, timeout: Duration) -> Outgoing<'_> {
     let (headers, answer_max) = (HeaderMap::new(), ANSWER_BYTES_MAX);
-    Outgoing { method, path, headers, body: Payload::Empty, timeout: Some(timeout), answer_max }
+    Outgoing {
+        method,
+        path: route.path,
+        route: route.template,
+        headers,
+        body: Payload::Empty,
+        timeout: Some(timeout),
+        answer_max,
+    }
 }
 
 fn failure(to: &Address, error: &SendError) -> CallError {

@@ -10,9 +10,10 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use prometheus::core::Collector;
-use prometheus::{IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{Registry, TextEncoder};
 use tokio::sync::watch;
+
+pub use crate::metrics::{registered, registry};
 
 /// Whether a process may be sent work, and if not, why not.
 #[derive(Clone, Debug)]
@@ -46,46 +47,6 @@ impl Readiness {
             changed
         });
     }
-}
-
-/// A registry with what every process tells: its build, and the operating system's view of it.
-///
-/// # Panics
-/// Never: a fresh registry has no name twice.
-pub fn registry(component: &str) -> Registry {
-    let registry = Registry::new();
-    let build = Opts::new("toystore_build_info", "Constant 1; the labels say which build and component this is")
-        .const_label("version", env!("CARGO_PKG_VERSION"))
-        .const_label("component", component);
-    let build = registered(&registry, IntGauge::with_opts(build));
-    build.set(1);
-    #[cfg(target_os = "linux")]
-    registered(&registry, Ok(Process(Arc::new(prometheus::process_collector::ProcessCollector::for_self()))));
-    registry
-}
-
-/// The operating system's view of the process; cloned like every other metric.
-#[derive(Clone)]
-struct Process(Arc<prometheus::process_collector::ProcessCollector>);
-
-impl Collector for Process {
-    fn desc(&self) -> Vec<&prometheus::core::Desc> {
-        self.0.desc()
-    }
-
-    fn collect(&self) -> Vec<prometheus::proto::MetricFamily> {
-        self.0.collect()
-    }
-}
-
-/// Registers a metric that was just made.
-///
-/// # Panics
-/// If its name or labels are malformed or registered already: a bug, seen at start.
-pub fn registered<M: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<M>) -> M {
-    let metric = metric.expect("a metric is well-formed");
-    registry.register(Box::new(metric.clone())).expect("a metric is registered once");
-    metric
 }
 
 /// The three paths.

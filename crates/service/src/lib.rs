@@ -5,6 +5,7 @@
 //! * [`http`]: the server loop with its bounds, JSON in and out, the internal token, request metrics.
 //! * [`call`]: requests from one service to another.
 //! * [`health`]: `/healthz`, `/readyz`, `/metrics`.
+//! * [`metrics`]: what every process measures.
 //! * [`world`]: disk, network, randomness and threads, which a simulation replaces.
 //! * [`lifecycle`]: signals, draining, and how a process dies when it must not go on.
 //!
@@ -19,6 +20,7 @@ pub mod health;
 pub mod http;
 pub mod lifecycle;
 pub mod logging;
+pub mod metrics;
 pub mod mutation;
 pub mod settings;
 mod token;

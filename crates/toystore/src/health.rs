@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use api::Address;
 use http::Uri;
-use service::call::Caller;
+use service::call::{Caller, Route};
 use service::lifecycle::ExitCode;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
@@ -48,9 +48,10 @@ impl Config {
 /// Asks once. Whoever runs health checks repeats them, and says how often one may fail.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Failed> {
     let Config { question: Question { address, path }, timeout } = config;
-    let caller = Caller::new(None);
+    // Any path may be asked for, and nobody counts it.
+    let (caller, route) = (Caller::new(None), Route::filled("", &path));
     let answer = tokio::select! {
-        answer = caller.probe(&address, &path, timeout) => answer,
+        answer = caller.probe(&address, route, timeout) => answer,
         () = stop.cancelled() => Err("stopped".to_owned()),
     };
     answer.map_err(|why| Failed::new(ExitCode::Failure, format!("{}: {why}", address.url(&path))))

@@ -8,10 +8,10 @@
 use std::time::Duration;
 
 use api::Ordinal;
-use api::replica::{ReplicaStatus, Replicas, seat_path};
+use api::replica::{ReplicaStatus, Replicas, SEAT_ROUTE, seat_path};
 use discovery::{Group, settings as lists};
 use service::Token;
-use service::call::Caller;
+use service::call::{Caller, Route};
 use service::lifecycle::ExitCode;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
@@ -61,7 +61,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Failed> 
     for seat in (config.to + 1..=lists::REPLICAS_MAX).rev().map(Ordinal) {
         let path = seat_path(seat);
         let removed = group.ask_leader(Instant::now() + PATIENCE, async |caller, leader| {
-            caller.delete::<(), ReplicaStatus>(&leader, &path, None, ANSWER_TIMEOUT).await
+            caller.delete::<(), ReplicaStatus>(&leader, Route::filled(SEAT_ROUTE, &path), None, ANSWER_TIMEOUT).await
         });
         let removed = tokio::select! {
             () = stop.cancelled() => return Err(Failed::new(ExitCode::Failure, "stopped before all seats were removed")),

@@ -22,7 +22,7 @@ use axum::{Json, Router};
 use catalog::{Config, Listeners, Restock, Seed, Service};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use service::call::{CallError, Caller};
+use service::call::{CallError, Caller, Route};
 use service::http::Listener;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -107,10 +107,10 @@ impl Client {
     }
 
     /// Asks until the replica leads, as every client of a group does.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
-        let deadline = Instant::now() + PATIENCE;
+    pub async fn get<'a, T: DeserializeOwned>(&self, route: impl Into<Route<'a>>) -> Result<T, CallError> {
+        let (route, deadline) = (route.into(), Instant::now() + PATIENCE);
         loop {
-            match self.caller.get(&self.to, path, PATIENCE).await {
+            match self.caller.get(&self.to, route, PATIENCE).await {
                 Err(error) if is_passing(&error) && Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
                 answer => return answer,
             }
@@ -118,7 +118,11 @@ impl Client {
     }
 
     /// Asks until the replica leads, as every client of a group does.
-    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &(impl Serialize + Sync)) -> Result<T, CallError> {
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &'static str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, CallError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.caller.post(&self.to, path, body, PATIENCE).await {
@@ -130,7 +134,8 @@ impl Client {
 
     pub async fn product(&self, product: &str, holder: Option<HolderId>) -> ProductRead {
         let query = holder.map(|holder| format!("?holder={holder}")).unwrap_or_default();
-        self.get(&format!("/products/{product}{query}")).await.unwrap()
+        let path = format!("/products/{product}{query}");
+        self.get(Route::filled("/products/{name}", &path)).await.unwrap()
     }
 
     pub async fn stock(&self, product: &str) -> u64 {

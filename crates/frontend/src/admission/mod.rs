@@ -17,8 +17,8 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
-use service::health::registered;
 use service::http::Failure;
+use service::metrics::registered;
 use tokio::time::Instant;
 
 use limit::Limit;

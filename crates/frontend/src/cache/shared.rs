@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use api::frontend::{CacheContents, Invalidated};
 use api::{Product, ProductName, ProductVersion, Term};
 use bytes::Bytes;
-use prometheus::{IntCounter, IntGauge, Registry};
-use service::health::registered;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use service::metrics::registered;
 use tokio::time::Instant;
 
 use super::{Cache, Fill, Ticket};
@@ -21,7 +21,9 @@ pub struct SharedCache {
 impl SharedCache {
     /// A cache for `capacity` products; 0 switches it off. Registers `toystore_cache_*`.
     pub fn new(capacity: usize, registry: &Registry) -> Self {
-        Self { cache: Arc::new(Mutex::new(Cache::new(capacity))), metrics: Metrics::new(registry) }
+        let metrics = Metrics::new(registry);
+        metrics.capacity.set(gauge(capacity));
+        Self { cache: Arc::new(Mutex::new(Cache::new(capacity))), metrics }
     }
 
     /// The answer for the product, if it may be served now.
@@ -73,11 +75,13 @@ impl SharedCache {
 
     /// See [`Cache::grant`].
     pub fn grant(&self, term: Term, valid_until: Instant) {
+        self.metrics.renewed.inc();
         self.change_lease(|cache, now| cache.grant(term, valid_until, now));
     }
 
-    /// See [`Cache::expire`].
+    /// The lease was not renewed. See [`Cache::expire`].
     pub fn expire(&self) {
+        self.metrics.not_renewed.inc();
         self.change_lease(Cache::expire);
     }
 
@@ -123,12 +127,18 @@ struct Metrics {
     refused_fills: IntCounter,
     lease_valid: IntGauge,
     products: IntGauge,
+    capacity: IntGauge,
+    renewed: IntCounter,
+    not_renewed: IntCounter,
 }
 
 impl Metrics {
     fn new(registry: &Registry) -> Self {
         let counter = |name: &str, help: &str| registered(registry, IntCounter::new(name, help));
         let gauge = |name: &str, help: &str| registered(registry, IntGauge::new(name, help));
+        let renewals =
+            Opts::new("toystore_cache_lease_renewals_total", "Requests for the cache's lease, by how they ended");
+        let renewals = registered(registry, IntCounterVec::new(renewals, &["outcome"]));
         Self {
             hits: counter("toystore_cache_hits_total", "Products served from the cache"),
             misses: counter("toystore_cache_misses_total", "Products that had to be fetched from the catalog"),
@@ -140,6 +150,12 @@ impl Metrics {
             ),
             lease_valid: gauge("toystore_cache_lease_valid", "1 while the cache may be served from"),
             products: gauge("toystore_cache_products", "Products in the cache"),
+            capacity: gauge(
+                "toystore_cache_capacity_products",
+                "Products that fit into the cache; 0: it is switched off",
+            ),
+            renewed: renewals.with_label_values(&["granted"]),
+            not_renewed: renewals.with_label_values(&["failed"]),
         }
     }
 }

@@ -11,6 +11,7 @@ use service::world;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::Phase;
 use super::{ElectionMetrics, Obstacle, Plan, choose};
 
 /// How often a leader that gives no reason for doubt is looked at.
@@ -62,7 +63,7 @@ struct Outage {
 
 /// Why a leader is missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
+pub(super) enum Reason {
     /// None was known: this process, or the whole store, has just started.
     Unknown,
     /// A request to it failed.
@@ -76,7 +77,9 @@ enum Reason {
 }
 
 impl Reason {
-    fn label(self) -> &'static str {
+    pub(super) const ALL: [Self; 5] = [Self::Unknown, Self::Doubted, Self::Unreachable, Self::Silent, Self::Deposed];
+
+    pub(super) fn label(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::Doubted => "doubted",
@@ -98,7 +101,7 @@ enum Look {
 impl Conductor {
     /// For `group`.
     pub fn new(group: Group, metrics: ElectionMetrics) -> Self {
-        metrics.leader(group.name(), None);
+        metrics.begin(group.name());
         Self { group, metrics, outage: None, last: None, vote_save: Duration::ZERO, waited_for: Term(0) }
     }
 
@@ -172,7 +175,7 @@ impl Conductor {
             answered + gone >= replicas || confirmed_leader(answers.values().flatten()).is_some()
         };
         let answers = self.group.survey_until(STATUS_TIMEOUT, enough).await;
-        self.metrics.phase(self.group.name(), "survey", begun.elapsed());
+        self.metrics.phase(self.group.name(), Phase::Survey, begun.elapsed());
         let statuses: Vec<_> = answers.values().flatten().collect();
         if let Some(leader) = confirmed_leader(statuses.iter().copied()) {
             return Look::Led(leader);
@@ -191,10 +194,10 @@ impl Conductor {
         // Their answers matter only by having come: they hold no debt any more.
         join_all(plan.first.iter().map(|ordinal| self.group.stand(*ordinal, plan.surveyed, STAND_TIMEOUT))).await;
         let others_stood = Instant::now();
-        self.metrics.phase(name, "others_stand", others_stood - begun);
+        self.metrics.phase(name, Phase::OthersStand, others_stood - begun);
         let stood = self.group.stand(plan.candidate, plan.surveyed, STAND_TIMEOUT).await;
         self.vote_save = others_stood.elapsed();
-        self.metrics.phase(name, "stand", self.vote_save);
+        self.metrics.phase(name, Phase::Stand, self.vote_save);
         let leader = match stood {
             Ok(status) => {
                 self.waited_for = self.waited_for.max(status.term);
@@ -206,7 +209,7 @@ impl Conductor {
                 None
             }
         };
-        self.metrics.conducted(name, reason.label(), leader.is_some());
+        self.metrics.conducted(name, reason, leader.is_some());
         match leader {
             Some(leader) => self.led(leader),
             None => self.patience().mul_f64(world::random_fraction() / 2.0),
@@ -225,7 +228,7 @@ impl Conductor {
             }
         });
         let leader = confirmed.await.ok();
-        self.metrics.phase(self.group.name(), "confirm", begun.elapsed());
+        self.metrics.phase(self.group.name(), Phase::Confirm, begun.elapsed());
         leader
     }
 
@@ -241,8 +244,9 @@ impl Conductor {
         if let Some(outage) = self.outage.take()
             && is_new
         {
-            let (group, reason, elapsed) = (self.group.name(), outage.reason.label(), outage.since.elapsed());
-            self.metrics.outage(group, reason, elapsed);
+            let (group, elapsed) = (self.group.name(), outage.since.elapsed());
+            self.metrics.outage(group, outage.reason, elapsed);
+            let reason = outage.reason.label();
             let elapsed_ms = elapsed.as_millis();
             let (ordinal, term) = (leader.ordinal.0, leader.term.0);
             tracing::info!(group, ordinal, term, reason, elapsed_ms, "a leader is confirmed");

@@ -4,10 +4,37 @@ use std::time::Duration;
 
 use discovery::Leader;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
-use service::health::registered;
+use service::metrics::registered;
+
+use super::conductor::Reason;
 
 /// 1 ms to 10 s: 15 ms is usual, a disk of 150 ms per sync takes about a second.
 const BUCKETS_S: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+const WON: &str = "won";
+const LOST: &str = "lost";
+
+/// A part of an election; see the module's essay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Survey,
+    OthersStand,
+    Stand,
+    Confirm,
+}
+
+impl Phase {
+    const ALL: [Self; 4] = [Self::Survey, Self::OthersStand, Self::Stand, Self::Confirm];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Survey => "survey",
+            Self::OthersStand => "others_stand",
+            Self::Stand => "stand",
+            Self::Confirm => "confirm",
+        }
+    }
+}
 
 /// Metrics of all groups' elections. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -41,16 +68,30 @@ impl ElectionMetrics {
         }
     }
 
-    pub(super) fn conducted(&self, group: &str, reason: &str, won: bool) {
-        self.elections.with_label_values(&[group, reason, if won { "won" } else { "lost" }]).inc();
+    /// A group's series, with 0.
+    pub(super) fn begin(&self, group: &str) {
+        for reason in Reason::ALL.map(Reason::label) {
+            for outcome in [WON, LOST] {
+                self.elections.with_label_values(&[group, reason, outcome]);
+            }
+            self.outage.with_label_values(&[group, reason]);
+        }
+        for phase in Phase::ALL.map(Phase::label) {
+            self.phase.with_label_values(&[group, phase]);
+        }
+        self.leader(group, None);
     }
 
-    pub(super) fn outage(&self, group: &str, reason: &str, lasted: Duration) {
-        self.outage.with_label_values(&[group, reason]).observe(lasted.as_secs_f64());
+    pub(super) fn conducted(&self, group: &str, reason: Reason, won: bool) {
+        self.elections.with_label_values(&[group, reason.label(), if won { WON } else { LOST }]).inc();
     }
 
-    pub(super) fn phase(&self, group: &str, phase: &str, took: Duration) {
-        self.phase.with_label_values(&[group, phase]).observe(took.as_secs_f64());
+    pub(super) fn outage(&self, group: &str, reason: Reason, lasted: Duration) {
+        self.outage.with_label_values(&[group, reason.label()]).observe(lasted.as_secs_f64());
+    }
+
+    pub(super) fn phase(&self, group: &str, phase: Phase, took: Duration) {
+        self.phase.with_label_values(&[group, phase.label()]).observe(took.as_secs_f64());
     }
 
     pub(super) fn leader(&self, group: &str, leader: Option<Leader>) {

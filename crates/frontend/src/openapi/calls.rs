@@ -100,7 +100,7 @@ fn place_order(schemas: &mut SchemaGenerator) -> Call {
 }
 
 /// Of these, [`BadRequest`] to [`UnsupportedMediaType`] are told before anyone is asked.
-const PLACE_ERRORS: &[ErrorCode] = &[
+pub(crate) const PLACE_ERRORS: &[ErrorCode] = &[
     BadRequest,
     BadQuantity,
     NoSuchProduct,

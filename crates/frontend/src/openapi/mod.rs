@@ -17,6 +17,8 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+pub(crate) use calls::PLACE_ERRORS;
+
 /// Where the document is served.
 pub(crate) const PATH: &str = "/openapi.json";
 

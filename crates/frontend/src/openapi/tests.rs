@@ -26,7 +26,11 @@ fn router(with_admin: bool) -> axum::Router {
     let orders = Orders::new(group("order"), admission.clone(), &registry);
     let metrics = RequestMetrics::new(&registry);
     let health = with_admin.then(|| (Readiness::not_yet("a test"), registry));
-    routes::port(routes::public(products, orders, Document::new(with_admin), admission.orders), health, metrics)
+    routes::port(
+        routes::public(products, orders, Document::new(with_admin), admission.orders),
+        health,
+        metrics.port("public"),
+    )
 }
 
 fn operations(document: &Value) -> BTreeMap<(&str, &str), &Value> {

@@ -15,8 +15,8 @@ use axum::response::{IntoResponse, Response};
 use discovery::Group;
 use prometheus::{IntCounterVec, Opts, Registry};
 use service::call::CallError;
-use service::health::registered;
 use service::http::{Body, Failure, data};
+use service::metrics::registered;
 use service::world;
 use tokio::time::Instant;
 
@@ -24,7 +24,11 @@ use super::read::Replicas;
 use crate::admission::Admission;
 use crate::deadline::{Deadline, remaining};
 use crate::new_order::RawOrder;
+use crate::openapi::PLACE_ERRORS;
 use crate::refusal::{internal, unavailable};
+
+/// What counts as an order that was placed.
+const PLACED: &str = "placed";
 
 /// What it takes to place and to read orders. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -40,6 +44,9 @@ impl Orders {
     pub(crate) fn new(group: Group, admission: Admission, registry: &Registry) -> Self {
         let opts = Opts::new("toystore_frontend_orders_total", "Orders of shoppers, by what they were told");
         let outcomes = registered(registry, IntCounterVec::new(opts, &["outcome"]));
+        for outcome in PLACE_ERRORS.iter().map(|code| code.as_str()).chain([PLACED]) {
+            outcomes.with_label_values(&[outcome]);
+        }
         Self { group, replicas: Arc::default(), admission, outcomes }
     }
 
@@ -79,7 +86,7 @@ pub(crate) async fn place(
 
 impl Orders {
     fn counted(&self, reply: Result<OrderPlaced, Failure>) -> Response {
-        let outcome = reply.as_ref().map_or_else(|failure| failure.0.code.as_str(), |_| "placed");
+        let outcome = reply.as_ref().map_or_else(|failure| failure.0.code.as_str(), |_| PLACED);
         self.outcomes.with_label_values(&[outcome]).inc();
         reply.and_then(data).into_response()
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::public::Order;
 use api::{ErrorCode, OrderNumber, Ordinal};
 use axum::extract::State;
-use service::call::CallError;
+use service::call::{CallError, Route};
 use service::http::{Failure, PathParam, Reply, data};
 use tokio::time::Instant;
 
@@ -37,7 +37,7 @@ impl Orders {
         }
         let path = path(number);
         let order = self.group.ask_leader(deadline, async |caller, leader| {
-            caller.get(&leader, &path, remaining(deadline).min(ATTEMPT_TIMEOUT)).await
+            caller.get(&leader, Route::filled(ROUTE, &path), remaining(deadline).min(ATTEMPT_TIMEOUT)).await
         });
         order.await.map_err(|error| refused(number, &error))
     }
@@ -58,7 +58,9 @@ impl Orders {
     }
 
     async fn glance_at(&self, ordinal: Ordinal, number: OrderNumber) -> Result<Order, CallError> {
-        self.group.ask(ordinal, async |caller, replica| caller.get(&replica, &path(number), GLANCE_TIMEOUT).await).await
+        let path = path(number);
+        let route = Route::filled(ROUTE, &path);
+        self.group.ask(ordinal, async |caller, replica| caller.get(&replica, route, GLANCE_TIMEOUT).await).await
     }
 }
 
@@ -97,6 +99,9 @@ impl Replicas {
         u64::try_from((self.begun.elapsed() + from_now).as_millis()).unwrap_or(u64::MAX)
     }
 }
+
+/// The template of [`path`].
+const ROUTE: &str = "/orders/{number}";
 
 fn path(number: OrderNumber) -> String {
     format!("/orders/{number}")

@@ -170,7 +170,7 @@ fn log_to_stderr() {
 pub fn serve_at_some_port(routes: Router, stop: &CancellationToken) -> SocketAddr {
     let listener = Listener::bind(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).expect("a free port");
     let addr = listener.local_addr().expect("a bound port");
-    let routes = harden(routes, RequestMetrics::new(&prometheus::Registry::new()));
+    let routes = harden(routes, RequestMetrics::new(&prometheus::Registry::new()).port("test"));
     tokio::spawn(serve(listener, routes, Limits::default(), stop.child_token()));
     addr
 }

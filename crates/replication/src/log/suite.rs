@@ -70,8 +70,10 @@ impl StoreBuilder<Types, LogStore, Carried, TempDir> for Builder {
         let (_, checkpointed) = watch::channel(Some(LogId { index: u64::MAX, ..LogId::default() }));
         let synced = Histogram::with_opts(HistogramOpts::new("synced", "for the test")).unwrap();
         let log = LogStore::open(&dir.path().join("log"), checkpointed, synced).unwrap();
-        let counter = || IntCounter::new("checkpoints", "for the test").unwrap();
-        let counters = CheckpointCounters { made: counter(), installed: counter() };
+        let counters = CheckpointCounters {
+            made_seconds: Histogram::with_opts(HistogramOpts::new("made", "for the test")).unwrap(),
+            installed: IntCounter::new("installed", "for the test").unwrap(),
+        };
         let store = Box::new(FileStore::new(dir.path().join("state")));
         let machine = MachineStore::load(store, Nothing, watch::Sender::new(None), counters).unwrap();
         let carried = Carried(machine, dir.path().to_owned());

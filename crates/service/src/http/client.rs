@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, TryStreamExt};
 use tokio::time::timeout;
 
+use super::CallMetrics;
 use crate::Token;
 use crate::world::{self, Lost, World};
 
@@ -34,7 +35,17 @@ pub struct ClientOptions {
 
 /// Sends requests. Cheap to clone; clones share the connections.
 #[derive(Clone, Debug)]
-pub struct Client(Way);
+pub struct Client {
+    way: Way,
+    measured: Option<Measured>,
+}
+
+/// Under which name the requests are counted.
+#[derive(Clone, Debug)]
+struct Measured {
+    metrics: CallMetrics,
+    target: Arc<str>,
+}
 
 #[derive(Clone, Debug)]
 enum Way {
@@ -58,6 +69,8 @@ pub struct Outgoing<'a> {
     pub method: Method,
     /// Path and query.
     pub path: &'a str,
+    /// The path's template, under which the request is counted.
+    pub route: &'static str,
     /// Headers besides the client's own.
     pub headers: HeaderMap,
     /// Its body.
@@ -93,7 +106,7 @@ impl Client {
             headers.insert(HeaderName::from_static(INTERNAL_TOKEN_HEADER), value);
         }
         if let Some(world) = world::current() {
-            return Ok(Self(Way::World { world, headers }));
+            return Ok(Self { way: Way::World { world, headers }, measured: None });
         }
         let mut builder = reqwest::Client::builder()
             .default_headers(headers)
@@ -106,12 +119,28 @@ impl Client {
         if let Some(interval) = keepalive {
             builder = builder.tcp_keepalive(interval).tcp_keepalive_interval(interval).tcp_keepalive_retries(3);
         }
-        builder.build().map(|client| Self(Way::Sockets(client))).map_err(|error| reason(&error))
+        let client = builder.build().map_err(|error| reason(&error))?;
+        Ok(Self { way: Way::Sockets(client), measured: None })
+    }
+
+    /// The same client, whose requests are counted as those to `target`: a service's name, not an address.
+    #[must_use]
+    pub fn measured(&self, metrics: &CallMetrics, target: &str) -> Self {
+        Self { way: self.way.clone(), measured: Some(Measured { metrics: metrics.clone(), target: target.into() }) }
     }
 
     /// Sends `request` and reads the answer: status and body.
     pub async fn send(&self, to: &Address, request: Outgoing<'_>) -> Result<(StatusCode, Bytes), SendError> {
-        match &self.0 {
+        let call = self.measured.as_ref().map(|it| it.metrics.begin(&it.target, request.route));
+        let answer = self.exchange(to, request).await;
+        if let Some(call) = call {
+            call.ended(answer.as_ref());
+        }
+        answer
+    }
+
+    async fn exchange(&self, to: &Address, request: Outgoing<'_>) -> Result<(StatusCode, Bytes), SendError> {
+        match &self.way {
             Way::Sockets(client) => over_sockets(client, to, request).await,
             Way::World { world, headers } => through(world, headers, to, request).await,
         }

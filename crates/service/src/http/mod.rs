@@ -5,6 +5,7 @@
 //! store's own error format. [`harden`] puts on a router what every port needs.
 
 mod body;
+mod calls;
 mod client;
 mod connections;
 mod linger;
@@ -24,15 +25,16 @@ use axum::response::{IntoResponse, Response};
 use api::{ErrorCode, INTERNAL_TOKEN_HEADER};
 
 pub use body::{BODY_BYTES_MAX, Body, PathParam, QueryParams, RawBody};
+pub use calls::CallMetrics;
 pub use client::{Client, ClientOptions, Outgoing, Payload, SendError};
 pub use reply::{Failure, Reply, data};
 pub use server::{Limits, Listener, serve};
-pub use track::RequestMetrics;
+pub use track::{PortMetrics, RequestMetrics};
 
 use crate::Token;
 
 /// What every port of the store has: the body bound, errors in the store's format for unknown paths and methods, and request metrics.
-pub fn harden(routes: Router, metrics: RequestMetrics) -> Router {
+pub fn harden(routes: Router, metrics: PortMetrics) -> Router {
     routes
         .fallback(async |request: Request| {
             Failure::new(ErrorCode::NotFound, format!("there is no {}", request.uri().path()))

@@ -96,7 +96,7 @@ mod tests {
     #[tokio::test]
     async fn every_path_and_method_is_found() {
         let inner = Router::new().route("/a", get(async || ()).post(async || ())).route("/a/{b}", post(async || ()));
-        let router = harden(inner, RequestMetrics::new(&prometheus::Registry::new()));
+        let router = harden(inner, RequestMetrics::new(&prometheus::Registry::new()).port("test"));
         let found = routes(&router).await;
         assert_eq!(found.keys().collect::<Vec<_>>(), ["/a", "/a/{b}"]);
         assert_eq!(found["/a"], BTreeSet::from([Method::GET, Method::HEAD, Method::POST]));
@@ -107,7 +107,7 @@ mod tests {
         let token = Token::new("a-long-secret").unwrap();
         let guarded = guard(Router::new().route("/a", get(async || ())), Some(token.clone()));
         let router = guarded.merge(Router::new().route("/b/{c}", post(async || ())));
-        let router = harden(router, RequestMetrics::new(&prometheus::Registry::new()));
+        let router = harden(router, RequestMetrics::new(&prometheus::Registry::new()).port("test"));
         assert_eq!(open_to_strangers(&router, &token).await, BTreeSet::from(["/b/{c}".to_owned()]));
     }
 }
