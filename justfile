@@ -26,6 +26,14 @@ chart:
 chart-write:
     bash .ci/chart write
 
+# Dashboards, rules and alerts; with a real Prometheus and a real store.
+monitoring:
+    bash .ci/monitoring
+
+# Writes the dashboards' JSON into the chart.
+monitoring-write:
+    bash .ci/monitoring write
+
 # The REST API against its own document, e.g. `just schemathesis --max-examples 2000`.
 schemathesis *arguments:
     bash .ci/schemathesis {{arguments}}

@@ -1,0 +1,140 @@
+"""A store and a Prometheus of one's own, on ports that nobody uses, with files that go with them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from sources import ROOT
+
+# A machine with other work needs its time.
+PATIENCE_S = 60.0
+POLL_S = 0.1
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read().decode()
+
+
+def until(what: str, true: Callable[[], bool]) -> None:
+    """Waits until it is true; a refused connection is not yet."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            if true():
+                return
+        time.sleep(POLL_S)
+    raise TimeoutError(f"waited {PATIENCE_S:.0f} s in vain until {what}")
+
+
+@dataclass
+class Store:
+    """A running store: `metrics` has each process's host and port by its name, `pids` its process."""
+
+    binary: str
+    api: str
+    metrics: dict[str, str]
+    pids: dict[str, int]
+    # Where shoppers write down what they ordered.
+    directory: Path
+
+    def leader(self) -> str:
+        roles = {name: get(f"http://{at}/metrics") for name, at in self.metrics.items() if name.startswith("order")}
+        return next(name for name, text in roles.items() if 'role{group="order",role="leader"} 1' in text)
+
+    def kill(self, name: str) -> None:
+        os.kill(self.pids[name], signal.SIGKILL)
+
+    def shoppers(self, sessions: int) -> subprocess.Popen:
+        host, port = self.api.split(":")
+        command = [self.binary, "client", "--front-host", host, "--front-port", port, "--run-type", "session"]
+        command += ["--n-threads", "8", "--p", "0.4", "--n-repeats", str(sessions)]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.directory)
+
+
+@contextlib.contextmanager
+def store(binary: str, directory: Path) -> Iterator[Store]:
+    """Runs one; checkpoints come often, so that they are seen."""
+    said = directory / "up.txt"
+    environment = os.environ | {"CHECKPOINT_EVERY": "64", "RESTOCK_INTERVAL_MS": "1000"}
+    command = [binary, "up", "--ephemeral", "--data-dir", str(directory / "data")]
+    with said.open("w") as out, (directory / "up.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=out, stderr=log, env=environment)
+    try:
+        until("the store is open", lambda: "Ctrl-C stops" in said.read_text() or process.poll() is not None)
+        if process.poll() is not None:
+            raise RuntimeError((directory / "up.log").read_text())
+        yield described(binary, said.read_text(), directory)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def described(binary: str, said: str, directory: Path) -> Store:
+    """Reads the table that `toystore up` prints."""
+    rows = [line.split() for line in said.splitlines() if line.startswith(("catalog", "order-", "frontend"))]
+    metrics = {row[0]: row[2] for row in rows}
+    api = metrics["frontend"]
+    inside = next(line for line in said.splitlines() if line.strip().endswith("what the frontend has cached"))
+    metrics["frontend"] = inside.split("http://")[1].split("/")[0]
+    return Store(binary, api, metrics, {row[0]: int(row[1]) for row in rows}, directory)
+
+
+@dataclass
+class Prometheus:
+    """One that runs; `get` asks its API."""
+
+    at: str
+
+    def get(self, path: str, **parameters: str) -> dict:
+        answer = json.loads(get(f"http://{self.at}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"))
+        assert answer["status"] == "success", answer
+        return answer["data"]
+
+    def has_data(self, query: str, since: float) -> bool:
+        """Whether the query gives a number at any second since then."""
+        window = {"start": str(since), "end": str(time.time()), "step": "1"}
+        series = self.get("query_range", query=query, **window)["result"]
+        return any(value not in {"NaN", "+Inf", "-Inf"} for one in series for _, value in one["values"])
+
+
+@contextlib.contextmanager
+def prometheus(of: Store, directory: Path) -> Iterator[Prometheus]:
+    """With the repository's own configuration; only the addresses are the store's."""
+    source = ROOT / "monitoring/prometheus.yml"
+    config = yaml.safe_load(source.read_text())
+    config["rule_files"] = [str((source.parent / pattern).resolve()) for pattern in config["rule_files"]]
+    for target in config["scrape_configs"][0]["static_configs"]:
+        target["targets"] = [of.metrics[target["labels"]["pod"]]]
+    written = directory / "prometheus.yml"
+    written.write_text(yaml.safe_dump(config))
+    at = f"127.0.0.1:{free_port()}"
+    command = ["prometheus", f"--config.file={written}", f"--storage.tsdb.path={directory / 'tsdb'}", f"--web.listen-address={at}"]
+    with (directory / "prometheus.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        until("Prometheus is ready", lambda: "Ready" in get(f"http://{at}/-/ready") or process.poll() is not None)
+        yield Prometheus(at)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

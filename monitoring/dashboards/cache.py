@@ -1,0 +1,166 @@
+"""Does the cache pay, and what does it cost never to be stale?"""
+
+from __future__ import annotations
+
+from grafana_foundation_sdk.builders import dashboard
+
+from panels import HALF, QUARTER, THIRD, number, page, quantile, series, timeline
+
+HITS = "sum(rate(toystore_cache_hits_total{S}[$__rate_interval]))"
+MISSES = "sum(rate(toystore_cache_misses_total{S}[$__rate_interval]))"
+CHANGE = "toystore_catalog_change_duration_seconds{S}"
+READ = 'toystore_http_request_duration_seconds{S,port="public",method="GET",route="/products/{name}"}'
+FETCH = 'toystore_http_client_request_duration_seconds{S,target="catalog",route="/products/{name}"}'
+TELL = 'toystore_http_client_request_duration_seconds{S,target="frontend",route="/cache"}'
+
+
+def build() -> dashboard.Dashboard:
+    what = "Hits and misses, the leases under which caches may serve, and what a change of stock waits for."
+    built = page("Cache", "cache", what)
+    for part in (_at_a_glance, _contents, _lease, _changes):
+        built = part(built)
+    return built
+
+
+def hit_ratio() -> str:
+    """Of the looks at a product."""
+    return f"{HITS} / ({HITS} + {MISSES})"
+
+
+def _at_a_glance(built: dashboard.Dashboard) -> dashboard.Dashboard:
+    return (
+        built.with_row(dashboard.Row("At a glance"))
+        .with_panel(number("Hit ratio", "Looks that needed no catalog.", hit_ratio(), unit="percentunit"))
+        .with_panel(
+            number("Capacity", "Products that fit into one frontend's cache; 0: switched off.", "max(toystore_cache_capacity_products{S})")
+        )
+        .with_panel(
+            number(
+                "Caches without a lease",
+                "Frontends that may not serve from their cache just now. They are slower, not wrong.",
+                "sum((toystore_cache_lease_valid{S} == bool 0) * (toystore_cache_capacity_products{S} > bool 0))",
+                bad_from=1,
+            )
+        )
+        .with_panel(number("A look, p50", "Half of the looks at a product are answered within this time; hits, if they are more than half.", quantile(0.5, READ), unit="s"))
+        .with_panel(number("A fetch, p50", "What a look takes that has to go to the catalog.", quantile(0.5, FETCH), unit="s"))
+        .with_panel(
+            number(
+                "A change, p99",
+                "Until a change of stock is durable and every cache knows of it: what an order waits for.",
+                quantile(0.99, CHANGE),
+                unit="s",
+                bad_from=0.5,
+            )
+        )
+    )
+
+
+def _contents(built: dashboard.Dashboard) -> dashboard.Dashboard:
+    return (
+        built.with_row(dashboard.Row("Contents"))
+        .with_panel(
+            series(
+                "Looks at products",
+                "Served from the cache, or fetched from the catalog.",
+                {"hits": HITS, "misses": MISSES},
+                unit="reqps",
+                span=THIRD,
+                stacked=True,
+                colors={"hits": "green", "misses": "orange"},
+            )
+        )
+        .with_panel(
+            series(
+                "What becomes of products",
+                "Evicted: gave way to others, as least recently used. Invalidated: about to change. Refused: changed while it was fetched.",
+                {
+                    "evicted": "sum(rate(toystore_cache_evictions_total{S}[$__rate_interval]))",
+                    "invalidated": "sum(rate(toystore_cache_invalidations_total{S}[$__rate_interval]))",
+                    "refused": "sum(rate(toystore_cache_refused_fills_total{S}[$__rate_interval]))",
+                },
+                unit="ops",
+                span=THIRD,
+            )
+        )
+        .with_panel(
+            series(
+                "Products in the cache",
+                "And how many fit. Orders empty it as fast as looks fill it.",
+                {"{{pod}} {{instance}}": "toystore_cache_products{S}", "capacity": "max(toystore_cache_capacity_products{S})"},
+                span=THIRD,
+            )
+        )
+    )
+
+
+def _lease(built: dashboard.Dashboard) -> dashboard.Dashboard:
+    states = {1: ("serves", "green"), 0: ("no lease", "red")}
+    return (
+        built.with_row(dashboard.Row("Leases"))
+        .with_panel(
+            timeline(
+                "Leases",
+                "Without one a frontend passes every look on to the catalog.",
+                {"{{pod}} {{instance}}": "toystore_cache_lease_valid{S}"},
+                states,
+                span=HALF,
+                height=8,
+            )
+        )
+        .with_panel(
+            series(
+                "Renewals",
+                "Each frontend renews its lease every third of it. Failures: the catalog has no leader, or does not trust this frontend "
+                "before it has confirmed an invalidation.",
+                {"{{outcome}}": "sum by (outcome) (rate(toystore_cache_lease_renewals_total{S}[$__rate_interval]))"},
+                unit="ops",
+                span=QUARTER,
+                colors={"granted": "green", "failed": "red"},
+            )
+        )
+        .with_panel(
+            series(
+                "Leases held",
+                "Frontends that the catalog's leader has to ask before stock changes.",
+                {"held": "sum(toystore_catalog_leases_held_frontends{S})"},
+                span=QUARTER,
+            )
+        )
+    )
+
+
+def _changes(built: dashboard.Dashboard) -> dashboard.Dashboard:
+    return (
+        built.with_row(dashboard.Row("What a change waits for"))
+        .with_panel(
+            series(
+                "A change of stock",
+                "Until it is durable and every cache has dropped the product, or lost its lease.",
+                {"p50": quantile(0.5, CHANGE), "p99": quantile(0.99, CHANGE)},
+                unit="s",
+                span=THIRD,
+                logarithmic=True,
+            )
+        )
+        .with_panel(
+            series(
+                "Telling a frontend",
+                "One request with all products of a batch that this frontend has fetched.",
+                {"p50": quantile(0.5, TELL), "p99": quantile(0.99, TELL)},
+                unit="s",
+                span=THIRD,
+                logarithmic=True,
+            )
+        )
+        .with_panel(
+            series(
+                "Invalidations",
+                "`expired`: the frontend did not confirm, and the change waited for the end of its lease.",
+                {"{{outcome}}": "sum by (outcome) (rate(toystore_catalog_invalidations_total{S}[$__rate_interval]))"},
+                unit="ops",
+                span=THIRD,
+                colors={"confirmed": "green", "expired": "red"},
+            )
+        )
+    )
