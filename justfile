@@ -34,6 +34,10 @@ monitoring:
 monitoring-write:
     bash .ci/monitoring write
 
+# The image, and the store of compose.yaml: built, judged, broken. Wants Docker with Compose.
+image:
+    bash .ci/image
+
 # The REST API against its own document, e.g. `just schemathesis --max-examples 2000`.
 schemathesis *arguments:
     bash .ci/schemathesis {{arguments}}

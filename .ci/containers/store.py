@@ -1,0 +1,259 @@
+"""The store of compose.yaml, from `up` to `down`, with what happens to containers in between."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from engine import Broken, Project, docker, inspect, sure
+from image import USER
+from shop import PATIENCE_S, TOYS, Buyer, Crowd, Order, get
+
+ORDERS = ["order-1", "order-2", "order-3"]
+SERVICES = ["catalog", *ORDERS, "frontend"]
+HOST = "127.0.0.1"
+
+# Without a leader, in ms. The group itself takes some 20 ms on a quiet machine; this one is shared with everything else.
+GAP_MAX_MS = 5_000
+# A frontend's memory, as its chart's users may give it.
+SMALL_MIB = 64
+
+
+def eventually(what: str, holds: Callable[[], object]) -> None:
+    """Containers tell nobody when they are ready: they are asked, ten times a second."""
+    late_s = time.monotonic() + PATIENCE_S
+    while not holds():
+        sure(time.monotonic() < late_s, f"after {PATIENCE_S} s still not: {what}")
+        time.sleep(0.1)
+
+
+class Store:
+    """What the checks do to it, in their order. Each returns what it saw, in a few words."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.crowd: Crowd | None = None
+        self.orders: list[Order] = []
+
+    def up(self) -> str:
+        begun_s = time.monotonic()
+        self.project.compose("up", "--detach", "--no-build")
+        self.healthy()
+        return f"{len(SERVICES)} containers after {time.monotonic() - begun_s:.1f} s"
+
+    def healthy(self) -> None:
+        eventually("everyone is healthy", lambda: all(self.project.health(service) == "healthy" for service in SERVICES))
+
+    def hardened(self) -> str:
+        for service in SERVICES:
+            container = inspect(self.project.container(service))
+            host = container["HostConfig"]
+            sure(host["ReadonlyRootfs"], f"{service} can write to its root")
+            sure(host["CapDrop"] == ["ALL"] and not host["CapAdd"], f"{service} has capabilities")
+            sure("no-new-privileges:true" in host["SecurityOpt"], f"{service} may gain privileges")
+            mounts = [mount["Destination"] for mount in container["Mounts"]]
+            sure(mounts == ([] if service == "frontend" else ["/data"]), f"{service} mounts {mounts}")
+            with open(f"/proc/{container['State']['Pid']}/status", encoding="ascii") as status:
+                told = dict(line.rstrip("\n").split(":\t", 1) for line in status if ":\t" in line)
+            sure(told["Uid"].split() == [str(USER)] * 4, f"{service} runs as {told['Uid']}")
+            sure(int(told["CapEff"], 16) == 0, f"{service} has capabilities: {told['CapEff']}")
+        return f"user {USER}, no capabilities, read-only roots"
+
+    def guarded(self) -> str:
+        """Internal ports tell nothing to those who do not know the token."""
+        for service, port, path in (("order-1", 1121, "/status"), ("catalog", 1130, "/status"), ("frontend", 1111, "/cache")):
+            address = self.project.address(self.project.container(service))
+            status, _ = get(address, port, path)
+            sure(status == 401, f"{service} answers {path} with {status}")
+        return "401 without it"
+
+    def shoppers(self) -> str:
+        summary = self.project.compose("run", "--rm", "client", "--n-repeats", "40", "--n-threads", "5")
+        # Its first line says how many sessions; a failed one would have failed the command.
+        return summary.strip().splitlines()[0]
+
+    def names(self) -> str:
+        """As in a cluster: a short name, search domains, ndots:5."""
+        domain, url = "shop.svc.cluster.test", "http://{}:1130/readyz"
+        on_network = ["--network", self.project.network("inside"), "--read-only", "--cap-drop", "ALL"]
+        # A catalog of its own, whose whole name only the search can make of "stock".
+        name = ["--network-alias", f"stock.{domain}", "--tmpfs", f"/data:uid={USER}"]
+        stock = self.project.run("--detach", *on_network, *name, self.project.image, "catalog").strip()
+        address = self.project.address(stock)
+        eventually("the other catalog is ready", lambda: answers(address, 1130, "/readyz"))
+        search = ["--dns-search", domain, "--dns-option", "ndots:5"]
+        health = [self.project.image, "health", "--timeout-ms", "5000", "--url"]
+        self.project.run("--rm", *on_network, *search, *health, url.format("stock"))
+        self.project.run("--rm", *on_network, "--add-host", f"by-hosts-file:{address}", *health, url.format("by-hosts-file"))
+        docker("rm", "--force", stock)
+        return "both"
+
+    def open(self) -> str:
+        port = self.project.published("frontend", 1110)
+        for toy in TOYS:
+            # Sold out, it is restocked with plenty.
+            self.orders.append(Buyer(HOST, port).buy(toy, self.stock(toy)))
+            eventually(f"{toy} is restocked", lambda toy=toy: self.stock(toy) > 1000)
+        self.crowd = Crowd(HOST, port, buyers=4)
+        begun_s = time.monotonic()
+        self.crowd.acknowledge(300)
+        return f"300 orders in {time.monotonic() - begun_s:.1f} s"
+
+    def stock(self, toy: str) -> int:
+        status, body = get(HOST, self.project.published("frontend", 1110), f"/products/{toy}")
+        sure(status == 200, f"{toy}: {status}")
+        return json.loads(body)["data"]["quantity"]
+
+    def status(self, service: str) -> dict | None:
+        """What a replica says of itself; nothing while it cannot be reached."""
+        try:
+            address = self.project.address(self.project.container(service))
+            token = {"x-internal-token": self.project.token}
+            return json.loads(get(address, 1121, "/status", timeout_s=2, headers=token)[1])["data"]
+        except (OSError, KeyError, ValueError):
+            return None
+
+    def leader(self, among: list[str] = ORDERS) -> str:
+        found: list[str] = []
+
+        def elected() -> bool:
+            found[:] = [service for service in among if (told := self.status(service)) and told["role"] == "leader" and told["leader"]]
+            return len(found) == 1
+
+        eventually("there is one leader", elected)
+        return found[0]
+
+    def kill_leader(self) -> str:
+        assert self.crowd
+        leader = self.leader()
+        container = self.project.container(leader)
+        killed_s = time.monotonic()
+        docker("kill", "--signal", "KILL", container)
+        self.crowd.acknowledge(300)
+        successor = self.leader([service for service in ORDERS if service != leader])
+        gap_ms = self.crowd.gap_ms(killed_s)
+        docker("start", container)
+        self.healthy()
+        sure(gap_ms <= GAP_MAX_MS, f"no order for {gap_ms:.0f} ms")
+        return f"{leader}, then {successor}; {gap_ms:.0f} ms from the command to the next order, or between two"
+
+    def cut_follower(self) -> str:
+        leader = self.leader()
+        follower = next(service for service in ORDERS if service != leader)
+        gap_ms, missed = self.cut(follower)
+        return f"{follower}; {gap_ms:.0f} ms at most between orders; {missed} entries behind when it came back"
+
+    def cut_leader(self) -> str:
+        leader = self.leader()
+        gap_ms, missed = self.cut(leader)
+        sure(gap_ms <= GAP_MAX_MS, f"no order for {gap_ms:.0f} ms")
+        return f"{leader}; {gap_ms:.0f} ms at most between orders; {missed} entries behind when it came back"
+
+    def cut(self, service: str) -> tuple[float, int]:
+        """Takes a container off its network for some hundred orders. Docker may give it another address when it comes back."""
+        assert self.crowd
+        inside, container = self.project.network("inside"), self.project.container(service)
+        others = [other for other in ORDERS if other != service]
+        had = self.applied(service)
+        begun_s = time.monotonic()
+        docker("network", "disconnect", inside, container)
+        self.crowd.acknowledge(400)
+        missed = max(self.applied(other) for other in others) - had
+        gap_ms = self.crowd.gap_ms(begun_s)
+        docker("network", "connect", "--alias", service, inside, container)
+        goal = max(self.applied(other) for other in others)
+        eventually(f"{service} has what it missed", lambda: self.applied(service) >= goal)
+        self.crowd.acknowledge(100)
+        return gap_ms, missed
+
+    def applied(self, service: str) -> int:
+        told = self.status(service)
+        return told["applied"]["index"] if told and told["applied"] else 0
+
+    def audit(self) -> str:
+        assert self.crowd
+        self.orders += self.crowd.close()
+        self.read_back()
+        eventually("all replicas have applied the same", lambda: len({self.applied(service) for service in ORDERS}) == 1)
+        first, *others = [self.ledger(service) for service in ORDERS]
+        sure(all(ledger == first for ledger in others), "the ledgers differ")
+        lines = [line.split(",") for line in first.decode().splitlines()[1:]]
+        sure([int(line[0]) for line in lines] == list(range(1, len(lines) + 1)), "the numbers have gaps")
+        by_key = {line[3]: (int(line[0]), line[1], int(line[2])) for line in lines}
+        sure(len(by_key) == len(lines), "a key is in the ledger twice")
+        for order in self.orders:
+            sure(by_key.get(order.key) == (order.number, order.name, order.quantity), f"{order} is in the ledger as {by_key.get(order.key)}")
+        return f"{len(self.orders)} acknowledged over REST, {len(lines)} in the ledgers"
+
+    def read_back(self) -> None:
+        port = self.project.published("frontend", 1110)
+
+        def check(order: Order) -> None:
+            status, body = get(HOST, port, f"/orders/{order.number}")
+            expected = {"number": order.number, "name": order.name, "quantity": order.quantity}
+            sure(status == 200 and json.loads(body)["data"] == expected, f"{order}, read again: {status} {body!r}")
+
+        with ThreadPoolExecutor(8) as readers:
+            list(readers.map(check, self.orders))
+
+    def ledger(self, service: str) -> bytes:
+        source = f"{self.project.container(service)}:/data/log.csv"
+        copied = subprocess.run(["docker", "cp", source, "-"], check=True, capture_output=True, timeout=60).stdout
+        with tarfile.open(fileobj=io.BytesIO(copied)) as archive:
+            return archive.extractfile("log.csv").read()
+
+    def small_frontend(self) -> str:
+        usual = inspect(self.project.container("frontend"))["Config"]["Env"]
+        variables = [word for variable in usual if not variable.startswith("FRONT_HOST=") for word in ("--env", variable)]
+        bounds = ["--memory", f"{SMALL_MIB}m", "--memory-swap", f"{SMALL_MIB}m", "--cpus", "0.2"]
+        hardening = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--user", str(USER)]
+        network = ["--network", self.project.network("inside"), "--network-alias", "small", "--env", "FRONT_HOST=small"]
+        container = self.project.run("--detach", *bounds, *hardening, *network, *variables, self.project.image, "frontend").strip()
+        address = self.project.address(container)
+        eventually("it is ready", lambda: answers(address, 1110, "/readyz"))
+        crowd = Crowd(address, 1110, buyers=16)
+        begun_s = time.monotonic()
+        crowd.acknowledge(500)
+        rate = len(crowd.orders) / (time.monotonic() - begun_s)
+        self.orders += crowd.close()
+        state = inspect(container)["State"]
+        sure(state["Running"] and not state["OOMKilled"], f"it has died: {state}")
+        with open(f"/proc/{state['Pid']}/status", encoding="ascii") as status:
+            told = dict(line.split(":", 1) for line in status)
+        peak_mib, threads = int(told["VmHWM"].split()[0]) / 1024, int(told["Threads"])
+        docker("stop", container)
+        sure(inspect(container)["State"]["ExitCode"] == 0, "it does not stop as asked")
+        docker("rm", container)
+        return f"{rate:.0f} orders/s of 16 buyers, {peak_mib:.1f} MiB at most, {threads} threads"
+
+    def stop(self) -> str:
+        begun_s = time.monotonic()
+        self.project.compose("stop")
+        for service in SERVICES:
+            state = inspect(self.project.container(service))["State"]
+            sure(state["ExitCode"] == 0, f"{service} ends with {state['ExitCode']}")
+        return f"exit code 0 everywhere, after {time.monotonic() - begun_s:.1f} s"
+
+    def again(self) -> str:
+        self.project.compose("up", "--detach", "--no-build")
+        self.healthy()
+        self.read_back()
+        return f"{len(self.orders)} read again"
+
+    def logs(self) -> str:
+        try:
+            return self.project.compose("logs", "--no-color", "--tail", "40")
+        except Broken as broken:
+            return str(broken)
+
+
+def answers(address: str, port: int, path: str) -> bool:
+    try:
+        return get(address, port, path, timeout_s=2)[0] == 200
+    except OSError:
+        return False
