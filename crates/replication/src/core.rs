@@ -7,7 +7,7 @@ use api::replica::{ReplicaStatus, Role};
 use api::{NodeId, Ordinal, Term};
 use openraft::ServerState;
 use service::lifecycle::{ExitCode, fatal};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -47,8 +47,8 @@ pub(crate) struct Core {
     pub(crate) leadership: watch::Sender<Leadership>,
     pub(crate) gate: Gate,
     pub(crate) room: Room,
-    /// Held while a state is received.
-    pub(crate) receiving: tokio::sync::Mutex<()>,
+    /// One permit, taken while a state is received.
+    pub(crate) receiving: Semaphore,
     /// Held by the leader while it changes who sits where.
     pub(crate) seating: tokio::sync::Mutex<()>,
     /// Held while it begins to stand for election.
@@ -90,7 +90,8 @@ impl Core {
     pub(crate) fn peer_status(&self) -> PeerStatus {
         let membership = self.membership();
         let learners = membership.membership().learner_ids().collect();
-        PeerStatus { status: self.status(), lost_a_log: self.lost_a_log, learners }
+        let receiving = self.receiving.available_permits() == 0;
+        PeerStatus { status: self.status(), lost_a_log: self.lost_a_log, learners, receiving }
     }
 
     /// Whether a majority has answered this leader lately. The engine leads on in its term for as long as it hears of no

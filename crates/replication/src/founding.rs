@@ -250,7 +250,7 @@ mod tests {
 
     fn peer(seat: u8, role: Role) -> (Ordinal, Result<PeerStatus, String>) {
         let status = ReplicaStatus { role, ..ReplicaStatus::empty("test", NodeId::new(Ordinal(seat), 1)) };
-        (Ordinal(seat), Ok(PeerStatus { status, lost_a_log: false, learners: Vec::new() }))
+        (Ordinal(seat), Ok(PeerStatus { status, lost_a_log: false, learners: Vec::new(), receiving: false }))
     }
 
     fn silent(seat: u8) -> (Ordinal, Result<PeerStatus, String>) {

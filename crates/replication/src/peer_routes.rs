@@ -61,6 +61,8 @@ pub(crate) struct PeerStatus {
     pub(crate) lost_a_log: bool,
     /// Who receives the log without a vote: those who are being seated, if it leads.
     pub(crate) learners: Vec<NodeId>,
+    /// It receives a state, or installs it.
+    pub(crate) receiving: bool,
 }
 
 pub(crate) fn routes(core: Arc<Core>) -> Router {
@@ -113,7 +115,7 @@ async fn vote(State(core): State<Arc<Core>>, RawBody(body): RawBody) -> Result<V
 
 async fn state(State(core): State<Arc<Core>>, body: Body) -> Result<Vec<u8>, Failure> {
     // One at a time: a second one could only be a new leader's, which tries again.
-    let Ok(_turn) = core.receiving.try_lock() else {
+    let Ok(_turn) = core.receiving.try_acquire() else {
         return Err(Failure::new(ErrorCode::Overloaded, "this replica is receiving a state already"));
     };
     let body = StreamReader::new(body.into_data_stream().map_err(io::Error::other));

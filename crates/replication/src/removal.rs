@@ -232,7 +232,7 @@ mod tests {
         };
         let word = |status: &ReplicaStatus, own, term| {
             word_of(
-                &PeerStatus { status: status.clone(), lost_a_log: false, learners: vec![node(5)] },
+                &PeerStatus { status: status.clone(), lost_a_log: false, learners: vec![node(5)], receiving: false },
                 node(own),
                 Term(term),
             )

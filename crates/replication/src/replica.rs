@@ -88,7 +88,7 @@ impl<M: StateMachine> Replica<M> {
             leadership: watch::Sender::new(Leadership::Following { leader: None }),
             gate: Gate::open(),
             room,
-            receiving: tokio::sync::Mutex::new(()),
+            receiving: tokio::sync::Semaphore::new(1),
             seating: tokio::sync::Mutex::new(()),
             standing: tokio::sync::Mutex::default(),
             campaign: Mutex::new(None),

@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use service::http::{Client, ClientOptions, Outgoing, Payload};
 use service::mutation::{self, Mutation};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::checkpoint::Checkpoint;
 use crate::engine::{Fatal, Types, Vote, position};
@@ -201,11 +201,28 @@ impl Link {
         let unreachable = |error: PeerError| StreamingError::Unreachable(Unreachable::new(&error));
         let seat = self.target.ordinal();
         let body = transfer::body(&transfer::Header { vote, meta: snapshot.meta }, state);
-        // No time-out for the whole: the receiver watches that the body moves on, and the engine cancels when it has
-        // to.
+        // No time-out for the whole: the receiver watches that the body moves on, `receiver_is_gone` that there is a receiver, and the
+        // engine cancels when it has to.
         let request = aimed(self.target, outgoing(STATE_PATH, Payload::Stream(Box::pin(body)), None));
         let answer = self.peers.send(seat, request).await.map_err(unreachable)?;
         decode(seat, &answer).map_err(|error| StreamingError::Network(NetworkError::new(&error)))
+    }
+}
+
+impl Link {
+    /// Ends when the target has not been receiving for too long, by its own word or for want of one. A machine that loses its power closes no
+    /// connection: TCP goes on to send to it for a quarter of an hour, and as long as a state is on its way a follower is sent nothing else.
+    async fn receiver_is_gone(&self) -> PeerError {
+        let (seat, Timing { question, transfer_idle, .. }) = (self.target.ordinal(), self.peers.timing);
+        let mut heard = Instant::now();
+        while heard.elapsed() < transfer_idle {
+            sleep(question).await;
+            let told = self.peers.status(seat).await;
+            if told.is_ok_and(|peer| peer.status.node_id == self.target && peer.receiving) {
+                heard = Instant::now();
+            }
+        }
+        PeerError::Unreachable { ordinal: seat, what: "it does not receive the state that is sent to it".to_owned() }
     }
 }
 
@@ -264,6 +281,7 @@ impl RaftNetwork<Types> for Link {
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
             answer = self.send_state(vote, snapshot) => answer.map(SnapshotResponse::new),
+            gone = self.receiver_is_gone() => Err(StreamingError::Unreachable(Unreachable::new(&gone))),
         }
     }
 

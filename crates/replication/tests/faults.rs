@@ -3,11 +3,11 @@
 mod cluster;
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::replica::Role;
-use api::{ErrorBody, ErrorCode, INTERNAL_TOKEN_HEADER};
+use api::{Address, ErrorBody, ErrorCode, INTERNAL_TOKEN_HEADER};
 use cluster::{Cluster, PATIENCE, Words, log_to_stderr, within};
 use prometheus::TextEncoder;
 use replication::{FileStore, Leadership, ProposeError, Replica, StartError};
@@ -50,31 +50,34 @@ async fn a_wiped_follower_returns_under_a_new_id_and_takes_its_seat() {
     cluster.say("python").await;
 }
 
-/// Passes on what comes in, but keeps requests for a seat to itself. Says so each time.
-async fn swallow_joins(to: String) -> (u16, Arc<Notify>) {
+/// Passes on what comes in, once it is known to whom, but keeps requests that begin like that to itself, and their connections open. Says so
+/// each time.
+async fn swallow(request: &'static str) -> (u16, Arc<OnceLock<Address>>, Arc<Notify>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let swallowed = Arc::new(Notify::new());
-    let told = Arc::clone(&swallowed);
+    let to = Arc::<OnceLock<Address>>::default();
+    let (told, target) = (Arc::clone(&swallowed), Arc::clone(&to));
     tokio::spawn(async move {
         while let Ok((mut near, _)) = listener.accept().await {
-            let (to, told) = (to.clone(), Arc::clone(&told));
+            let (target, told) = (target.get().cloned(), Arc::clone(&told));
             tokio::spawn(async move {
-                let Ok(mut far) = TcpStream::connect(to).await else { return };
-                let mut request = vec![0; 64 * 1024];
-                while let Ok(length @ 1..) = near.read(&mut request).await {
-                    if request[..length].starts_with(b"POST /replication/join") {
+                let Some(target) = target else { return };
+                let Ok(mut far) = TcpStream::connect(target.as_str()).await else { return };
+                let mut bytes = vec![0; 64 * 1024];
+                while let Ok(length @ 1..) = near.read(&mut bytes).await {
+                    if bytes[..length].starts_with(request.as_bytes()) {
                         told.notify_one();
                         return std::future::pending().await;
                     }
-                    far.write_all(&request[..length]).await.unwrap();
-                    let length = far.read(&mut request).await.unwrap();
-                    near.write_all(&request[..length]).await.unwrap();
+                    far.write_all(&bytes[..length]).await.unwrap();
+                    let length = far.read(&mut bytes).await.unwrap();
+                    near.write_all(&bytes[..length]).await.unwrap();
                 }
             });
         }
     });
-    (port, swallowed)
+    (port, to, swallowed)
 }
 
 /// Simulation seed 3784: it waited out the 30 s of its request.
@@ -88,7 +91,8 @@ async fn a_newcomer_whose_leader_is_gone_asks_the_next_one() {
     let old = cluster.node_id(wiped);
     cluster.stop(wiped).await;
     cluster.wipe(wiped);
-    let (port, swallowed) = swallow_joins(cluster.address(leader).to_string()).await;
+    let (port, to, swallowed) = swallow("POST /replication/join").await;
+    to.set(cluster.address(leader)).unwrap();
     cluster.detour(wiped, leader, Some(port));
     cluster.start(wiped).await;
     within("the request for its seat", swallowed.notified()).await;
@@ -101,6 +105,34 @@ async fn a_newcomer_whose_leader_is_gone_asks_the_next_one() {
     let (present, absent) = ([cluster.node_id(wiped)], [old]);
     let seated = cluster.seated(next, &present, &absent);
     tokio::time::timeout(Duration::from_secs(20), seated).await.expect("it does not wait for the old leader");
+}
+
+/// Simulation seed 244: the machine lost its power, and nothing but the state was sent to it for as long as TCP had hope.
+#[tokio::test]
+async fn a_state_that_nobody_receives_is_sent_again() {
+    log_to_stderr();
+    let mut cluster = Cluster::new(3);
+    cluster.adjust = |config| {
+        config.storage.checkpoint_every = 5;
+        config.storage.log_kept = 1;
+        config.timing.transfer_idle = Duration::from_secs(2);
+    };
+    cluster.start_all().await;
+    let leader = cluster.any_leader().await;
+    let away = cluster.other_than(&[leader]);
+    cluster.stop(away).await;
+    for n in 0..20 {
+        cluster.say(&n.to_string()).await;
+    }
+    let (port, to, swallowed) = swallow("POST /replication/state").await;
+    cluster.detour(leader, away, Some(port));
+    cluster.start(away).await;
+    to.set(cluster.address(away)).unwrap();
+    within("a state on its way", swallowed.notified()).await;
+    cluster.detour(leader, away, None);
+    let position = cluster.say("after").await;
+    cluster.applied(away, position).await;
+    assert_eq!(cluster.words(away), cluster.words(leader));
 }
 
 #[tokio::test]

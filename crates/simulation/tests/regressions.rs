@@ -30,3 +30,17 @@ fn a_newcomer_that_restarts_before_it_has_its_seat() {
 fn a_log_that_was_not_made_to_its_end() {
     clean(560);
 }
+
+/// The leader lost its power while a newcomer waited for its seat, and the newcomer did not ask the next one
+/// (`replication`: `a_newcomer_whose_leader_is_gone_asks_the_next_one`).
+#[test]
+fn a_newcomer_whose_leader_is_gone() {
+    clean(3784);
+}
+
+/// A follower lost its power while the state was sent to it, and for as long as the sender waited for its answer it was sent nothing else
+/// (`replication`: `a_state_that_nobody_receives_is_sent_again`).
+#[test]
+fn a_state_that_nobody_receives() {
+    clean(244);
+}
