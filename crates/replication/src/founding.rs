@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::replica::Role;
-use api::{ErrorCode, NodeId, Ordinal};
+use api::replica::{ReplicaStatus, Role};
+use api::{ErrorCode, NodeId, Ordinal, Term};
 use openraft::error::RaftError;
 use service::lifecycle::{ExitCode, fatal};
 use service::world;
@@ -60,10 +60,11 @@ impl Core {
         let mut pause = Pause::new();
         let mut last_reason = String::new();
         while !is_seated(&self.membership(), self.node_id) {
-            let step = next_step(self.ordinal(), self.config.founders, &self.ask_all().await);
+            let answers = self.ask_all().await;
+            let step = next_step(self.ordinal(), self.config.founders, &answers);
             let outcome = match step {
                 Step::Found(founders) => self.found(founders).await,
-                Step::Join(seats) => self.join_through(seats).await,
+                Step::Join(seats) => self.join_through(seats, reign(&answers)).await,
                 Step::Wait(reason) => Err(reason),
             };
             if let Err(reason) = outcome
@@ -104,7 +105,8 @@ impl Core {
         }
     }
 
-    async fn join_through(&self, mut seats: Vec<Ordinal>) -> Result<(), String> {
+    /// Asks these seats for one; `reign` is the term of the leader among them.
+    async fn join_through(&self, mut seats: Vec<Ordinal>, reign: Term) -> Result<(), String> {
         let mut reason = "no leader is known".to_owned();
         // Whoever does not lead may know who does; that one is asked next, each once.
         let mut asked = BTreeSet::new();
@@ -114,7 +116,7 @@ impl Core {
             }
             let outcome = tokio::select! {
                 outcome = self.peers.join(seat, self.node_id, JOIN_PATIENCE) => outcome,
-                () = self.hear_of_leader_other_than(seat) => return Err(format!("replica {seat} is not the leader any more")),
+                () = self.hear_of_later_reign(reign) => return Err(format!("replica {seat} was asked, and another term has begun")),
             };
             match outcome {
                 Ok(()) => return Ok(()),
@@ -132,11 +134,12 @@ impl Core {
         Err(reason)
     }
 
-    /// Ends when another seat leads: one that lost its power while it was asked never answers, and its successor is not to be kept waiting.
-    async fn hear_of_leader_other_than(&self, asked: Ordinal) {
+    /// Ends when someone leads in a later term: a leader that lost its power while it was asked never answers, and its successor, which may be the
+    /// same replica, knows nothing of the request.
+    async fn hear_of_later_reign(&self, asked: Term) {
         loop {
             tokio::time::sleep(PAUSE.1).await;
-            if newest_leader(&self.ask_all().await).is_some_and(|leader| leader != asked) {
+            if reign(&self.ask_all().await) > asked {
                 return;
             }
         }
@@ -193,7 +196,8 @@ fn next_step(own: Ordinal, founders: usize, answers: &Answers) -> Step {
         let leader = heard().filter_map(|peer| peer.status.leader).map(NodeId::ordinal);
         let members = heard().filter(|peer| peer.status.role != Role::Empty).map(|peer| peer.status.ordinal);
         // Asked from the end: who leads by its own word, those whom others call leader, then any member.
-        return Step::Join(members.chain(leader).chain(newest_leader(answers)).collect());
+        let leading = newest_leader(answers).map(|status| status.ordinal);
+        return Step::Join(members.chain(leader).chain(leading).collect());
     }
     let seats: Vec<Ordinal> = (1..=founders).filter_map(|seat| u8::try_from(seat).ok()).map(Ordinal).collect();
     if !seats.contains(&own) {
@@ -221,9 +225,14 @@ fn next_step(own: Ordinal, founders: usize, answers: &Answers) -> Step {
 }
 
 /// Who leads by its own word, in the highest term: a deposed leader may not know it yet.
-fn newest_leader(answers: &Answers) -> Option<Ordinal> {
+fn newest_leader(answers: &Answers) -> Option<&ReplicaStatus> {
     let leading = answers.values().flatten().map(|peer| &peer.status).filter(|status| status.role == Role::Leader);
-    leading.max_by_key(|status| status.term).map(|status| status.ordinal)
+    leading.max_by_key(|status| status.term)
+}
+
+/// Its term; before all terms, if nobody says that it leads.
+fn reign(answers: &Answers) -> Term {
+    newest_leader(answers).map_or(Term(0), |leader| leader.term)
 }
 
 /// Growing pauses with jitter, so that replicas that start together do not ask in step.
@@ -243,9 +252,6 @@ impl Pause {
 
 #[cfg(test)]
 mod tests {
-    use api::Term;
-    use api::replica::ReplicaStatus;
-
     use super::*;
 
     fn peer(seat: u8, role: Role) -> (Ordinal, Result<PeerStatus, String>) {
@@ -304,7 +310,12 @@ mod tests {
             (seat, answer.map(|peer| PeerStatus { status: ReplicaStatus { term: Term(term), ..peer.status }, ..peer }))
         };
         let answers = [leading(1, 3), leading(2, 4), leading(3, 2), (Ordinal(4), Err("silent".into()))];
-        assert_eq!(newest_leader(&answers.into()), Some(Ordinal(2)));
-        assert_eq!(newest_leader(&[peer(1, Role::Follower), silent(2)].into()), None);
+        let answers = answers.into();
+        assert_eq!(
+            (newest_leader(&answers).map(|leader| leader.ordinal), reign(&answers)),
+            (Some(Ordinal(2)), Term(4))
+        );
+        let answers = [peer(1, Role::Follower), silent(2)].into();
+        assert_eq!((newest_leader(&answers), reign(&answers)), (None, Term(0)));
     }
 }

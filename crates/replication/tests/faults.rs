@@ -82,7 +82,7 @@ async fn swallow(request: &'static str) -> (u16, Arc<OnceLock<Address>>, Arc<Not
 
 /// Simulation seed 3784: it waited out the 30 s of its request.
 #[tokio::test]
-async fn a_newcomer_whose_leader_is_gone_asks_the_next_one() {
+async fn a_newcomer_whose_leader_is_gone_asks_again() {
     log_to_stderr();
     let mut cluster = Cluster::started(3).await;
     let leader = cluster.any_leader().await;

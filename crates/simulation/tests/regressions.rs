@@ -31,8 +31,8 @@ fn a_log_that_was_not_made_to_its_end() {
     clean(560);
 }
 
-/// The leader lost its power while a newcomer waited for its seat, and the newcomer did not ask the next one
-/// (`replication`: `a_newcomer_whose_leader_is_gone_asks_the_next_one`).
+/// The leader lost its power while a newcomer waited for its seat, and the newcomer did not ask again
+/// (`replication`: `a_newcomer_whose_leader_is_gone_asks_again`).
 #[test]
 fn a_newcomer_whose_leader_is_gone() {
     clean(3784);
