@@ -137,7 +137,7 @@ impl Config {
     }
 }
 
-fn read_front(values: &mut Values) -> Option<Address> {
+pub(crate) fn read_front(values: &mut Values) -> Option<Address> {
     let host = values.required::<String>("FRONT_HOST");
     let port = values.within::<u16>("REST_API_PORT", 1..=u16::MAX);
     let front = Address::new(&host?, port?);

@@ -38,6 +38,7 @@
 mod check;
 mod config;
 pub mod load;
+pub mod loadtest;
 mod patient;
 mod progress;
 mod record;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Address, ProductName};
+use api::{Address, Product, ProductName};
 use reqwest::Url;
 use service::lifecycle::ExitCode;
 use tokio::task::JoinSet;
@@ -84,7 +84,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<Summary, Run
             (Some(recorder), Some(recording))
         }
     };
-    let products = run.products().await?;
+    let products = opening(&config.front, &run.base, config.patience, &run.stop).await?;
+    let products: Arc<[ProductName]> = products.into_iter().map(|product| product.name).collect();
     let seed = config.seed.unwrap_or_else(rand::random);
     tracing::info!(store = %config.front, products = products.len(), config.shoppers, config.sessions, seed, "shopping");
 
@@ -117,30 +118,34 @@ struct Run<'a> {
     stop: CancellationToken,
 }
 
-impl Run<'_> {
-    /// Learns what is for sale, from a store that may still be starting.
-    async fn products(&self) -> Result<Arc<[ProductName]>, RunError> {
-        let Patience { answer_timeout, opening, .. } = self.config.patience;
-        let store = Store::enter(self.base.clone(), answer_timeout);
-        let deadline = Instant::now() + opening;
-        loop {
-            let address = self.config.front.clone();
-            match store.products().await {
-                Ok(products) if products.is_empty() => return Err(RunError::NothingForSale(address)),
-                Ok(products) => return Ok(products.into_iter().map(|product| product.name).collect()),
-                Err(last) if !last.may_pass() || Instant::now() >= deadline => {
-                    return Err(RunError::NotOpen { address, last });
-                }
-                Err(error) => tracing::debug!(%error, "the store is not open yet"),
+/// Learns what is for sale, from a store that may still be starting.
+pub(crate) async fn opening(
+    address: &Address,
+    base: &Url,
+    patience: Patience,
+    stop: &CancellationToken,
+) -> Result<Vec<Product>, RunError> {
+    let store = Store::enter(base.clone(), patience.answer_timeout);
+    let deadline = Instant::now() + patience.opening;
+    loop {
+        let address = address.clone();
+        match store.products().await {
+            Ok(products) if products.is_empty() => return Err(RunError::NothingForSale(address)),
+            Ok(products) => return Ok(products),
+            Err(last) if !last.may_pass() || Instant::now() >= deadline => {
+                return Err(RunError::NotOpen { address, last });
             }
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Err(RunError::Stopped),
-                () = tokio::time::sleep(OPENING_PAUSE) => {}
-            }
+            Err(error) => tracing::debug!(%error, "the store is not open yet"),
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(RunError::Stopped),
+            () = tokio::time::sleep(OPENING_PAUSE) => {}
         }
     }
+}
 
+impl Run<'_> {
     /// A task per shopper, all at once.
     async fn shop(&self, wishes: impl Iterator<Item = Wishes>, recorder: Option<Recorder>) -> Vec<Visit> {
         let mut shoppers = JoinSet::new();

@@ -25,6 +25,8 @@ pub enum ExitCode {
     Software = 70,
     /// The disk failed, or what lies on it is damaged (`EX_IOERR`).
     Io = 74,
+    /// A load test ran to its end, and the store missed a threshold. Outside of `sysexits.h`, so that a script can tell it from the rest.
+    Missed = 99,
 }
 
 impl From<ExitCode> for std::process::ExitCode {

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use api::{Address, ProductName};
-use client::load::{self, Kind, KindOutcome, Outcome, Pace, Plan};
+use client::load::{self, Kind, KindOutcome, Outcome, Pace, Plan, Popularity, Stage, Visit};
+use tokio_util::sync::CancellationToken;
 use toystore::local::{Layout, PortBase, Store};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,9 +51,9 @@ async fn main() -> Result<()> {
     let rate = best.goodput() * as_f64(OVERLOAD as u64);
     let connections = best.connections * OVERLOAD;
     println!("\nten times that: {rate:.0} requests/s due, over {connections} connections");
-    let flooded = bench.step(connections, Pace::PerSecond(rate)).await?;
+    let flooded = bench.step(connections, Pace::steady(rate)).await?;
     flooded.print();
-    let again = bench.step(best.connections, Pace::Unpaced).await?;
+    let again = bench.step(best.connections, Pace::Closed { shoppers: best.connections }).await?;
     println!("\nthe best load again");
     again.print();
     println!("\npeak memory");
@@ -96,7 +97,7 @@ impl Bench {
     async fn best(&self) -> Result<Step> {
         let mut best: Option<Step> = None;
         for connections in CONNECTIONS {
-            let step = self.step(connections, Pace::Unpaced).await?;
+            let step = self.step(connections, Pace::Closed { shoppers: connections }).await?;
             step.print();
             if best.as_ref().is_none_or(|best| best.goodput() < step.goodput()) {
                 best = Some(step);
@@ -106,17 +107,20 @@ impl Bench {
     }
 
     async fn step(&self, connections: usize, pace: Pace) -> Result<Step> {
+        let stage = |name: &str, length, counted| Stage { name: name.into(), pace, length, counted };
         let plan = Plan {
-            target: self.target.clone(),
+            targets: vec![self.target.clone()],
             connections,
-            pace,
-            order_share: self.order_share,
+            keep_alive: true,
+            stages: vec![stage("warm-up", Duration::from_secs(1), false), stage("measured", self.measured, true)],
+            visit: Visit::OneRequest { order_share: self.order_share },
             products: self.products.clone(),
-            warm_up: Duration::from_secs(1),
-            measured: self.measured,
+            popularity: Popularity::Uniform,
             answer_timeout: Duration::from_secs(6),
+            seed: rand::random(),
         };
-        Ok(Step { connections, outcome: load::run(&plan).await? })
+        let loaded = load::run(&plan, &CancellationToken::new(), |_| {}).await?;
+        Ok(Step { connections, outcome: loaded.counted() })
     }
 }
 

@@ -43,6 +43,7 @@ pub fn subcommands() -> Vec<Subcommand> {
         subcommand("frontend", "Run the public REST API: cache, elections, routing", frontend::settings()),
         subcommand("client", "Send shoppers to a store, and check their orders", client::settings()),
         subcommand("health", "Ask a running process whether it is ready", health::settings()),
+        subcommand("load", "Put load on a store, measure it, and judge it", client::loadtest::settings()),
         subcommand("scale", "Take the votes of order replicas that are to be stopped for good", scale::settings()),
         subcommand("init-catalog", "Write a catalog file to begin with", catalog_file::init_settings()),
         subcommand("export-catalog", "Write the stock of a running store as CSV", catalog_file::export_settings()),
@@ -151,6 +152,7 @@ pub fn run(matches: &ArgMatches) -> ProcessExitCode {
         }
         Some(("client", matches)) => start(&client::settings(), matches, client::Config::read, shop),
         Some(("health", matches)) => start(&health::settings(), matches, health::Config::read, health::run),
+        Some(("load", matches)) => start(&client::loadtest::settings(), matches, client::loadtest::Config::read, load),
         Some(("scale", matches)) => start(&scale::settings(), matches, scale::Config::read, scale::run),
         Some(("init-catalog", matches)) => {
             start(&catalog_file::init_settings(), matches, catalog_file::Init::read, catalog_file::init)
@@ -179,6 +181,16 @@ pub async fn shop(config: client::Config, stop: CancellationToken) -> Result<(),
     match summary.exit_code() {
         ExitCode::Ok => Ok(()),
         code => Err(Failed::new(code, "the shoppers were not served as promised: see their summary")),
+    }
+}
+
+/// Puts load on a store and prints what it came to.
+async fn load(config: client::loadtest::Config, stop: CancellationToken) -> Result<(), Failed> {
+    let report = client::loadtest::run(config, stop).await.map_err(|error| Failed::new(error.exit_code(), error))?;
+    print(&report);
+    match report.exit_code() {
+        ExitCode::Ok => Ok(()),
+        code => Err(Failed::new(code, report.verdict())),
     }
 }
 

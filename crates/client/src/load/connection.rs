@@ -1,6 +1,7 @@
-//! One kept-alive connection: a request's bytes out, an answer's status in.
+//! One connection: a request's bytes out, an answer's status and body in.
 
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 
 use api::Address;
@@ -10,9 +11,6 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 /// A lost SYN is sent again after 1, 3 and 7 s; a full backlog loses them.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Between two tries to open a connection again.
-pub(super) const REOPEN_PAUSE: Duration = Duration::from_millis(20);
 
 /// The longest answer, in bytes: a product or an error has far less.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -33,6 +31,8 @@ pub struct ConnectError {
 pub(super) enum NoAnswer {
     /// The time was up.
     Silent,
+    /// There was no connection: the store has seen nothing.
+    Unreachable(ConnectError),
     /// The connection broke, or what came was no answer.
     Broken(io::Error),
 }
@@ -44,57 +44,95 @@ impl From<io::Error> for NoAnswer {
 }
 
 /// What is looked at in an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
     /// Whether it says when to come again.
     pub(super) retry_after: bool,
+    /// Whether it was the last one on its connection.
+    close: bool,
+    /// Where its body is in what was received.
+    body: Range<usize>,
 }
 
-/// An open connection with nothing under way.
+impl Answer {
+    /// 200 to 299.
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// A connection to one target, opened when it is needed.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    target: Address,
+    keep_alive: bool,
+    stream: Option<TcpStream>,
     received: Vec<u8>,
 }
 
 impl Connection {
-    pub(super) async fn open(to: Address) -> Result<Self, ConnectError> {
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(to.as_str())).await;
-        let stream = stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        let opened = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-        opened.map(|stream| Self { stream, received: Vec::new() }).map_err(|source| ConnectError { to, source })
+    /// Not open yet. Without `keep_alive` each request has a connection of its own.
+    pub(super) fn new(target: Address, keep_alive: bool) -> Self {
+        Self { target, keep_alive, stream: None, received: Vec::new() }
     }
 
-    /// Sends a request and reads its answer. After an error the connection is of no more use.
+    /// Opens it, if it is to stay open.
+    pub(super) async fn opened(mut self) -> Result<Self, ConnectError> {
+        self.stream = Some(connect(&self.target).await?).filter(|_| self.keep_alive);
+        Ok(self)
+    }
+
+    /// Sends a request and reads its answer, on a new connection if there is none.
     pub(super) async fn exchange(&mut self, request: &[u8], deadline: Instant) -> Result<Answer, NoAnswer> {
-        let exchange = async {
-            self.stream.write_all(request).await?;
-            self.receive().await
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => timeout_at(deadline, connect(&self.target))
+                .await
+                .map_err(|_| NoAnswer::Silent)?
+                .map_err(NoAnswer::Unreachable)?,
         };
-        timeout_at(deadline, exchange).await.unwrap_or(Err(NoAnswer::Silent))
+        let exchange = async {
+            stream.write_all(request).await?;
+            receive(&mut stream, &mut self.received).await
+        };
+        let answer = timeout_at(deadline, exchange).await.unwrap_or(Err(NoAnswer::Silent))?;
+        self.stream = Some(stream).filter(|_| self.keep_alive && !answer.close);
+        Ok(answer)
     }
 
-    async fn receive(&mut self) -> Result<Answer, NoAnswer> {
-        self.received.clear();
-        loop {
-            if self.stream.read_buf(&mut self.received).await? == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
-            if let Some((answer, bytes)) = parse(&self.received)?
-                && self.received.len() >= bytes
-            {
-                return Ok(answer);
-            }
-            if self.received.len() > ANSWER_BYTES_MAX {
-                return Err(nonsense("it is too long").into());
-            }
+    /// The body of the last answer.
+    pub(super) fn body(&self, answer: &Answer) -> &[u8] {
+        &self.received[answer.body.clone()]
+    }
+}
+
+async fn connect(to: &Address) -> Result<TcpStream, ConnectError> {
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(to.as_str())).await;
+    let stream = stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let opened = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+    opened.map_err(|source| ConnectError { to: to.clone(), source })
+}
+
+async fn receive(stream: &mut TcpStream, received: &mut Vec<u8>) -> Result<Answer, NoAnswer> {
+    received.clear();
+    loop {
+        if stream.read_buf(received).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        if let Some(answer) = parse(received)?
+            && received.len() >= answer.body.end
+        {
+            return Ok(answer);
+        }
+        if received.len() > ANSWER_BYTES_MAX {
+            return Err(nonsense("it is too long").into());
         }
     }
 }
 
-/// The answer's head, and how long head and body are together; `None` while the head is not complete.
-fn parse(received: &[u8]) -> io::Result<Option<(Answer, usize)>> {
+/// An answer whose head is complete; `None` while it is not.
+fn parse(received: &[u8]) -> io::Result<Option<Answer>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     let head = match response.parse(received) {
@@ -106,7 +144,9 @@ fn parse(received: &[u8]) -> io::Result<Option<(Answer, usize)>> {
     let header = |name: &str| response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
     let body = header("content-length").and_then(|length| str::from_utf8(length.value).ok()?.parse::<usize>().ok());
     let body = body.ok_or_else(|| nonsense("it does not say how long it is"))?;
-    Ok(Some((Answer { status, retry_after: header("retry-after").is_some() }, head.saturating_add(body))))
+    let close = header("connection").is_some_and(|header| header.value.eq_ignore_ascii_case(b"close"));
+    let retry_after = header("retry-after").is_some();
+    Ok(Some(Answer { status, retry_after, close, body: head..head.saturating_add(body) }))
 }
 
 fn nonsense(what: &str) -> io::Error {
@@ -120,11 +160,16 @@ mod tests {
     #[test]
     fn an_answer_is_its_status_and_its_length() {
         let head = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 4\r\n\r\n";
-        let answer = Answer { status: 503, retry_after: true };
-        assert_eq!(parse(head.as_bytes()).unwrap(), Some((answer, head.len() + 4)));
+        let body = head.len()..head.len() + 4;
+        let answer = Answer { status: 503, retry_after: true, close: false, body };
+        assert_eq!(parse(head.as_bytes()).unwrap(), Some(answer));
         assert_eq!(parse(&head.as_bytes()[..head.len() - 1]).unwrap(), None);
-        let plain = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-        assert_eq!(parse(plain.as_bytes()).unwrap(), Some((Answer { status: 200, retry_after: false }, plain.len())));
+        let last = "HTTP/1.1 200 OK\r\nconnection: Close\r\ncontent-length: 0\r\n\r\n";
+        let body = last.len()..last.len();
+        assert_eq!(
+            parse(last.as_bytes()).unwrap(),
+            Some(Answer { status: 200, retry_after: false, close: true, body })
+        );
     }
 
     #[test]

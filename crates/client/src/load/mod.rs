@@ -3,184 +3,280 @@
 //! [Shoppers](crate) wait for each answer and repeat what failed, as people do. That is no measurement of a store that has too much to do: a slow
 //! store would be asked less often, and the requests that it kept waiting would not be seen. Here nobody is patient:
 //!
-//! * **Open loop** ([`Pace::PerSecond`]): request *n* is due at *n / rate*, whatever became of the others. Whichever connection is free takes
-//!   the next one. Latencies count from when a request was *due*, so that the wait for a free connection is part of it ("coordinated omission").
-//! * **Closed loop** ([`Pace::Unpaced`]): each connection sends its next request when it has the last answer. The answers per
+//! * **Open loop** ([`Pace::Open`]): visit *n* is due at its time, whatever became of the others. Whichever connection is free takes
+//!   the next one. Latencies count from when a request was *due*, so that the wait for a free connection is part of it. (To leave it out is
+//!   known as "coordinated omission": the measured system decides when it is looked at. See Gil Tene, "How NOT to measure latency".)
+//! * **Closed loop** ([`Pace::Closed`]): each connection sends its next request when it has the last answer. The answers per
 //!   second at rising numbers of connections show the most that a store can do.
 //!
+//! Both may follow each other in [stages](Stage): ramps, plateaus, spikes. What an open stage leaves undone is done late, in the next
+//! one's time, and counts for the stage in which it was due.
+//!
 //! A request is tried once. It is written from a table of ready-made bytes and its answer is only looked at as far as needed, because the generator often
-//! shares its processor with what it measures.
+//! shares its processor with what it measures. Each order has a key of its own and is written down, so that [`reckoning`] can
+//! hold the store to its word.
 //!
 //! # Caveats
 //! * Requests in flight are bounded by the connections. Those for which there was no connection in time are sent late, and those that were not sent
 //!   before the end are counted as [`Outcome::unsent`]: the offered rate is only as high as [`Outcome::sent`] says.
-//! * Timers are as fine as 1 ms. A request that is due leaves up to so much later, which counts as latency.
+//! * Visits of an open loop are evenly spread. Real ones come in bursts; more of those wait then.
+//! * An answer must say how long it is (`Content-Length`); the store's do.
 
+mod book;
 mod connection;
 mod outcome;
+mod pacer;
+mod popularity;
+pub mod reckoning;
 mod requests;
+mod schedule;
+mod shopper;
+mod tally;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use api::{Address, ProductName};
 use futures::StreamExt;
-use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
 
+use book::Book;
 use connection::Connection;
+use pacer::{Gate, Pacer};
+use popularity::Draw;
 use requests::Requests;
+use shopper::Shopper;
+use tally::Tally;
 
 pub use connection::ConnectError;
-pub use outcome::{Kind, KindOutcome, Latencies, Outcome};
+pub use outcome::{Kind, KindOutcome, Latencies, Loaded, Outcome, Second};
+pub use popularity::Popularity;
+pub use schedule::{Pace, Stage};
+pub use shopper::Visit;
 
 /// Connections that are opened at the same time: a server's backlog takes so many at once.
 const CONNECTING_MAX: usize = 256;
 
-/// When requests are sent.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Pace {
-    /// As fast as they are answered.
-    Unpaced,
-    /// So many per second, evenly spread.
-    PerSecond(f64),
-}
+/// Between two looks at what was counted.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// A load.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The store's public port.
-    pub target: Address,
-    /// Kept-alive connections, 1 or more.
+    /// The public ports that the connections are spread over; at least one.
+    pub targets: Vec<Address>,
+    /// How many connections; at least one, and at least as many as any stage has shoppers.
     pub connections: usize,
-    /// When requests are sent.
-    pub pace: Pace,
-    /// How many of the requests are orders of one piece, 0 to 1; the others ask for a product.
-    pub order_share: f64,
-    /// What is asked for and ordered, with equal probability; at least one.
+    /// Whether connections are kept open from one request to the next.
+    pub keep_alive: bool,
+    /// At least one.
+    pub stages: Vec<Stage>,
+    /// What a visit is.
+    pub visit: Visit,
+    /// What is asked for and ordered; at least one.
     pub products: Vec<ProductName>,
-    /// What is sent in this time, at the beginning, is not counted.
-    pub warm_up: Duration,
-    /// Counted, after that.
-    pub measured: Duration,
+    /// How visits spread over them.
+    pub popularity: Popularity,
     /// A request that is not answered within this counts as silent, and its connection is given up.
     pub answer_timeout: Duration,
+    /// Decides what is looked at and ordered.
+    pub seed: u64,
 }
 
-/// Puts the load on the store.
+impl Plan {
+    /// From the first request to the last.
+    pub fn length(&self) -> Duration {
+        self.stages.iter().map(|stage| stage.length).sum()
+    }
+}
+
+/// Puts the load on the store. `watch` is shown each second when it is over.
+///
+/// After `stop` is cancelled nothing new is begun; what was due until then is in the outcome.
 ///
 /// # Errors
 /// If the connections cannot be opened. One that breaks later is opened again, and counted.
 ///
 /// # Panics
-/// If the plan has no connection or no product.
-pub async fn run(plan: &Plan) -> Result<Outcome, ConnectError> {
-    assert!(plan.connections > 0 && !plan.products.is_empty(), "a load has connections and products");
-    let connect = || Connection::open(plan.target.clone());
-    let connections = futures::stream::repeat_with(connect).take(plan.connections).buffer_unordered(CONNECTING_MAX);
-    let connections: Vec<_> = connections.collect().await;
-    let begin = Instant::now();
-    let run = Arc::new(Run {
-        begin,
-        count_from: begin + plan.warm_up,
-        end: begin + plan.warm_up + plan.measured,
-        pace: plan.pace,
-        next: AtomicU64::new(0),
-        requests: Requests::new(&plan.target, &plan.products),
-        order_share: plan.order_share,
-        answer_timeout: plan.answer_timeout,
-        outcome: Mutex::new(Outcome::new(plan.measured)),
-    });
-    let mut senders = JoinSet::new();
-    for connection in connections {
-        senders.spawn(Arc::clone(&run).send_all(connection?, plan.target.clone()));
+/// If the plan lacks something.
+pub async fn run(
+    plan: &Plan,
+    stop: &CancellationToken,
+    mut watch: impl FnMut(&Second),
+) -> Result<Loaded, ConnectError> {
+    let connections = connect(plan).await?;
+    let run = Arc::new(Run::new(plan));
+    let pacer = Pacer::start(
+        run.begin.into_std(),
+        plan.stages.clone(),
+        Arc::clone(&run.gates),
+        Arc::clone(&run.stop),
+        connections.len(),
+    );
+    let mut shoppers = JoinSet::new();
+    let mut seeds = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
+    for (index, connection) in connections.into_iter().enumerate() {
+        let random = Xoshiro256PlusPlus::seed_from_u64(seeds.random());
+        shoppers.spawn(Shopper { run: Arc::clone(&run), index, connection, random, buffer: Vec::new() }.shop());
     }
-    senders.join_all().await;
-    let unsent = run.unsent();
-    let run = Arc::into_inner(run).expect("all senders have ended");
-    let outcome = run.outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(Outcome { unsent, ..outcome })
+    let mut seconds = Seconds::new(&run);
+    let all = shoppers.join_all();
+    tokio::pin!(all);
+    let mut ticks = interval_at(run.begin + SECOND, SECOND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = &mut all => break,
+            _ = ticks.tick() => seconds.end_one(&mut watch),
+            () = stop.cancelled(), if !run.stopped.is_cancelled() => run.stop(),
+        }
+    }
+    seconds.end_one(&mut watch);
+    drop(pacer);
+    Ok(seconds.into_loaded())
 }
 
+async fn connect(plan: &Plan) -> Result<Vec<Connection>, ConnectError> {
+    let open = |n: usize| Connection::new(plan.targets[n % plan.targets.len()].clone(), plan.keep_alive).opened();
+    let opened = futures::stream::iter(0..plan.connections).map(open).buffered(CONNECTING_MAX);
+    opened.collect::<Vec<_>>().await.into_iter().collect()
+}
+
+/// What all connections share.
 struct Run {
     begin: Instant,
-    count_from: Instant,
     end: Instant,
-    pace: Pace,
-    /// The number of the next request.
-    next: AtomicU64,
-    requests: Requests,
-    order_share: f64,
+    stages: Vec<Stage>,
+    gates: Arc<Vec<Option<Gate>>>,
+    /// Visits of each open stage that somebody has begun.
+    begun: Vec<AtomicU64>,
+    /// Set when somebody says stop: looked at before each request.
+    stop: Arc<AtomicBool>,
+    /// The same, for those who wait.
+    stopped: CancellationToken,
+    visit: Visit,
+    draw: Draw,
+    /// By target.
+    requests: Vec<Requests>,
     answer_timeout: Duration,
-    /// Locked once per answer.
-    outcome: Mutex<Outcome>,
+    tally: Tally,
+    book: Book,
 }
 
 impl Run {
-    async fn send_all(self: Arc<Self>, mut connection: Connection, target: Address) {
-        let mut random: Xoshiro256PlusPlus = rand::make_rng();
-        loop {
-            let due = match self.pace {
-                Pace::Unpaced => Instant::now(),
-                Pace::PerSecond(rate) => due(self.begin, self.next.fetch_add(1, Ordering::Relaxed), rate),
-            };
-            if due >= self.end {
-                return;
-            }
-            if due > Instant::now() {
-                sleep_until(due).await;
-            }
-            let sent = Instant::now();
-            if sent >= self.end {
-                return;
-            }
-            let kind = if random.random_bool(self.order_share) { Kind::Order } else { Kind::Query };
-            let request = self.requests.choose(kind, &mut random);
-            let answer = connection.exchange(request, sent + self.answer_timeout).await;
-            let broken = answer.is_err();
-            if sent >= self.count_from {
-                self.outcome.lock().unwrap_or_else(PoisonError::into_inner).count(kind, answer, due, sent);
-            }
-            if broken {
-                let Some(opened) = self.reopen(&target).await else { return };
-                connection = opened;
-            }
+    fn new(plan: &Plan) -> Self {
+        let begin = Instant::now();
+        let requests = |target| Requests::new(target, plan.keep_alive, &plan.products);
+        Self {
+            begin,
+            end: begin + plan.length(),
+            gates: Arc::new(plan.stages.iter().map(Gate::new).collect()),
+            begun: plan.stages.iter().map(|_| AtomicU64::new(0)).collect(),
+            stages: plan.stages.clone(),
+            stop: Arc::default(),
+            stopped: CancellationToken::new(),
+            visit: plan.visit,
+            draw: Draw::new(plan.popularity, plan.products.len()),
+            requests: plan.targets.iter().map(requests).collect(),
+            answer_timeout: plan.answer_timeout,
+            tally: Tally::new(),
+            book: Book::default(),
         }
     }
 
-    /// Another connection for one that broke; `None` if there is none before the end.
-    async fn reopen(&self, target: &Address) -> Option<Connection> {
-        while Instant::now() < self.end {
-            match Connection::open(target.clone()).await {
-                Ok(opened) => return Some(opened),
-                Err(error) => tracing::debug!(%error, "a broken connection cannot be opened again yet"),
-            }
-            tokio::time::sleep(connection::REOPEN_PAUSE).await;
-        }
-        None
+    fn requests(&self, connection: usize) -> &Requests {
+        &self.requests[connection % self.requests.len()]
     }
 
-    /// Requests of the plan that nobody had come to by the end.
-    fn unsent(&self) -> u64 {
-        match self.pace {
-            Pace::Unpaced => 0,
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of requests")]
-            Pace::PerSecond(rate) => {
-                let planned = (rate * (self.end - self.begin).as_secs_f64()) as u64;
-                planned.saturating_sub(self.next.load(Ordering::Relaxed))
-            }
-        }
+    /// Nothing new is to be begun.
+    fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.stopped.cancel();
+    }
+
+    /// Whether nothing new is to be begun.
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || Instant::now() >= self.end
     }
 }
 
-/// When request `n` of an even stream is due.
-#[expect(clippy::cast_precision_loss, reason = "requests of a run are far below 2^53")]
-fn due(begin: Instant, n: u64, rate: f64) -> Instant {
-    begin + Duration::from_secs_f64(n as f64 / rate)
+/// Puts together what was counted, second by second.
+struct Seconds<'a> {
+    run: &'a Run,
+    last: Instant,
+    stages: BTreeMap<usize, Outcome>,
 }
 
+impl<'a> Seconds<'a> {
+    fn new(run: &'a Run) -> Self {
+        Self { run, last: run.begin, stages: BTreeMap::new() }
+    }
+
+    /// Shows what was answered since the last one.
+    fn end_one(&mut self, watch: &mut impl FnMut(&Second)) {
+        let now = Instant::now();
+        let begin = self.last - self.run.begin;
+        let mut outcome = Outcome::default();
+        for (stage, part) in self.run.tally.take() {
+            outcome.absorb(&part);
+            self.stages.entry(stage).or_default().absorb(&part);
+        }
+        outcome.measured = now - self.last;
+        let stage = self.stage_at(begin);
+        let middle = begin + outcome.measured / 2;
+        let wanted_per_s = self.wanted_at(middle);
+        self.last = now;
+        // What is answered after the end belongs to the last second.
+        if !outcome.measured.is_zero() {
+            watch(&Second { begin, stage, wanted_per_s, outcome });
+        }
+    }
+
+    fn stage_at(&self, elapsed: Duration) -> usize {
+        let mut end = Duration::ZERO;
+        let ends = self.run.stages.iter().map(|stage| {
+            end += stage.length;
+            end
+        });
+        ends.take_while(|end| *end <= elapsed).count().min(self.run.stages.len() - 1)
+    }
+
+    /// The rate that is wanted then; 0 after the end.
+    fn wanted_at(&self, elapsed: Duration) -> Option<f64> {
+        let stage = self.stage_at(elapsed);
+        let before: Duration = self.run.stages[..stage].iter().map(|stage| stage.length).sum();
+        let Stage { pace, length, .. } = &self.run.stages[stage];
+        let elapsed = elapsed.saturating_sub(before);
+        pace.rate_at(elapsed, *length).map(|rate| if elapsed > *length { 0.0 } else { rate })
+    }
+
+    fn into_loaded(mut self) -> Loaded {
+        let run = self.run;
+        let lasted = Instant::now().min(run.end) - run.begin;
+        let mut before = Duration::ZERO;
+        let mut stages = Vec::new();
+        for (index, stage) in run.stages.iter().enumerate() {
+            let mut outcome = self.stages.remove(&index).unwrap_or_default();
+            // A load that was stopped has shorter stages.
+            outcome.measured = lasted.saturating_sub(before).min(stage.length);
+            outcome.unsent = run.gates[index].as_ref().map_or(0, |gate| {
+                gate.due_until(stage, outcome.measured).saturating_sub(run.begun[index].load(Ordering::Relaxed))
+            });
+            before += stage.length;
+            stages.push((stage.clone(), outcome));
+        }
+        let (slips, slips_missed) = run.book.close();
+        Loaded { stages, slips, slips_missed, begin: run.begin }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,47 +1,98 @@
 //! Requests as bytes, made once.
 
-use api::{Address, ProductName};
+use api::{Address, IDEMPOTENCY_KEY_HEADER, OrderId, OrderNumber, ProductName};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use rand::{Rng, RngExt};
 use serde_json::json;
 
-use super::Kind;
+/// A key's length as text.
+const KEY_LEN: usize = uuid::fmt::Hyphenated::LENGTH;
 
-/// A request for each product and kind.
+/// A request for each product, to one target.
+#[derive(Clone, Debug)]
 pub(super) struct Requests {
+    /// Between the request line and the body's headers.
+    headers: String,
     queries: Vec<Vec<u8>>,
-    orders: Vec<Vec<u8>>,
+    orders: Vec<Order>,
+}
+
+/// An order with room for its key.
+#[derive(Clone, Debug)]
+struct Order {
+    bytes: Vec<u8>,
+    key_at: usize,
 }
 
 impl Requests {
-    pub(super) fn new(target: &Address, products: &[ProductName]) -> Self {
+    pub(super) fn new(target: &Address, keep_alive: bool, products: &[ProductName]) -> Self {
+        // HTTP/1.1 keeps a connection alive by itself; a proxy or a trace shows what is meant.
+        let connection = if keep_alive { "keep-alive" } else { "close" };
+        let headers = format!("HTTP/1.1\r\nHost: {target}\r\nConnection: {connection}\r\n");
         Self {
-            queries: products.iter().map(|product| query(target, product)).collect(),
-            orders: products.iter().map(|product| order(target, product)).collect(),
+            queries: products.iter().map(|product| query(&headers, product)).collect(),
+            orders: products.iter().map(|product| order(&headers, product)).collect(),
+            headers,
         }
     }
 
-    /// Any of that kind.
-    pub(super) fn choose(&self, kind: Kind, random: &mut impl Rng) -> &[u8] {
-        let requests = match kind {
-            Kind::Query => &self.queries,
-            Kind::Order => &self.orders,
-        };
-        &requests[random.random_range(0..requests.len())]
+    /// Asks for a product.
+    pub(super) fn query(&self, product: usize) -> &[u8] {
+        &self.queries[product]
+    }
+
+    /// Orders one piece, under that key; the request is put into `buffer`.
+    pub(super) fn order<'a>(&self, product: usize, id: OrderId, buffer: &'a mut Vec<u8>) -> &'a [u8] {
+        let Order { bytes, key_at } = &self.orders[product];
+        buffer.clear();
+        buffer.extend_from_slice(bytes);
+        id.0.hyphenated().encode_lower(&mut buffer[*key_at..*key_at + KEY_LEN]);
+        buffer
+    }
+
+    /// Reads an order.
+    pub(super) fn placed(&self, number: OrderNumber) -> Vec<u8> {
+        format!("GET /orders/{number} {}\r\n", self.headers).into_bytes()
     }
 }
 
-fn query(target: &Address, product: &ProductName) -> Vec<u8> {
+fn query(headers: &str, product: &ProductName) -> Vec<u8> {
     let name = utf8_percent_encode(product.as_str(), NON_ALPHANUMERIC);
-    format!("GET /products/{name} HTTP/1.1\r\nHost: {target}\r\n\r\n").into_bytes()
+    format!("GET /products/{name} {headers}\r\n").into_bytes()
 }
 
-/// Without an `Idempotency-Key`: the frontend gives each a key of its own, and nothing here is sent twice.
-fn order(target: &Address, product: &ProductName) -> Vec<u8> {
+fn order(headers: &str, product: &ProductName) -> Order {
     let body = json!({"name": product, "quantity": 1}).to_string();
     let length = body.len();
-    format!(
-        "POST /orders HTTP/1.1\r\nHost: {target}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
+    let before = format!(
+        "POST /orders {headers}Content-Type: application/json\r\nContent-Length: {length}\r\n{IDEMPOTENCY_KEY_HEADER}: "
+    );
+    let key_at = before.len();
+    let key = "0".repeat(KEY_LEN);
+    Order { bytes: format!("{before}{key}\r\n\r\n{body}").into_bytes(), key_at }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn each_order_has_its_own_key_and_nothing_else_changes() {
+        let products = ["Tux", "Magic 8-Ball"].map(|name| ProductName::new(name).unwrap());
+        let requests = Requests::new(&Address::new("::1", 1110), true, &products);
+        let expected = |key: u128| {
+            format!(
+                "POST /orders HTTP/1.1\r\nHost: [::1]:1110\r\nConnection: keep-alive\r\nContent-Type: application/json\r\n\
+                 Content-Length: 27\r\nidempotency-key: {}\r\n\r\n{{\"name\":\"Tux\",\"quantity\":1}}",
+                Uuid::from_u128(key)
+            )
+        };
+        for key in [7, 8] {
+            let order = requests.order(0, OrderId(Uuid::from_u128(key)), &mut Vec::new()).to_vec();
+            assert_eq!(String::from_utf8(order).unwrap(), expected(key));
+        }
+        let query = String::from_utf8(requests.query(1).to_vec()).unwrap();
+        assert!(query.starts_with("GET /products/Magic%208%2DBall HTTP/1.1\r\n"), "{query}");
+    }
 }

@@ -1,0 +1,260 @@
+//! What `toystore load` can be told.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use api::Address;
+use service::logging::LogConfig;
+use service::settings::{Setting, Values};
+
+use super::scenario::{ANSWER_TIMEOUT_MS_MAX, CONNECTIONS_MAX, RATE_MAX, SECONDS_MAX};
+use super::{Scenario, Threshold};
+use crate::base_url;
+use crate::config::read_front;
+use crate::load::{Pace, Stage, Visit};
+
+/// Visits per second if nobody says anything.
+const RATE: f64 = 100.0;
+const SECONDS: f64 = 30.0;
+const WARM_UP_SECONDS: f64 = 5.0;
+
+/// A load test.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The public ports that connections are spread over; the first one is asked for the products and the reckoning.
+    pub targets: Vec<Address>,
+    /// What is to come when.
+    pub scenario: Scenario,
+    /// Decides what is looked at and ordered; a random one if there is none.
+    pub seed: Option<u64>,
+    /// Where the reports go, if anywhere.
+    pub report_dir: Option<PathBuf>,
+    /// Where `/metrics` is while it runs, if anywhere.
+    pub metrics_port: Option<u16>,
+    /// Whether every acknowledged order is read in the end.
+    pub check: bool,
+    /// Whether nobody else buys meanwhile, so that the stock must add up.
+    pub sole_buyer: bool,
+    /// What a sold-out product comes back to, if that is known.
+    pub restock_level: Option<u64>,
+}
+
+/// The whole table of settings.
+pub fn settings() -> Vec<Setting> {
+    let own = [
+        Setting::new("FRONT_HOST", "127.0.0.1", "Host of the store's REST API"),
+        Setting::new("REST_API_PORT", "1110", "Port of the store's REST API").with_flag("front-port"),
+        Setting::optional("TARGETS", "Several REST APIs instead, as host:port with commas between"),
+        Setting::optional("SCENARIO", "File that says what is to come when, instead of the next four"),
+        Setting::optional("RATE", "Open loop: visits per second, whatever becomes of them [default: 100]"),
+        Setting::optional("SHOPPERS", "Closed loop instead: so many, each waiting for its answer"),
+        Setting::optional("SECONDS", "For how long is measured [default: 30]"),
+        Setting::optional("WARM_UP_SECONDS", "For how long before that [default: 5]"),
+        Setting::optional("P", "Probability that a visit's look is followed by an order [default: 0.2]"),
+        Setting::optional("POPULARITY", "Which products are wanted: uniform, or zipf:EXPONENT [default: uniform]"),
+        Setting::optional("CONNECTIONS", "How many connections [default: as many as shoppers, or 64]"),
+        Setting::switch("NO_KEEP_ALIVE", "A new connection for each request"),
+        Setting::optional("ANSWER_TIMEOUT_MS", "A request without an answer is given up after this [default: 6000]"),
+        Setting::optional(
+            "THRESHOLDS",
+            "What decides the exit code, with commas between: p99<50ms, order p99.9<1s, errors<0.1%, rate>900",
+        ),
+        Setting::optional("SEED", "Whole number that makes the choice of products repeatable"),
+        Setting::optional("REPORT_DIR", "Directory that gets report.html, report.json, seconds.csv and latency.hlog"),
+        Setting::optional("METRICS_PORT", "Port of /metrics while it runs"),
+        Setting::switch("NO_CHECK", "Do not read the acknowledged orders in the end"),
+        Setting::switch("SOLE_BUYER", "Nobody else buys meanwhile: the stock must add up"),
+        Setting::optional(
+            "RESTOCK_LEVEL",
+            "With --sole-buyer: what a sold-out product comes back to, for a stricter check",
+        ),
+    ];
+    own.into_iter().chain(LogConfig::settings()).collect()
+}
+
+impl Config {
+    /// Takes the values of [`settings`]. `None` means that a mistake was noted.
+    pub fn read(values: &mut Values) -> Option<Self> {
+        let targets = read_targets(values);
+        let scenario = read_scenario(values);
+        let no_check = values.required::<bool>("NO_CHECK");
+        let sole_buyer = values.required::<bool>("SOLE_BUYER");
+        let (seed, report_dir) = (values.optional("SEED"), values.optional("REPORT_DIR"));
+        let metrics_port = read_within(values, "METRICS_PORT", 1..=u16::MAX);
+        let restock_level = values.optional("RESTOCK_LEVEL");
+        if sole_buyer == Some(true) && no_check == Some(true) {
+            let (sole_buyer, no_check) = (values.name("SOLE_BUYER"), values.name("NO_CHECK"));
+            values.mistake(format!("{sole_buyer} asks for a check, and {no_check} for none"));
+        }
+        Some(Self {
+            targets: targets?,
+            scenario: scenario?,
+            seed,
+            report_dir,
+            metrics_port,
+            check: !no_check?,
+            sole_buyer: sole_buyer?,
+            restock_level,
+        })
+    }
+}
+
+fn read_targets(values: &mut Values) -> Option<Vec<Address>> {
+    let front = read_front(values);
+    let Some(list) = values.optional::<String>("TARGETS") else {
+        return front.map(|front| vec![front]);
+    };
+    let mut targets = Vec::new();
+    for target in list.split(',').map(str::trim) {
+        let address = target.rsplit_once(':').and_then(|(host, port)| Some(Address::new(host, port.parse().ok()?)));
+        if let Some(address) = address.filter(|address| base_url(address).is_ok()) {
+            targets.push(address);
+        } else {
+            let name = values.name("TARGETS");
+            values.mistake(format!("{name}: {target:?} is not host:port"));
+        }
+    }
+    Some(targets).filter(|targets| !targets.is_empty())
+}
+
+/// The file's, or that of the flags; what is not said of stages may be said over a file.
+fn read_scenario(values: &mut Values) -> Option<Scenario> {
+    let stages = read_stages(values);
+    let file = values.optional::<PathBuf>("SCENARIO");
+    let mut scenario = match file {
+        Some(path) => {
+            for stage in ["RATE", "SHOPPERS", "SECONDS", "WARM_UP_SECONDS"] {
+                if values.is_set(stage) {
+                    let (name, file) = (values.name(stage), values.name("SCENARIO"));
+                    values.mistake(format!("{name} is for the file's stages to say: {file} is set"));
+                }
+            }
+            read_file(values, &path)?
+        }
+        None => Scenario::new(stages?),
+    };
+    if let Some(purchase_probability) = read_within(values, "P", 0.0..=1.0) {
+        scenario.visit = Visit::LookThenBuy { purchase_probability };
+    }
+    scenario.popularity = values.optional("POPULARITY").unwrap_or(scenario.popularity);
+    scenario.connections = read_within(values, "CONNECTIONS", 1..=CONNECTIONS_MAX).unwrap_or(scenario.connections);
+    scenario.keep_alive &= !values.required::<bool>("NO_KEEP_ALIVE")?;
+    if let Some(ms) = read_within(values, "ANSWER_TIMEOUT_MS", 1..=ANSWER_TIMEOUT_MS_MAX) {
+        scenario.answer_timeout = Duration::from_millis(ms);
+    }
+    if let Some(thresholds) = values.optional::<String>("THRESHOLDS") {
+        scenario.thresholds = thresholds.split(',').filter_map(|text| read_threshold(values, text)).collect();
+    }
+    for contradiction in scenario.contradictions() {
+        values.mistake(contradiction);
+    }
+    Some(scenario)
+}
+
+fn read_threshold(values: &mut Values, text: &str) -> Option<Threshold> {
+    let name = values.name("THRESHOLDS");
+    text.parse().map_err(|why| values.mistake(format!("{name}: {why}"))).ok()
+}
+
+fn read_file(values: &mut Values, path: &std::path::Path) -> Option<Scenario> {
+    let name = values.name("SCENARIO");
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            values.mistake(format!("{name}: {}: {error}", path.display()));
+            return None;
+        }
+    };
+    match Scenario::parse(&text) {
+        Ok(scenario) => Some(scenario),
+        Err(mistakes) => {
+            for mistake in mistakes {
+                values.mistake(format!("{}: {mistake}", path.display()));
+            }
+            None
+        }
+    }
+}
+
+/// A warm-up and the measured part, at one pace.
+fn read_stages(values: &mut Values) -> Option<Vec<Stage>> {
+    let rate = read_within(values, "RATE", 0.1..=RATE_MAX);
+    let shoppers = read_within(values, "SHOPPERS", 1..=CONNECTIONS_MAX);
+    let seconds = read_within(values, "SECONDS", 0.1..=SECONDS_MAX).unwrap_or(SECONDS);
+    let warm_up = read_within(values, "WARM_UP_SECONDS", 0.0..=SECONDS_MAX).unwrap_or(WARM_UP_SECONDS);
+    let pace = match (rate, shoppers) {
+        (Some(_), Some(_)) => {
+            let (rate, shoppers) = (values.name("RATE"), values.name("SHOPPERS"));
+            values.mistake(format!("{rate} is for an open loop, {shoppers} for a closed one: choose"));
+            return None;
+        }
+        (rate, None) => Pace::steady(rate.unwrap_or(RATE)),
+        (None, Some(shoppers)) => Pace::Closed { shoppers },
+    };
+    let stage = |name: &str, seconds, counted| Stage {
+        name: name.into(),
+        pace,
+        length: Duration::from_secs_f64(seconds),
+        counted,
+    };
+    let warm_up = (warm_up > 0.0).then(|| stage("warm-up", warm_up, false));
+    Some(warm_up.into_iter().chain([stage("steady", seconds, true)]).collect())
+}
+
+/// An optional value within bounds.
+fn read_within<T>(values: &mut Values, env: &str, bounds: std::ops::RangeInclusive<T>) -> Option<T>
+where
+    T: std::str::FromStr<Err: std::fmt::Display> + PartialOrd + std::fmt::Display,
+{
+    if values.is_set(env) { values.within(env, bounds) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use service::settings::{Mistakes, command};
+
+    use super::*;
+
+    fn read(args: &[&str]) -> Result<Config, Mistakes> {
+        let settings = settings();
+        let matches = command("load", "loads", &settings).try_get_matches_from([&["load"], args].concat()).unwrap();
+        let mut values = Values::read(&settings, &matches, &BTreeMap::new());
+        let config = Config::read(&mut values);
+        values.finish(config)
+    }
+
+    #[test]
+    fn flags_make_a_scenario() {
+        let config = read(&["--rate=500", "--seconds=10", "--p=0", "--thresholds=p99<50ms, errors<1%"]).unwrap();
+        assert_eq!(
+            config.scenario.stages.iter().map(|stage| stage.name.as_str()).collect::<Vec<_>>(),
+            ["warm-up", "steady"]
+        );
+        assert_eq!((config.scenario.connections, config.scenario.thresholds.len()), (64, 2));
+        let config = read(&["--shoppers=7", "--warm-up-seconds=0", "--targets=a:1, [::1]:2"]).unwrap();
+        assert_eq!((config.scenario.connections, config.scenario.stages.len()), (7, 1));
+        assert_eq!(config.targets, [Address::new("a", 1), Address::new("::1", 2)]);
+    }
+
+    #[test]
+    fn a_files_stages_stand_and_the_rest_may_be_said_over_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "connections = 9\n[[stage]]\nname = 'x'\nseconds = 1\nrate = 5\n").unwrap();
+        let path = format!("--scenario={}", file.path().display());
+        let config = read(&[&path, "--popularity=zipf:2", "--no-keep-alive"]).unwrap();
+        assert_eq!((config.scenario.connections, config.scenario.keep_alive), (9, false));
+        assert!(read(&[&path, "--rate=1"]).unwrap_err().to_string().contains("for the file's stages to say"));
+    }
+
+    #[test]
+    fn every_mistake_is_told() {
+        let args = ["--rate=1", "--shoppers=0", "--p=2", "--thresholds=p99,max<1", "--targets=x", "--metrics-port=0"];
+        let mistakes = read(&args).unwrap_err();
+        assert_eq!(mistakes.0.len(), 6, "{mistakes}");
+        assert_eq!(read(&["--rate=1", "--shoppers=1"]).unwrap_err().0.len(), 1);
+        assert_eq!(read(&["--shoppers=9", "--connections=8"]).unwrap_err().0.len(), 1);
+        assert_eq!(read(&["--scenario=/nowhere"]).unwrap_err().0.len(), 1);
+    }
+}

@@ -1,0 +1,61 @@
+//! How far a load test is: a bar on a terminal, else a log line now and then.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::load::{Outcome, Plan, Second};
+
+/// Seconds from one line to the next, where there is no terminal.
+const LINE_SECONDS: u64 = 10;
+
+/// Shows each second.
+pub(super) struct Show {
+    bar: Option<ProgressBar>,
+    stages: Vec<String>,
+    length: Duration,
+    /// Since the last line.
+    outcome: Outcome,
+    seconds: u64,
+}
+
+impl Show {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {wide_msg}");
+            ProgressBar::new(plan.length().as_secs()).with_style(style.expect("the template is well-formed"))
+        });
+        let stages = plan.stages.iter().map(|stage| stage.name.clone()).collect();
+        Self { bar, stages, length: plan.length(), outcome: Outcome::default(), seconds: 0 }
+    }
+
+    pub(super) fn second(&mut self, second: &Second) {
+        self.outcome.absorb(&second.outcome);
+        self.seconds += 1;
+        let elapsed = second.begin + second.outcome.measured;
+        if let Some(bar) = &self.bar {
+            bar.set_position(elapsed.as_secs());
+        } else if self.seconds < LINE_SECONDS && elapsed < self.length {
+            return;
+        }
+        let both = self.outcome.both();
+        let (stage, per_s) = (&self.stages[second.stage], self.outcome.per_second(both.done.count()).round());
+        let p99_ms = Duration::from_micros(both.waited.since_due().p99_us).as_secs_f64() * 1e3;
+        let (failed, left_s) = (both.failed(), self.length.saturating_sub(elapsed).as_secs());
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("{stage}: {per_s} done/s, p99 {p99_ms:.1} ms, {failed} failed, {left_s} s left"));
+        } else {
+            tracing::info!(stage, done_per_s = per_s, p99_ms, failed, left_s, "load");
+        }
+        (self.outcome, self.seconds) = (Outcome::default(), 0);
+    }
+}
+
+impl Drop for Show {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
