@@ -17,8 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use api::{Address, ProductName};
-use client::load::{self, Kind, KindOutcome, Outcome, Pace, Plan, Popularity, Stage, Visit};
-use tokio_util::sync::CancellationToken;
+use client::load::{self, Kind, KindOutcome, Outcome, Pace, Plan, Stage};
 use toystore::local::{Layout, PortBase, Store};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -107,20 +106,11 @@ impl Bench {
     }
 
     async fn step(&self, connections: usize, pace: Pace) -> Result<Step> {
-        let stage = |name: &str, length, counted| Stage { name: name.into(), pace, length, counted };
-        let plan = Plan {
-            targets: vec![self.target.clone()],
-            connections,
-            keep_alive: true,
-            stages: vec![stage("warm-up", Duration::from_secs(1), false), stage("measured", self.measured, true)],
-            visit: Visit::OneRequest { order_share: self.order_share },
-            products: self.products.clone(),
-            popularity: Popularity::Uniform,
-            answer_timeout: Duration::from_secs(6),
-            seed: rand::random(),
-        };
-        let loaded = load::run(&plan, &CancellationToken::new(), |_| {}).await?;
-        Ok(Step { connections, outcome: loaded.counted() })
+        let stage = |length| Stage { name: "step".into(), pace, length, counted: true };
+        let stages = vec![stage(Duration::from_secs(1)).not_counted(), stage(self.measured)];
+        let plan = Plan::of_requests(self.target.clone(), self.products.clone(), self.order_share, stages);
+        let outcome = load::run_to_end(&Plan { connections, ..plan }).await?;
+        Ok(Step { connections, outcome })
     }
 }
 

@@ -63,6 +63,9 @@ pub use shopper::Visit;
 /// Connections that are opened at the same time: a server's backlog takes so many at once.
 const CONNECTING_MAX: usize = 256;
 
+/// Longer than the store's own deadline of 5 s.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
+
 /// Between two looks at what was counted.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -90,10 +93,34 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// One request per visit, an order with that probability, over connections to one port that are kept open.
+    pub fn of_requests(target: Address, products: Vec<ProductName>, order_share: f64, stages: Vec<Stage>) -> Self {
+        let connections = stages.iter().filter_map(Stage::shoppers).max().unwrap_or(1);
+        Self {
+            targets: vec![target],
+            connections,
+            keep_alive: true,
+            stages,
+            visit: Visit::OneRequest { order_share },
+            products,
+            popularity: Popularity::Uniform,
+            answer_timeout: ANSWER_TIMEOUT,
+            seed: rand::random(),
+        }
+    }
+
     /// From the first request to the last.
     pub fn length(&self) -> Duration {
         self.stages.iter().map(|stage| stage.length).sum()
     }
+}
+
+/// Puts the load on the store, to its end, and tells what became of the requests that count.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_to_end(plan: &Plan) -> Result<Outcome, ConnectError> {
+    run(plan, &CancellationToken::new(), |_| {}).await.map(|loaded| loaded.counted())
 }
 
 /// Puts the load on the store. `watch` is shown each second when it is over.

@@ -52,6 +52,30 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// As fast as they are answered, over so many connections; it counts.
+    pub fn closed(shoppers: usize, length: Duration) -> Self {
+        Self { name: format!("{shoppers} shoppers"), pace: Pace::Closed { shoppers }, length, counted: true }
+    }
+
+    /// So many visits per second; it counts.
+    pub fn steady(per_s: f64, length: Duration) -> Self {
+        Self { name: format!("{per_s}/s"), pace: Pace::steady(per_s), length, counted: true }
+    }
+
+    /// The same, to warm up.
+    #[must_use]
+    pub fn not_counted(self) -> Self {
+        Self { counted: false, ..self }
+    }
+
+    /// How many shoppers a closed loop has; `None` in an open one.
+    pub fn shoppers(&self) -> Option<usize> {
+        match self.pace {
+            Pace::Closed { shoppers } => Some(shoppers),
+            Pace::Open { .. } => None,
+        }
+    }
+
     /// Visits that begin in it; `None` in a closed loop.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of requests")]
     pub fn arrivals(&self) -> Option<u64> {

@@ -25,17 +25,9 @@ fn stage(pace: Pace, ms: u64) -> Stage {
 }
 
 fn plan(target: Address, stages: &[Stage]) -> Plan {
-    Plan {
-        targets: vec![target],
-        connections: 4,
-        keep_alive: true,
-        stages: stages.to_vec(),
-        visit: Visit::OneRequest { order_share: 0.5 },
-        products: vec![ProductName::new("Magic 8-Ball").unwrap()],
-        popularity: Popularity::Uniform,
-        answer_timeout: Duration::from_secs(20),
-        seed: 1,
-    }
+    let products = vec![ProductName::new("Magic 8-Ball").unwrap()];
+    let plan = Plan::of_requests(target, products, 0.5, stages.to_vec());
+    Plan { connections: 4, answer_timeout: Duration::from_secs(20), seed: 1, ..plan }
 }
 
 async fn load(plan: &Plan) -> Loaded {

@@ -25,7 +25,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::Threshold;
-use crate::load::{Pace, Popularity, Stage, Visit};
+use crate::load::{ANSWER_TIMEOUT, Pace, Popularity, Stage, Visit};
 
 /// Each connection is a task and a file.
 pub(super) const CONNECTIONS_MAX: usize = 20_000;
@@ -37,8 +37,6 @@ pub(super) const SECONDS_MAX: f64 = 86_400.0;
 pub(super) const ANSWER_TIMEOUT_MS_MAX: u64 = 60_000;
 /// For as many visits at a time.
 const CONNECTIONS: usize = 64;
-/// Longer than the store's own deadline of 5 s.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 const PURCHASE_PROBABILITY: f64 = 0.2;
 /// More is no plan but a mistake.
 const STAGES_MAX: usize = 1000;
@@ -102,7 +100,7 @@ fn yes() -> bool {
 impl Scenario {
     /// A scenario of these stages, and otherwise as it is by default.
     pub fn new(stages: Vec<Stage>) -> Self {
-        let shoppers = stages.iter().filter_map(shoppers).max();
+        let shoppers = stages.iter().filter_map(Stage::shoppers).max();
         Self {
             stages,
             visit: Visit::LookThenBuy { purchase_probability: PURCHASE_PROBABILITY },
@@ -156,17 +154,12 @@ impl Scenario {
         let Self { connections, stages, .. } = self;
         let mut mistakes = Vec::new();
         within(*connections, 1..=CONNECTIONS_MAX, "connections", &mut mistakes);
-        if let Some(shoppers) = stages.iter().filter_map(shoppers).max().filter(|shoppers| shoppers > connections) {
+        if let Some(shoppers) =
+            stages.iter().filter_map(Stage::shoppers).max().filter(|shoppers| shoppers > connections)
+        {
             mistakes.push(format!("{shoppers} shoppers need as many connections, and there are {connections}"));
         }
         mistakes
-    }
-}
-
-fn shoppers(stage: &Stage) -> Option<usize> {
-    match stage.pace {
-        Pace::Closed { shoppers } => Some(shoppers),
-        Pace::Open { .. } => None,
     }
 }
 

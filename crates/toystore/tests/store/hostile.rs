@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::{Address, ProductName};
-use client::load::{self, Pace, Plan};
+use client::load::{self, Plan, Stage};
 use futures::StreamExt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -75,17 +75,9 @@ async fn ten_thousand_idle_and_two_thousand_slow_clients_do_no_harm() {
     assert!(each < BYTES_PER_CONNECTION_MAX, "{each} bytes per connection");
 
     // Meanwhile others shop as if nothing were.
-    let plan = Plan {
-        target: front,
-        connections: 8,
-        pace: Pace::Unpaced,
-        order_share: 0.0,
-        products: vec![ProductName::new("Fox").unwrap()],
-        warm_up: Duration::ZERO,
-        measured: Duration::from_secs(1),
-        answer_timeout: Duration::from_secs(8),
-    };
-    let queries = load::run(&plan).await.unwrap().queries;
+    let second = Stage::closed(8, Duration::from_secs(1));
+    let plan = Plan::of_requests(front, vec![ProductName::new("Fox").unwrap()], 0.0, vec![second]);
+    let queries = load::run_to_end(&plan).await.unwrap().queries;
     assert!(queries.done.count() > 0);
     assert_eq!(queries.done.count(), queries.sent(), "every query is answered with the product");
     store.rest().buy("Fox", 1).await;

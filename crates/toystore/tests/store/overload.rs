@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::ProductName;
-use client::load::{self, Pace, Plan};
+use client::load::{self, Plan, Stage};
 
 use crate::harness::{TestStore, eventually};
 
@@ -11,16 +11,10 @@ use crate::harness::{TestStore, eventually};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 
 fn plan(store: &TestStore, connections: usize, order_share: f64) -> Plan {
-    Plan {
-        target: store.store.layout().public(1),
-        connections,
-        pace: Pace::Unpaced,
-        order_share,
-        products: vec![ProductName::new("Tux").unwrap()],
-        warm_up: Duration::ZERO,
-        measured: Duration::from_secs(3),
-        answer_timeout: ANSWER_TIMEOUT,
-    }
+    let stage = Stage::closed(connections, Duration::from_secs(3));
+    let products = vec![ProductName::new("Tux").unwrap()];
+    let plan = Plan::of_requests(store.store.layout().public(1), products, order_share, vec![stage]);
+    Plan { answer_timeout: ANSWER_TIMEOUT, ..plan }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +27,7 @@ async fn a_flood_of_orders_is_answered_and_keeps_nobody_from_looking() {
     store.rest().buy("Tux", 1).await;
 
     let (flood, visitors) = (plan(&store, 640, 1.0), plan(&store, 4, 0.0));
-    let (flood, visitors) = tokio::try_join!(load::run(&flood), load::run(&visitors)).unwrap();
+    let (flood, visitors) = tokio::try_join!(load::run_to_end(&flood), load::run_to_end(&visitors)).unwrap();
     let (orders, queries) = (flood.orders, visitors.queries);
     assert!(
         orders.done.count() > 0 && orders.refused.count() > 0,
