@@ -151,13 +151,13 @@ guarded() {
     done
 }
 
-# shop NAME COMPLETIONS: shoppers as a Job, one pod after the other, two at a time. A pod fails if a request did, or if an order is not as it was
+# shop NAME COMPLETIONS: shoppers (`toystore client`, which tries again what failed) as a Job made from that of the load test, one pod after the other, two at a time. A pod fails if a request did, or if an order is not as it was
 # acknowledged; and with the first one that fails the Job does.
 shop() {
     sed -e "s|^  generateName: .*|  name: $1|; s|^  namespace: .*|  namespace: $NAMESPACE|; s|^\( *\)image: .*|\1image: \"$IMAGE\"|" \
         -e "s|^  backoffLimit: .*|  backoffLimit: 0\n  completions: $2\n  parallelism: 2|" \
-        -e '/name: N_THREADS/{n;s|value: .*|value: "4"|;}' \
-        -e '/name: N_REPEATS/{n;s|value: .*|value: "2000"|;}' \
+        -e 's|^\( *\)- load$|\1- client|' \
+        -e 's|^\( *\)- name: P$|\1- name: N_THREADS\n\1  value: "4"\n\1- name: N_REPEATS\n\1  value: "2000"\n\1- name: ORDERS_FILE\n\1  value: /data/orders.csv\n&|' \
         -e '/name: P$/{n;s|value: .*|value: "0.02"|;}' k8s/loadtest/job.yaml |
         kube create -f -
 }
@@ -236,7 +236,7 @@ upgrade() { helm_do upgrade --set log.level=debug && all_ready; }
 roll_back() { helm --namespace "$NAMESPACE" rollback "$RELEASE" --wait --timeout "${PATIENCE}s" && all_ready; }
 
 load_test() {
-    helm_do upgrade --set loadTest.enabled=true,loadTest.orderProbability=0.1 || return 1
+    helm_do upgrade --set loadTest.enabled=true,loadTest.seconds=20 || return 1
     job_succeeded "$(kube get jobs -l app.kubernetes.io/component=loadtest,helm.sh/chart -o jsonpath='{.items[0].metadata.name}')"
 }
 

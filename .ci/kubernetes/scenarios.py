@@ -62,7 +62,7 @@ EVERYTHING: Object = {
         "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
         "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Toys"}},
     },
-    "loadTest": {"enabled": True, "nodeSelector": {"role": "load"}, "extraEnv": [{"name": "SEED", "value": "7"}]},
+    "loadTest": {"enabled": True, "shoppers": 16, "nodeSelector": {"role": "load"}, "extraEnv": [{"name": "SEED", "value": "7"}]},
 }
 
 # The smallest store: nothing is kept, nothing is guarded, nothing is watched.
@@ -84,7 +84,7 @@ REFUSED: list[tuple[Object, str]] = [
     ({"internalToken": {"value": "short"}}, "value"),
     ({"catalog": {"leaseMs": 5000}}, "leaseMs"),
     ({"order": {"topologySpread": {"hostname": "Never"}}}, "hostname"),
-    ({"loadTest": {"orderProbability": 1.5}}, "orderProbability"),
+    ({"loadTest": {"purchaseProbability": 1.5}}, "purchaseProbability"),
     ({"metrics": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}}, "scraped twice"),
     ({"frontend": {"autoscaling": {"enabled": True, "minReplicas": 4, "maxReplicas": 3}}}, "maxReplicas"),
 ]

@@ -4,15 +4,12 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 
 use prometheus::{Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
-use service::health::{self, Readiness, registered};
+use service::health::{self, Readiness};
 use service::http::{Limits, Listener, serve};
+use service::metrics::{LATENCY_BUCKETS_S, registered, registry};
 use tokio_util::sync::CancellationToken;
 
 use crate::load::{Kind, KindOutcome, Second};
-
-/// 100 µs (an answer from a cache next door) to 10 s (longer than the store's own deadline of 5 s: a wait for a connection comes on top).
-const BUCKETS_S: &[f64] =
-    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// What can become of a request; the label `outcome`.
 const OUTCOMES: [&str; 6] = ["done", "sold_out", "refused", "other", "silent", "broken"];
@@ -26,10 +23,11 @@ pub(super) struct LoadMetrics {
 
 impl LoadMetrics {
     pub(super) fn new() -> Self {
-        let registry = health::registry("load");
+        let registry = registry("load");
         let name = "toystore_load_request_duration_seconds";
         let help = "From when a request was due until its answer, or until it was given up";
-        let latency = HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS_S.to_vec()), &["request"]);
+        let latency =
+            HistogramVec::new(HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS_S.to_vec()), &["request"]);
         let latency = registered(&registry, latency);
         let requests = Opts::new("toystore_load_requests_total", "Requests that are over, by what became of them");
         let requests = registered(&registry, IntCounterVec::new(requests, &["request", "outcome"]));
@@ -81,8 +79,8 @@ mod tests {
     use super::*;
     use crate::load::testing::outcome;
 
-    #[test]
-    fn seconds_add_up() {
+    #[tokio::test]
+    async fn seconds_add_up() {
         let metrics = LoadMetrics::new();
         let ms = Duration::from_millis;
         let outcome = outcome(Kind::Order, &[(3, ms(20))], &[(1, ms(6000))], 0, ms(1000));
