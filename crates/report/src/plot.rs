@@ -59,7 +59,8 @@ impl Axis {
         match self.scale {
             _ if low > high => 0.1..1.0,
             Scale::Linear => 0.0..if high > 0.0 { high * 1.05 } else { 1.0 },
-            Scale::Log => low * 0.8..high * 1.25,
+            // Whole decades: else an axis may have one number on it, or none.
+            Scale::Log => 10_f64.powf(low.log10().floor())..10_f64.powf((high * 1.05).log10().ceil()),
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::load::{Kind, Pace, Plan, Second, Visit};
 /// Points of a line over time; more are put together.
 const POINTS_MAX: usize = 300;
 
+/// What is shorter is no second.
+const WHOLE: Duration = Duration::from_millis(500);
+
 /// Everything on one page.
 pub(super) fn document(report: &Report, plan: &Plan, seconds: &[Second]) -> Document {
     let mut page = Document::new(format!("Load test of {}", plan.targets[0]));
@@ -46,7 +49,7 @@ pub(super) fn document(report: &Report, plan: &Plan, seconds: &[Second]) -> Docu
     page.heading("Distribution");
     page.figure(
         "distribution",
-        "How long the fastest so many percent took. To the right are the few that are slow; dashed out of a report, they are what people remember.",
+        "How long the fastest so many percent took. To the right are the few that are slow; they are the ones that people remember.",
         distribution_plot(report),
     );
     page.heading("How it was measured");
@@ -106,7 +109,9 @@ fn points(seconds: &[Second]) -> Vec<Second> {
         chunk[1..].iter().for_each(|second| one.outcome.absorb(&second.outcome));
         one
     };
-    seconds.chunks(together).map(one).collect()
+    // A part of a second at the end has no rate to speak of.
+    let whole: Vec<_> = seconds.iter().filter(|second| second.outcome.measured >= WHOLE).cloned().collect();
+    whole.chunks(together).map(one).collect()
 }
 
 fn marks(plan: &Plan) -> Vec<Mark> {

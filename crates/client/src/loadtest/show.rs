@@ -40,13 +40,23 @@ impl Show {
             return;
         }
         let both = self.outcome.both();
+        if both.sent() == 0 {
+            return;
+        }
         let (stage, per_s) = (&self.stages[second.stage], self.outcome.per_second(both.done.count()).round());
-        let p99_ms = Duration::from_micros(both.waited.since_due().p99_us).as_secs_f64() * 1e3;
+        let p99_ms = Duration::from_micros(both.waited.since_due().p99_us).as_millis();
         let (failed, left_s) = (both.failed(), self.length.saturating_sub(elapsed).as_secs());
         if let Some(bar) = &self.bar {
-            bar.set_message(format!("{stage}: {per_s} done/s, p99 {p99_ms:.1} ms, {failed} failed, {left_s} s left"));
+            bar.set_message(format!("{stage}: {per_s} done/s, p99 {p99_ms} ms, {failed} failed, {left_s} s left"));
         } else {
-            tracing::info!(stage, done_per_s = per_s, p99_ms, failed, left_s, "load");
+            tracing::info!(
+                stage,
+                done_per_s = per_s,
+                p99_ms = u64::try_from(p99_ms).unwrap_or(u64::MAX),
+                failed,
+                left_s,
+                "load"
+            );
         }
         (self.outcome, self.seconds) = (Outcome::default(), 0);
     }
