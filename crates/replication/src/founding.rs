@@ -17,7 +17,7 @@ use api::replica::{ReplicaStatus, Role};
 use api::{ErrorCode, NodeId, Ordinal, Term};
 use openraft::error::RaftError;
 use service::lifecycle::{ExitCode, fatal};
-use service::world;
+use service::pause::Pause;
 
 use crate::core::{Core, Leadership};
 use crate::membership::is_seated;
@@ -25,7 +25,7 @@ use crate::peer_routes::PeerStatus;
 use crate::transport::PeerError;
 
 /// Pauses grow from the first to the second: the first start of a group is quick, a long wait is quiet.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+const PAUSE: Pause = Pause::growing(Duration::from_millis(50), Duration::from_secs(2));
 /// Longer than the leader's own patience with a newcomer that catches up.
 const JOIN_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -57,7 +57,7 @@ impl Core {
     }
 
     async fn take_seat(self: &Arc<Self>) {
-        let mut pause = Pause::new();
+        let mut pause = PAUSE;
         let mut last_reason = String::new();
         while !is_seated(&self.membership(), self.node_id) {
             let answers = self.ask_all().await;
@@ -76,7 +76,7 @@ impl Core {
             // A vote may also come without a step of ours: from the founder.
             let mut metrics = self.raft.server_metrics();
             let seated = metrics.wait_for(|metrics| is_seated(&metrics.membership_config, self.node_id));
-            let _ = tokio::time::timeout(pause.next(), seated).await;
+            let _ = tokio::time::timeout(pause.draw(), seated).await;
         }
     }
 
@@ -157,7 +157,7 @@ impl Core {
     async fn elect_if_alone(self: &Arc<Self>) {
         let mut leadership = self.leadership.subscribe();
         let mut membership = self.raft.server_metrics();
-        let mut pause = Pause::new();
+        let mut pause = PAUSE;
         loop {
             let leader_known = match *leadership.borrow_and_update() {
                 Leadership::Leading(_) => true,
@@ -179,7 +179,7 @@ impl Core {
             }
             // The wait ends early with a leader.
             let elected = leadership.wait_for(|now| !matches!(now, Leadership::Following { leader: None }));
-            let _ = tokio::time::timeout(self.config.timing.election_timeout_max + pause.next(), elected).await;
+            let _ = tokio::time::timeout(self.config.timing.election_timeout_max + pause.draw(), elected).await;
         }
     }
 
@@ -233,21 +233,6 @@ fn newest_leader(answers: &Answers) -> Option<&ReplicaStatus> {
 /// Its term; before all terms, if nobody says that it leads.
 fn reign(answers: &Answers) -> Term {
     newest_leader(answers).map_or(Term(0), |leader| leader.term)
-}
-
-/// Growing pauses with jitter, so that replicas that start together do not ask in step.
-struct Pause(Duration);
-
-impl Pause {
-    fn new() -> Self {
-        Self(PAUSE.0)
-    }
-
-    fn next(&mut self) -> Duration {
-        let pause = self.0.mul_f64(0.5 + world::random_fraction() / 2.0);
-        self.0 = (self.0 * 2).min(PAUSE.1);
-        pause
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! * [`call`]: requests from one service to another.
 //! * [`health`]: `/healthz`, `/readyz`, `/metrics`.
 //! * [`metrics`]: what every process measures.
+//! * [`pause`]: between tries.
 //! * [`world`]: disk, network, randomness and threads, which a simulation replaces.
 //! * [`lifecycle`]: signals, draining, and how a process dies when it must not go on.
 //!
@@ -22,6 +23,7 @@ pub mod lifecycle;
 pub mod logging;
 pub mod metrics;
 pub mod mutation;
+pub mod pause;
 pub mod settings;
 mod token;
 pub mod world;
