@@ -128,17 +128,34 @@ impl Peers {
         self.send(target.ordinal(), aimed(target, outgoing(path, Payload::Whole(body), Some(timeout)))).await
     }
 
+    /// To whatever address the seat has now. If that changes meanwhile the request is given up and its connection closed: nobody may
+    /// listen there any more, or somebody else.
     async fn send(&self, ordinal: Ordinal, request: Outgoing<'_>) -> Result<Bytes, PeerError> {
         let address: Address = self.addresses.borrow().get(&ordinal).cloned().ok_or(PeerError::NoAddress(ordinal))?;
         let unreachable = |what: String| PeerError::Unreachable { ordinal, what };
-        let (status, body) =
-            self.client.send(&address, request).await.map_err(|error| unreachable(error.to_string()))?;
+        let answer = tokio::select! {
+            biased;
+            answer = self.client.send(&address, request) => answer.map_err(|error| unreachable(error.to_string())),
+            () = self.moved(ordinal, &address) => Err(unreachable(format!("it is at {address} no more"))),
+        };
+        let (status, body) = answer?;
         if status.is_success() {
             return Ok(body);
         }
         match serde_json::from_slice::<ErrorBody>(&body) {
             Ok(body) => Err(PeerError::Refused { ordinal, error: body.error }),
             Err(_) => Err(unreachable(format!("it answers {status}"))),
+        }
+    }
+}
+
+impl Peers {
+    /// Completes when the seat has another address than this one, or none.
+    async fn moved(&self, ordinal: Ordinal, address: &Address) {
+        let mut addresses = self.addresses.clone();
+        if addresses.wait_for(|now| now.get(&ordinal) != Some(address)).await.is_err() {
+            // A list that never changes.
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -287,5 +304,38 @@ impl RaftNetwork<Types> for Link {
 
     fn backoff(&self) -> Backoff {
         Backoff::new(std::iter::repeat(self.peers.timing.back_off))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// As when a node is lost with its pod: the old address takes connections, or packets, for ever and never answers.
+    #[tokio::test]
+    async fn a_request_to_an_address_that_a_seat_has_no_more_is_given_up() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::new("127.0.0.1", silent.local_addr().unwrap().port());
+        let addresses = watch::Sender::new(Replicas::from([(Ordinal(2), address)]));
+        let config = ReplicaConfig::new("test", Ordinal(1), "nowhere".into(), 3, addresses.subscribe());
+        let append_seconds = Histogram::with_opts(prometheus::HistogramOpts::new("x", "y")).unwrap();
+        let peers = Peers::new(&config, append_seconds).unwrap();
+        // A state transfer has no time-out at all.
+        let request = outgoing(STATE_PATH, Payload::Empty, None);
+        let asked = async { peers.send(Ordinal(2), request).await };
+        let moved = async {
+            let (mut connection, _) = silent.accept().await.unwrap();
+            assert!(connection.read_u8().await.is_ok(), "the request comes");
+            addresses.send_modify(|addresses| _ = addresses.insert(Ordinal(2), Address::new("127.0.0.1", 1)));
+            let mut rest = Vec::new();
+            // Closed, in order or not.
+            let _ = connection.read_to_end(&mut rest).await;
+        };
+        let (asked, ()) = tokio::join!(asked, moved);
+        let error = asked.unwrap_err().to_string();
+        assert!(error.contains("no more"), "{error}");
     }
 }
