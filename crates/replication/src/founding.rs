@@ -24,8 +24,10 @@ use crate::membership::is_seated;
 use crate::peer_routes::PeerStatus;
 use crate::transport::PeerError;
 
-/// Pauses grow from the first to the second: the first start of a group is quick, a long wait is quiet.
-const PAUSE: Pause = Pause::growing(Duration::from_millis(50), Duration::from_secs(2));
+/// The longest pause between two tries.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// The first start of a group is quick, a long wait is quiet.
+const PAUSE: Pause = Pause::growing(Duration::from_millis(50), PAUSE_MAX);
 /// Longer than the leader's own patience with a newcomer that catches up.
 const JOIN_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -138,7 +140,7 @@ impl Core {
     /// same replica, knows nothing of the request.
     async fn hear_of_later_reign(&self, asked: Term) {
         loop {
-            tokio::time::sleep(PAUSE.1).await;
+            tokio::time::sleep(PAUSE_MAX).await;
             if reign(&self.ask_all().await) > asked {
                 return;
             }
