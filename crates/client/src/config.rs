@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use api::{Address, Quantity};
 use serde::Serialize;
@@ -15,6 +16,8 @@ use crate::store::base_url;
 const SHOPPERS_MAX: u32 = 10_000;
 /// Every acknowledged order is kept in memory (about 64 bytes) until it is checked.
 const SESSIONS_MAX: u64 = 10_000_000;
+/// An hour: a cluster that has to make nodes first.
+const WAIT_MS_MAX: u64 = 3_600_000;
 
 /// What shoppers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -72,6 +75,7 @@ pub fn settings() -> Vec<Setting> {
         Setting::new("FRONT_HOST", "127.0.0.1", "Host of the store's REST API"),
         Setting::new("REST_API_PORT", "1110", "Port of the store's REST API").with_flag("front-port"),
         Setting::new("ORDERS_FILE", "data/client_orders.csv", "CSV of the acknowledged orders, made anew"),
+        Setting::new("WAIT_MS", "30000", "How long to wait for a store that is still starting; 0: not at all"),
     ];
     front.into_iter().chain(shopping_settings()).chain(LogConfig::settings()).collect()
 }
@@ -98,8 +102,10 @@ impl Config {
     pub fn read(values: &mut Values) -> Option<Self> {
         let front = read_front(values);
         let orders_file = values.required("ORDERS_FILE");
+        let opening = values.within("WAIT_MS", 0..=WAIT_MS_MAX).map(Duration::from_millis);
         let shopping = Self::read_shopping(values, Address::new("", 0), PathBuf::new());
-        Some(Self { front: front?, orders_file: orders_file?, ..shopping? })
+        let patience = Patience { opening: opening?, ..Patience::default() };
+        Some(Self { front: front?, orders_file: orders_file?, patience, ..shopping? })
     }
 
     /// Takes the values of [`shopping_settings`], for shoppers in the store at `front`. `None` means that a mistake was noted.
@@ -187,11 +193,12 @@ mod tests {
     fn flags_with_hyphens_and_with_underscores() {
         let hyphens = ["--front-host", "::1", "--front-port", "1", "--n-repeats=2", "--n-threads=3", "--p=1"];
         let underscores = ["--front_host", "::1", "--front_port", "1", "--n_repeats=2", "--n_threads=3", "--p=1"];
-        let rest = ["--seed=9", "--summary-json", "s.json"];
+        let rest = ["--seed=9", "--summary-json", "s.json", "--wait-ms=5"];
         let one = read(&[&hyphens[..], &["--run-type", "query"], &rest].concat(), &BTreeMap::new()).unwrap();
         let other = read(&[&underscores[..], &["--run_type", "query"], &rest].concat(), &BTreeMap::new()).unwrap();
         assert_eq!(one, other);
         assert_eq!((one.front, one.sessions, one.shoppers), (Address::new("::1", 1), 2, 3));
+        assert_eq!(one.patience.opening, Duration::from_millis(5));
         assert_eq!((one.run_type, one.seed, one.summary_file), (RunType::Query, Some(9), Some("s.json".into())));
     }
 
@@ -204,9 +211,17 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told() {
-        let args = ["--front-host=a/b", "--n-threads=0", "--n-repeats=x", "--p=NaN", "--run-type=buy", "--seed=-1"];
+        let args = [
+            "--front-host=a/b",
+            "--wait-ms=-1",
+            "--n-threads=0",
+            "--n-repeats=x",
+            "--p=NaN",
+            "--run-type=buy",
+            "--seed=-1",
+        ];
         let mistakes = read(&args, &BTreeMap::new()).unwrap_err().0;
-        let names = ["FRONT_HOST", "N_THREADS", "N_REPEATS", "P ", "RUN_TYPE", "SEED"];
+        let names = ["FRONT_HOST", "WAIT_MS", "N_THREADS", "N_REPEATS", "P ", "RUN_TYPE", "SEED"];
         assert_eq!(mistakes.len(), names.len(), "{mistakes:?}");
         for (mistake, name) in mistakes.iter().zip(names) {
             assert!(mistake.starts_with(name), "{mistake}");
