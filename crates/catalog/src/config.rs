@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use api::replica::Replicas;
 use api::{Ordinal, Product, Stock};
+use discovery::{Discovery, settings as lists};
 use replication::StorageConfig;
 use service::Token;
 use service::logging::LogConfig;
@@ -22,10 +23,12 @@ const LEASE_MS_MAX: u64 = 2000;
 /// A day.
 const RESTOCK_INTERVAL_MS_MAX: u64 = 86_400_000;
 
+/// The seat of a catalog that is told nothing.
+const ONLY: Ordinal = Ordinal(1);
+
 /// The table of a catalog process.
 pub fn settings() -> Vec<Setting> {
     let own = vec![
-        Setting::new("COMPONENT_ID", "1", "Which of the catalog replicas this is, from 1"),
         Setting::new(
             "CATALOG_FILE",
             "data/catalog.csv",
@@ -38,9 +41,9 @@ pub fn settings() -> Vec<Setting> {
         Setting::new("BIND_HOST", "0.0.0.0", "Address on which both ports listen"),
         Setting::optional("INTERNAL_TOKEN", "Secret that the internal ports want"),
     ];
-    let own = [own, StorageConfig::settings()].concat();
-    let groups = [discovery::settings::catalog(), discovery::settings::catalog_replication()];
-    [own, groups.concat(), LogConfig::settings()].concat()
+    let groups = [lists::discovery(), lists::catalog(), lists::catalog_replication()];
+    [lists::own_seat("catalog", Some(ONLY)), own, StorageConfig::settings(), groups.concat(), LogConfig::settings()]
+        .concat()
 }
 
 /// The first products, as far as they are known before the start.
@@ -61,6 +64,8 @@ pub struct Config {
     pub founders: usize,
     /// The replication addresses, its own included.
     pub peers: watch::Receiver<Replicas>,
+    /// What fills that list.
+    pub discovery: Discovery,
     /// Address to listen on.
     pub bind_host: IpAddr,
     /// The service's port; 0 lets the OS pick.
@@ -84,10 +89,8 @@ pub struct Config {
 impl Config {
     /// Takes the settings' values; what is wrong, also within the seed file, is noted there. `LogConfig` is the binary's to read.
     pub fn read(values: &mut Values) -> Option<Self> {
-        let replicas = discovery::settings::catalog_replicas(values);
-        let peers = replicas.is_some().then(|| discovery::settings::catalog_peers(values)).flatten();
-        let ordinal = values.within::<u8>("COMPONENT_ID", 1..=discovery::settings::REPLICAS_MAX).map(Ordinal);
-        let places = places(values, ordinal, replicas, peers);
+        let mut discovery = Discovery::read(values);
+        let places = Places::read(values, &mut discovery);
         let seed = values.required::<PathBuf>("CATALOG_FILE").and_then(|path| read_seed(values, path));
         let data_dir = values.optional::<PathBuf>("CATALOG_DATA_DIR");
         let restock = read_restock(values);
@@ -95,11 +98,12 @@ impl Config {
         let storage = StorageConfig::read(values);
         let bind_host = values.required("BIND_HOST");
         let token = values.optional("INTERNAL_TOKEN");
-        let Places { ordinal, peers, port, replication_port } = places?;
+        let Places { ordinal, founders, peers, port, replication_port } = places?;
         Some(Self {
             ordinal,
-            founders: peers.len(),
-            peers: discovery::fixed(peers),
+            founders,
+            peers,
+            discovery,
             bind_host: bind_host?,
             port,
             replication_port,
@@ -116,35 +120,50 @@ impl Config {
 /// Where this replica and its peers are.
 struct Places {
     ordinal: Ordinal,
-    peers: Replicas,
+    founders: usize,
+    peers: watch::Receiver<Replicas>,
     port: u16,
     replication_port: u16,
 }
 
-fn places(
-    values: &mut Values,
-    ordinal: Option<Ordinal>,
-    replicas: Option<Replicas>,
-    peers: Option<Replicas>,
-) -> Option<Places> {
-    let (ordinal, replicas, peers) = (ordinal?, replicas?, peers?);
+impl Places {
+    fn read(values: &mut Values, discovery: &mut Discovery) -> Option<Self> {
+        let replicas = discovery.catalog_replicas(values);
+        let peers = replicas.is_some().then(|| discovery.catalog_peers(values)).flatten();
+        let ordinal = discovery.seat(values, Some(ONLY));
+        let founders = lists::catalog_founders(values);
+        let (ordinal, founders, replicas, peers) = (ordinal?, founders?, replicas?, peers?);
+        if discovery.is_static() && !agree(values, ordinal, &replicas.borrow(), &peers.borrow()) {
+            return None;
+        }
+        let several = discovery.is_static() && founders > 1;
+        let seat = |prefix: &str| if several { format!("{prefix}_{ordinal}") } else { prefix.to_owned() };
+        let port = values.within(&seat("CATALOG_PORT"), 1..=u16::MAX)?;
+        let replication_port = values.within(&seat("CATALOG2_PORT"), 1..=u16::MAX)?;
+        if port == replication_port {
+            let (one, other) = (values.name(&seat("CATALOG_PORT")), values.name(&seat("CATALOG2_PORT")));
+            values.mistake(format!("{one} and {other} are the same port"));
+        }
+        Some(Self { ordinal, founders, peers, port, replication_port })
+    }
+}
+
+/// Whether static lists can be true: this seat is on them, and no address is on both.
+fn agree(values: &mut Values, ordinal: Ordinal, replicas: &Replicas, peers: &Replicas) -> bool {
     if !replicas.contains_key(&ordinal) {
         let (id, count) = (values.name("COMPONENT_ID"), values.name("CATALOG_REPLICAS"));
         values.mistake(format!("{id} is {ordinal}, but {count} is {}", replicas.len()));
-        return None;
+        return false;
     }
-    for (seat, address) in &replicas {
+    for (seat, address) in replicas {
         if let Some((peer, _)) = peers.iter().find(|(_, peer)| *peer == address) {
             values.mistake(format!(
                 "{address} is both the service address of catalog replica {seat} and the replication address of {peer}"
             ));
-            return None;
+            return false;
         }
     }
-    let seat = |prefix: &str| if peers.len() == 1 { prefix.to_owned() } else { format!("{prefix}_{ordinal}") };
-    let port = values.required(&seat("CATALOG_PORT"))?;
-    let replication_port = values.required(&seat("CATALOG2_PORT"))?;
-    Some(Places { ordinal, peers, port, replication_port })
+    true
 }
 
 fn read_seed(values: &mut Values, path: PathBuf) -> Option<Seed> {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use api::{ApiError, ErrorCode, NodeId, Ordinal, Product, Term};
 use replication::{Leadership, Replica};
 use service::call::Caller;
-use service::health::Readiness;
 use service::lifecycle::{ExitCode, fatal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -56,7 +55,6 @@ pub(crate) struct Leader {
     pub(crate) seed: Vec<Product>,
     pub(crate) lease: Duration,
     pub(crate) restock: Restock,
-    pub(crate) readiness: Readiness,
     pub(crate) standing: watch::Sender<Standing>,
 }
 
@@ -80,7 +78,6 @@ impl Leader {
                 Leadership::Leading(term) => self.lead(term, changed).await,
             };
             if stopped {
-                self.readiness.not_ready("it stops");
                 self.standing.send_replace(Standing::Follows(None));
                 return;
             }
@@ -89,9 +86,6 @@ impl Leader {
 
     fn follow(&self, leader: Option<NodeId>) {
         self.standing.send_replace(Standing::Follows(leader.map(NodeId::ordinal)));
-        if leader.is_some() {
-            self.readiness.ready();
-        }
     }
 
     /// Leads in `term` until `changed` completes; gives what that gave.
@@ -122,7 +116,6 @@ impl Leader {
         tracing::info!(term = term.0, opens_in_ms = opens_in(&tenure).as_millis(), "the catalog's leader takes office");
         self.metrics.stock(&self.replica.read(|catalog| catalog.offers().collect::<Vec<_>>()));
         self.standing.send_replace(Standing::Leads(Arc::clone(&tenure)));
-        self.readiness.ready();
 
         let writer = Writer { replica: &self.replica, tenure: &tenure, caller: &self.caller, metrics: &self.metrics };
         tokio::select! {

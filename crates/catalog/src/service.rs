@@ -57,9 +57,14 @@ impl Listeners {
 /// If it cannot start.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartError> {
     let listeners = Listeners::bind(&config)?;
-    tokio::select! {
-        () = stop.cancelled() => return Ok(()),
-        () = await_room(&config.storage, vec![config.data_dir.clone()]) => {}
+    // Until the end: a leader that stops hands over.
+    let _watching = config.discovery.start();
+    let ready = async {
+        await_room(&config.storage, vec![config.data_dir.clone()]).await;
+        config.discovery.known().await;
+    };
+    if stop.run_until_cancelled(ready).await.is_none() {
+        return Ok(());
     }
     let service = Service::start(config, listeners).await?;
     stop.cancelled().await;
@@ -74,6 +79,7 @@ pub struct Service {
     replica: Replica<Catalog>,
     leading: CancellationToken,
     leader: JoinHandle<()>,
+    level: JoinHandle<()>,
     serving: CancellationToken,
     tasks: TaskTracker,
 }
@@ -87,9 +93,10 @@ impl Service {
         let address = listeners.service.local_addr().map_err(StartError::Bind)?;
         let seed = products(config.seed)?;
         let registry = service::metrics::registry(GROUP);
+        config.discovery.register(&registry);
         let (requests, calls) = (RequestMetrics::new(&registry), CallMetrics::new(&registry));
         let metrics = CatalogMetrics::register(&registry);
-        let readiness = Readiness::not_yet("the replica belongs to no group with a leader yet");
+        let readiness = Readiness::not_yet("it has no vote in its group yet");
         let replica_config = ReplicaConfig {
             token: config.token.clone(),
             registry: registry.clone(),
@@ -110,10 +117,10 @@ impl Service {
             seed,
             lease: config.lease,
             restock: config.restock,
-            readiness: readiness.clone(),
             standing,
         };
         let leader = tokio::spawn(leader.run(leading.clone()));
+        let level = tokio::spawn(keep_ready(replica.clone(), readiness.clone()));
         let desk = Desk { replica: replica.clone(), standing: told };
         let frame = Frame { token: config.token, readiness: readiness.clone(), registry, requests: requests.clone() };
         let routers = [
@@ -124,7 +131,7 @@ impl Service {
             tasks.spawn(serve(listener, router, limits, serving.clone()));
         }
         tracing::info!(%address, ordinal = config.ordinal.0, "the catalog is served");
-        Ok(Self { address, readiness, replica, leading, leader, serving, tasks })
+        Ok(Self { address, readiness, replica, leading, leader, level, serving, tasks })
     }
 
     /// Where it is served.
@@ -144,6 +151,10 @@ impl Service {
 
     /// Stops in good order: no new work, leadership to another replica, answers to what is in flight, files closed.
     pub async fn stop(self) {
+        self.level.abort();
+        // It was aborted, or the process is being ended by a panic.
+        let _ = self.level.await;
+        self.readiness.not_ready("stopping");
         self.leading.cancel();
         self.leader.await.expect("a panic ends the process");
         self.replica.hand_over(HAND_OVER_TIMEOUT).await;
@@ -152,6 +163,10 @@ impl Service {
         self.tasks.wait().await;
         self.replica.shutdown().await;
     }
+}
+
+async fn keep_ready(replica: Replica<Catalog>, readiness: Readiness) {
+    replica.keep_ready(&readiness).await;
 }
 
 fn products(seed: Seed) -> Result<Vec<Product>, StartError> {

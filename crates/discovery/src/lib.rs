@@ -4,8 +4,10 @@
 //! group holds a [`Group`], and asks its leader through [`Group::ask_leader`].
 //!
 //! # Where: a list that may change
-//! Everything here takes the replicas as a `watch::Receiver<Replicas>`. A static list ([`fixed`], read from the settings by
-//! [`settings`]) is one that never changes.
+//! Everything here takes the replicas as a `watch::Receiver<Replicas>`. [`Discovery`] makes them, as `DISCOVERY` says: from the settings'
+//! static lists ([`settings`], [`fixed`]), which never change, or from what the Kubernetes API tells (`kubernetes`), which does whenever a
+//! pod is replaced. Until the first full list from there is in, nobody is known: that is waited for ([`Discovery::known`]) where it
+//! matters. While the API is away, the last list stays.
 //!
 //! # Who leads: a belief, never a fact
 //! A replica's status names the leader that it knows. [`confirmed_leader`] takes the one that says so itself, in the
@@ -26,14 +28,18 @@
 //! No elections: see the frontend. No load balancing: the leader does the work, by design.
 
 mod ask;
+mod finding;
 mod group;
+mod kubernetes;
 pub mod settings;
 mod survey;
 
 use api::replica::Replicas;
 use tokio::sync::watch;
 
+pub use finding::Discovery;
 pub use group::{Group, Leader};
+pub use kubernetes::Watching;
 pub use survey::{Survey, confirmed_leader};
 
 /// A list of replicas that never changes.

@@ -1,4 +1,7 @@
-//! The static lists of replicas, as settings: one table and one parser for every service that needs them.
+//! Where replicas are, as settings: one table and one parser for every service that needs them.
+//!
+//! `DISCOVERY` says which of them count. With `kubernetes`: `POD_NAMESPACE`, `ORDER_SERVICE`, `CATALOG_SERVICE`, and `POD_NAME` for a replica.
+//! `ORDER_REPLICAS` and `CATALOG_REPLICAS` name the founders only; a seat may lie beyond them. With `static`, the lists:
 //!
 //! | group | asked on | replicates on | defaults |
 //! |---|---|---|---|
@@ -21,7 +24,40 @@ pub const REPLICAS_MAX: u8 = 5;
 /// Seats that have a default address.
 const DEFAULT_SEATS: u8 = 3;
 
-/// `ORDER_REPLICAS`, `ORDER_SEATS`, `ORDER_HOST_n`, `ORDER_PORT_n`.
+/// `DISCOVERY`, `POD_NAMESPACE` and `KUBECONFIG`, beside [`order()`] and [`catalog()`].
+pub fn discovery() -> Vec<Setting> {
+    vec![
+        Setting::new(
+            "DISCOVERY",
+            "static",
+            "How replicas are found: static (hosts and ports, below) or kubernetes (the endpoints of services, by its API)",
+        ),
+        Setting::optional("POD_NAMESPACE", "With DISCOVERY=kubernetes: the namespace of the services"),
+        Setting::optional(
+            "KUBECONFIG",
+            "With DISCOVERY=kubernetes: file that says where the API is [default: a pod's service account says]",
+        ),
+    ]
+}
+
+/// `COMPONENT_ID` and `POD_NAME`: the seat of one replica of that group, `default` without a word.
+pub fn own_seat(group: &str, default: Option<Ordinal>) -> Vec<Setting> {
+    let default = default.map(|seat| format!("; else {seat}")).unwrap_or_default();
+    vec![
+        Setting::optional(
+            "COMPONENT_ID",
+            format!(
+                "Which of the {group} replicas this is: 1, 2, 3 … [default: as POD_NAME says, if there is one{default}]"
+            ),
+        ),
+        Setting::optional(
+            "POD_NAME",
+            "With DISCOVERY=kubernetes: this pod's name, whose number at the end tells the seat: …-0 has seat 1",
+        ),
+    ]
+}
+
+/// `ORDER_REPLICAS`, `ORDER_SEATS`, `ORDER_SERVICE`, `ORDER_HOST_n`, `ORDER_PORT_n`.
 pub fn order() -> Vec<Setting> {
     let mut settings = vec![
         Setting::new("ORDER_REPLICAS", "3", "How many order replicas found the group: 1, 3 or 5"),
@@ -29,6 +65,7 @@ pub fn order() -> Vec<Setting> {
             "ORDER_SEATS",
             "How many order replicas have an address; those beyond ORDER_REPLICAS may join and go [default: ORDER_REPLICAS]",
         ),
+        Setting::optional("ORDER_SERVICE", "With DISCOVERY=kubernetes: the headless service of the order replicas"),
     ];
     settings.extend(hosts("ORDER_HOST", "order", Some("127.0.0.1")));
     settings.extend(ports("ORDER_PORT", "Port of the order replica", Some(1121)));
@@ -40,10 +77,11 @@ pub fn order_replication() -> Vec<Setting> {
     ports("ORDER2_PORT", "Replication port of the order replica", Some(1124)).collect()
 }
 
-/// `CATALOG_REPLICAS`, `CATALOG_HOST`, `CATALOG_PORT`, `CATALOG_HOST_n`, `CATALOG_PORT_n`.
+/// `CATALOG_REPLICAS`, `CATALOG_SERVICE`, `CATALOG_HOST`, `CATALOG_PORT`, `CATALOG_HOST_n`, `CATALOG_PORT_n`.
 pub fn catalog() -> Vec<Setting> {
     let mut settings = vec![
         Setting::new("CATALOG_REPLICAS", "1", "How many catalog replicas there are: 1, 3 or 5"),
+        Setting::optional("CATALOG_SERVICE", "With DISCOVERY=kubernetes: the headless service of the catalog replicas"),
         Setting::new("CATALOG_HOST", "127.0.0.1", "Host of the only catalog replica"),
         Setting::new("CATALOG_PORT", "1130", "Port of the only catalog replica"),
     ];
@@ -64,14 +102,19 @@ pub fn order_founders(values: &mut Values) -> Option<usize> {
     replicas(values, "ORDER_REPLICAS").map(usize::from)
 }
 
+/// How many catalog replicas found the group.
+pub fn catalog_founders(values: &mut Values) -> Option<usize> {
+    replicas(values, "CATALOG_REPLICAS").map(usize::from)
+}
+
 /// Where the order replicas are asked, those that may join later included.
-pub fn order_replicas(values: &mut Values) -> Option<Replicas> {
+pub(crate) fn order_replicas(values: &mut Values) -> Option<Replicas> {
     let all = order_seats(values)?;
     seats(values, all, "ORDER_HOST", "ORDER_PORT")
 }
 
 /// Where the order replicas replicate: needs [`order_replication()`].
-pub fn order_peers(values: &mut Values) -> Option<Replicas> {
+pub(crate) fn order_peers(values: &mut Values) -> Option<Replicas> {
     let all = order_seats(values)?;
     seats(values, all, "ORDER_HOST", "ORDER2_PORT")
 }
@@ -90,12 +133,12 @@ fn order_seats(values: &mut Values) -> Option<u8> {
 }
 
 /// Where the catalog replicas are asked.
-pub fn catalog_replicas(values: &mut Values) -> Option<Replicas> {
+pub(crate) fn catalog_replicas(values: &mut Values) -> Option<Replicas> {
     catalog_seats(values, "CATALOG_PORT")
 }
 
 /// Where the catalog replicas replicate: needs [`catalog_replication()`].
-pub fn catalog_peers(values: &mut Values) -> Option<Replicas> {
+pub(crate) fn catalog_peers(values: &mut Values) -> Option<Replicas> {
     catalog_seats(values, "CATALOG2_PORT")
 }
 

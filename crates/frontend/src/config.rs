@@ -2,17 +2,21 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU16;
+use std::time::Duration;
 
 use api::replica::Replicas;
-use discovery::settings as replicas;
+use discovery::{Discovery, settings as replicas};
 use service::Token;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
+use tokio::sync::watch;
 
 use crate::admission::{PLACES_MAX, PLACES_MIN};
 
 /// The largest cache. A store has dozens of products; an answer has about 100 bytes.
 const CACHE_SIZE_MAX: usize = 1_000_000;
+/// A minute; who kills what does not stop (Kubernetes after 30 s, unless told otherwise) waits for no longer, mostly.
+const SHUTDOWN_DELAY_MS_MAX: u64 = 60_000;
 
 /// All that can be configured.
 pub fn settings() -> Vec<Setting> {
@@ -30,8 +34,14 @@ pub fn settings() -> Vec<Setting> {
             "Orders under way at once; more are refused (fewer while the leader refuses, too)",
         ),
         Setting::new("READS_IN_FLIGHT_MAX", "1024", "The same for what is read from the services behind"),
+        Setting::new(
+            "SHUTDOWN_DELAY_MS",
+            "0",
+            "Told to stop, it says so at once (/readyz) but serves on for so long, until load balancers have noticed",
+        ),
         Setting::optional("INTERNAL_TOKEN", "Secret that the internal ports share"),
     ];
+    settings.extend(replicas::discovery());
     settings.extend(replicas::order());
     settings.extend(replicas::catalog());
     settings.extend(LogConfig::settings());
@@ -61,10 +71,14 @@ pub struct Config {
     pub public_admin: bool,
     /// Secret of the internal ports.
     pub token: Option<Token>,
+    /// How long it serves on, unready, when it is told to stop.
+    pub shutdown_delay: Duration,
     /// Where the order replicas are asked.
-    pub orders: Replicas,
+    pub orders: watch::Receiver<Replicas>,
     /// Where the catalog replicas are asked.
-    pub catalogs: Replicas,
+    pub catalogs: watch::Receiver<Replicas>,
+    /// What fills these lists.
+    pub discovery: Discovery,
 }
 
 impl Config {
@@ -80,8 +94,10 @@ impl Config {
         let reads_in_flight_max = values.within("READS_IN_FLIGHT_MAX", PLACES_MIN..=PLACES_MAX);
         let public_admin = values.required("PUBLIC_ADMIN");
         let token = values.optional("INTERNAL_TOKEN");
-        let orders = replicas::order_replicas(values);
-        let catalogs = replicas::catalog_replicas(values);
+        let shutdown_delay = values.within("SHUTDOWN_DELAY_MS", 0..=SHUTDOWN_DELAY_MS_MAX).map(Duration::from_millis);
+        let mut discovery = Discovery::read(values);
+        let orders = discovery.order_replicas(values);
+        let catalogs = discovery.catalog_replicas(values);
         if rest_api_port.is_some() && rest_api_port == front_port {
             let (public, internal) = (values.name("REST_API_PORT"), values.name("FRONT_PORT"));
             values.mistake(format!("{public} and {internal} are the same port: the cache must not be public"));
@@ -97,8 +113,10 @@ impl Config {
             reads_in_flight_max: reads_in_flight_max?,
             public_admin: public_admin?,
             token,
+            shutdown_delay: shutdown_delay?,
             orders: orders?,
             catalogs: catalogs?,
+            discovery,
         })
     }
 }
@@ -123,7 +141,7 @@ mod tests {
     fn without_any_variable_it_is_the_store_on_one_machine() {
         let config = read(&[]).unwrap();
         assert_eq!((config.rest_api_port, config.front_port, config.cache_size), (1110, 1111, 7));
-        assert_eq!((config.orders.len(), config.catalogs.len(), config.public_admin), (3, 1, true));
+        assert_eq!((config.orders.borrow().len(), config.catalogs.borrow().len(), config.public_admin), (3, 1, true));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use api::{Address, HolderId};
-use discovery::{Group, fixed};
+use discovery::{Group, Leader};
 use prometheus::Registry;
 use service::call::Caller;
 use service::health::Readiness;
@@ -12,6 +13,8 @@ use service::http::{CallMetrics, Limits, Listener, RequestMetrics, serve};
 use service::lifecycle::ExitCode;
 use service::metrics::registry;
 use service::world;
+use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -52,12 +55,15 @@ pub struct Frontend {
 
 /// Runs a frontend until `stop` is cancelled and it has drained.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartError> {
-    Frontend::start(&config, &stop)?.stopped().await;
+    let frontend = Frontend::start(&config, &stop)?;
+    // Until the end: told to stop, it serves on for a while.
+    let _watching = config.discovery.start();
+    frontend.stopped().await;
     Ok(())
 }
 
 impl Frontend {
-    /// Binds the ports and starts all tasks, within the current runtime. They end once `stop` is cancelled.
+    /// Binds the ports and starts all tasks, within the current runtime. They end once `stop` is cancelled and the shutdown delay is over.
     ///
     /// # Errors
     /// If a port cannot be bound; nothing was started then.
@@ -66,8 +72,10 @@ impl Frontend {
         let internal = Listener::bind(config.bind_host, config.front_port)?;
         let bound = (public.local_addr()?, internal.local_addr()?);
         let parts = Parts::new(config, bound.1.port());
-        let tasks = TaskTracker::new();
-        parts.start(config, public, internal, &tasks, stop);
+        config.discovery.register(&parts.registry);
+        let (tasks, end) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(parts.live(stop.clone(), config.shutdown_delay, end.clone()));
+        parts.start(config, public, internal, &tasks, &end);
         tasks.close();
         tracing::info!(public = %bound.0, internal = %bound.1, cache_size = config.cache_size, "frontend is up");
         Ok(Self { public: bound.0, internal: bound.1, tasks })
@@ -104,7 +112,7 @@ impl Parts {
     fn new(config: &Config, front_port: u16) -> Self {
         let registry = registry("frontend");
         let (caller, calls) = (Caller::new(config.token.as_ref()), CallMetrics::new(&registry));
-        let group = |name, replicas| Group::new(name, fixed(replicas), caller.measured(&calls, name));
+        let group = |name, replicas| Group::new(name, replicas, caller.measured(&calls, name));
         Self {
             order: group("order", config.orders.clone()),
             catalog: group("catalog", config.catalogs.clone()),
@@ -145,28 +153,39 @@ impl Parts {
         tasks.spawn(serve(internal, router, Limits::side_port(), stop.clone()));
 
         let elections = ElectionMetrics::new(&self.registry);
-        tasks.spawn(Conductor::new(self.order.clone(), elections.clone()).run(stop.clone()));
+        tasks.spawn(Conductor::new(self.order, elections.clone()).run(stop.clone()));
         tasks.spawn(Conductor::new(self.catalog.clone(), elections).run(stop.clone()));
-        tasks.spawn(become_ready(self.order, self.catalog.clone(), self.readiness, stop.clone()));
         if caching {
             let keeper =
                 LeaseKeeper { catalog: self.catalog, cache: self.cache, holder: self.holder, address: self.address };
             tasks.spawn(keeper.keep(stop.clone()));
         }
     }
-}
 
-/// Ready once both services have been seen to have a leader. It stays so while they have none for a while: an election is
-/// no reason to take every frontend out of service.
-async fn become_ready(order: Group, catalog: Group, readiness: Readiness, stop: CancellationToken) {
-    let led = async |group: &Group| group.leader().wait_for(Option::is_some).await.is_ok();
-    let seen = async { led(&order).await && led(&catalog).await };
-    tokio::select! {
-        () = stop.cancelled() => {}
-        true = seen => {
-            readiness.ready();
-            stop.cancelled().await;
+    /// Ready once both services have been seen to have a leader. It stays so while they have none for a while: an election is
+    /// no reason to take every frontend out of service.
+    ///
+    /// Told to `stop`, it is unready at once, and cancels `end` only after `delay`: for so long load balancers may go on to send it new
+    /// connections, which no shopper is to see refused.
+    fn live(
+        &self,
+        stop: CancellationToken,
+        delay: Duration,
+        end: CancellationToken,
+    ) -> impl Future<Output = ()> + use<> {
+        let (order, catalog, readiness) = (self.order.leader(), self.catalog.leader(), self.readiness.clone());
+        let led = async |mut leader: watch::Receiver<Option<Leader>>| leader.wait_for(Option::is_some).await.is_ok();
+        async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                true = async { led(order).await && led(catalog).await } => {
+                    readiness.ready();
+                    stop.cancelled().await;
+                }
+            }
+            readiness.not_ready("stopping");
+            sleep(delay).await;
+            end.cancel();
         }
     }
-    readiness.not_ready("stopping");
 }

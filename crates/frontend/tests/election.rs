@@ -30,7 +30,7 @@ fn replica_process() {
 /// A frontend before three replicas; the first leader is there.
 async fn store() -> (Group, Store) {
     let group = Group::start().await;
-    let store = Store::start_with(|config| config.orders = group.addresses()).await;
+    let store = Store::start_with(|config| config.orders = discovery::fixed(group.addresses())).await;
     (group, store)
 }
 
@@ -158,7 +158,7 @@ async fn a_group_that_was_killed_as_a_whole_gets_a_leader_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_frontends_agree_on_the_next_leader() {
     let (mut group, here) = store().await;
-    let there = Store::start_with(|config| config.orders = group.addresses()).await;
+    let there = Store::start_with(|config| config.orders = discovery::fixed(group.addresses())).await;
     place(&here).await;
     group.kill(group.leader().await);
     let (first, second) = tokio::join!(place(&here), place(&there));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use api::replica::Replicas;
 use api::{Address, Ordinal};
-use discovery::settings as lists;
+use discovery::{Discovery, settings as lists};
 use replication::StorageConfig;
 use service::Token;
 use service::logging::LogConfig;
@@ -31,6 +31,8 @@ pub struct Config {
     pub peers: watch::Receiver<Replicas>,
     /// Where the catalog's replicas are.
     pub catalog: watch::Receiver<Replicas>,
+    /// What fills these lists.
+    pub discovery: Discovery,
     /// The interface to bind.
     pub bind_host: IpAddr,
     /// The service's port.
@@ -53,31 +55,30 @@ pub struct Config {
 
 /// All settings of `toystore order`.
 pub fn settings() -> Vec<Setting> {
-    let mut settings = vec![
-        Setting::optional("COMPONENT_ID", "Which of the order replicas this is: 1, 2, 3 …"),
+    let own = vec![
         Setting::optional("ORDER_LOG_FILE", "The ledger, a CSV file [default: data/log<COMPONENT_ID>.csv]"),
         Setting::optional("ORDER_DATA_DIR", "Directory of everything else [default: data/order<COMPONENT_ID>]"),
         Setting::new("ORDER_QUEUE", "4096", "Orders that may wait for a batch; more are refused"),
         Setting::new("BATCH_SIZE_MAX", "256", "Orders in one batch"),
         Setting::new("BIND_HOST", "0.0.0.0", "Address that the ports are bound to"),
         Setting::optional("INTERNAL_TOKEN", "Secret that the internal ports ask for"),
+        Setting::new("ORDER_PORT", "1121", "With DISCOVERY=kubernetes: port of this replica"),
+        Setting::new("ORDER2_PORT", "1124", "With DISCOVERY=kubernetes: replication port of this replica"),
     ];
-    settings.extend(StorageConfig::settings());
-    settings.extend(lists::order());
-    settings.extend(lists::order_replication());
-    settings.extend(lists::catalog());
-    settings.extend(LogConfig::settings());
-    settings
+    let groups = [lists::discovery(), lists::order(), lists::order_replication(), lists::catalog()];
+    [lists::own_seat("order", None), own, StorageConfig::settings(), groups.concat(), LogConfig::settings()].concat()
 }
 
 impl Config {
     /// Takes the settings' values; every mistake is noted.
     pub fn read(values: &mut Values) -> Option<Self> {
-        let ordinal = values.within::<u8>("COMPONENT_ID", 1..=lists::REPLICAS_MAX).map(Ordinal);
+        let mut discovery = Discovery::read(values);
+        let ordinal = discovery.seat(values, None);
         let founders = lists::order_founders(values);
-        let replicas = lists::order_replicas(values);
-        let peers = lists::order_peers(values);
-        let catalog = lists::catalog_replicas(values);
+        let replicas = discovery.order_replicas(values);
+        let peers = discovery.order_peers(values);
+        let catalog = discovery.catalog_replicas(values);
+        let ports = ordinal.map(|ordinal| ports(values, &discovery, ordinal));
         let ledger_file = values.optional::<PathBuf>("ORDER_LOG_FILE");
         let data_dir = values.optional::<PathBuf>("ORDER_DATA_DIR");
         let storage = StorageConfig::read(values);
@@ -87,20 +88,17 @@ impl Config {
         let token = values.optional("INTERNAL_TOKEN");
 
         let (ordinal, replicas, peers, catalog) = (ordinal?, replicas?, peers?, catalog?);
-        note_shared_addresses(values, [("order", &replicas), ("order replication", &peers), ("catalog", &catalog)]);
-        if !replicas.contains_key(&ordinal) {
-            let (id, count) = (values.name("COMPONENT_ID"), values.name("ORDER_REPLICAS"));
-            values.mistake(format!("{id} is {ordinal}, but {count} is {}", replicas.len()));
-            return None;
+        if discovery.is_static() {
+            note_contradictions(values, ordinal, &replicas.borrow(), &peers.borrow(), &catalog.borrow());
         }
-        let port = values.required(&format!("ORDER_PORT_{ordinal}"));
-        let replication_port = values.required(&format!("ORDER2_PORT_{ordinal}"));
+        let (port, replication_port) = ports?;
         Some(Self {
             ordinal,
             founders: founders?,
-            replicas: discovery::fixed(replicas),
-            peers: discovery::fixed(peers),
-            catalog: discovery::fixed(catalog),
+            replicas,
+            peers,
+            catalog,
+            discovery,
             bind_host: bind_host?,
             port: port?,
             replication_port: replication_port?,
@@ -122,16 +120,41 @@ impl Config {
     }
 }
 
-/// Two services cannot have one address. (Twins within one list are found where the list is read.)
-fn note_shared_addresses(values: &mut Values, lists: [(&str, &Replicas); 3]) {
+/// The ports to listen on: its own on the static lists, or the ones that every pod has.
+fn ports(values: &mut Values, discovery: &Discovery, ordinal: Ordinal) -> (Option<u16>, Option<u16>) {
+    if discovery.is_static() {
+        return (values.optional(&format!("ORDER_PORT_{ordinal}")), values.optional(&format!("ORDER2_PORT_{ordinal}")));
+    }
+    let port = values.within("ORDER_PORT", 1..=u16::MAX);
+    let replication_port = values.within("ORDER2_PORT", 1..=u16::MAX);
+    if port.is_some() && port == replication_port {
+        let (one, other) = (values.name("ORDER_PORT"), values.name("ORDER2_PORT"));
+        values.mistake(format!("{one} and {other} are the same port"));
+    }
+    (port, replication_port)
+}
+
+/// What cannot be true of static lists: a seat that is on none of them; two services with one address. (Twins within one list are found
+/// where the list is read.)
+fn note_contradictions(
+    values: &mut Values,
+    ordinal: Ordinal,
+    replicas: &Replicas,
+    peers: &Replicas,
+    catalog: &Replicas,
+) {
     let mut owners: BTreeMap<&Address, String> = BTreeMap::new();
-    for (list, replicas) in lists {
+    for (list, replicas) in [("order", replicas), ("order replication", peers), ("catalog", catalog)] {
         for (ordinal, address) in replicas {
             let owner = format!("{list} {ordinal}");
             if let Some(other) = owners.insert(address, owner.clone()) {
                 values.mistake(format!("{other} and {owner} have the same address, {address}"));
             }
         }
+    }
+    if !replicas.contains_key(&ordinal) {
+        let (id, count) = (values.name("COMPONENT_ID"), values.name("ORDER_REPLICAS"));
+        values.mistake(format!("{id} is {ordinal}, but {count} is {}", replicas.len()));
     }
 }
 

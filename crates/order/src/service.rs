@@ -12,7 +12,6 @@ use service::health::{self, Readiness};
 use service::http::{CallMetrics, Limits, Listener, RequestMetrics, harden, serve};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
 use crate::desk::Desk;
@@ -31,8 +30,6 @@ pub const GROUP: &str = "order";
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the other replicas may take to say who they are; they are not waited for, only looked at.
 const TWIN_TIMEOUT: Duration = Duration::from_millis(500);
-/// How often a replica that is no member of the group looks whether it has become one.
-const MEMBERSHIP_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The two sockets, bound and not served yet.
 #[derive(Debug)]
@@ -60,7 +57,7 @@ pub struct Service {
     readiness: Readiness,
     reign_stop: CancellationToken,
     reign: JoinHandle<()>,
-    membership: JoinHandle<()>,
+    level: JoinHandle<()>,
     ports: [Port; 2],
 }
 
@@ -96,6 +93,7 @@ impl Service {
     pub async fn start(config: Config, listeners: Listeners) -> Result<Self, StartError> {
         let address = listeners.service.local_addr()?;
         let registry = service::metrics::registry(GROUP);
+        config.discovery.register(&registry);
         let ledger = Ledger::open(&config.ledger_file, &config.data_dir)?;
         let calls = CallMetrics::new(&registry);
         let replica = Replica::start(replica_config(&config, &registry, &calls), Orders::default(), ledger).await?;
@@ -103,7 +101,7 @@ impl Service {
         let caller = Caller::new(config.token.as_ref());
         let stock = Stock::new(Group::new("catalog", config.catalog.clone(), caller.measured(&calls, "catalog")));
         let metrics = OrderMetrics::new(&registry);
-        let readiness = Readiness::not_yet("no member of the order group yet");
+        let readiness = Readiness::not_yet("it has no vote in its group yet");
         let (intake, open_intake) = watch::channel(None);
         let desk = Desk::new(replica.clone(), metrics.clone(), open_intake);
         let requests = RequestMetrics::new(&registry);
@@ -132,9 +130,9 @@ impl Service {
             batch_orders_max: config.batch_orders_max,
             stop: reign_stop.clone(),
         };
-        let membership = tokio::spawn(await_membership(replica.clone(), readiness.clone()));
+        let level = tokio::spawn(keep_ready(replica.clone(), readiness.clone()));
         let reign = tokio::spawn(reign.run());
-        let service = Self { address, replica, readiness, reign_stop, reign, membership, ports };
+        let service = Self { address, replica, readiness, reign_stop, reign, level, ports };
         if let Err(twin) = find_twin(&config, &caller, &service.replica).await {
             service.stop().await;
             return Err(twin);
@@ -156,8 +154,9 @@ impl Service {
     /// Stops in good order: no new orders, those inside are placed, leadership goes to another replica, requests are answered, files are
     /// closed.
     pub async fn stop(self) {
+        self.level.abort();
+        ended(self.level).await;
         self.readiness.not_ready("stopping");
-        self.membership.abort();
         self.reign_stop.cancel();
         ended(self.reign).await;
         self.replica.hand_over(HAND_OVER_TIMEOUT).await;
@@ -171,9 +170,14 @@ impl Service {
 /// Runs an order replica until `stop` is cancelled.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), StartError> {
     let listeners = Listeners::bind(&config)?;
-    tokio::select! {
-        () = stop.cancelled() => return Ok(()),
-        () = await_room(&config.storage, config.places()) => {}
+    // Until the end: a leader that stops hands over.
+    let _watching = config.discovery.start();
+    let ready = async {
+        await_room(&config.storage, config.places()).await;
+        config.discovery.known().await;
+    };
+    if stop.run_until_cancelled(ready).await.is_none() {
+        return Ok(());
     }
     let service = Service::start(config, listeners).await?;
     stop.cancelled().await;
@@ -211,11 +215,6 @@ async fn find_twin(config: &Config, caller: &Caller, replica: &Replica<Orders>) 
     Ok(())
 }
 
-/// Ready once the group counts on this replica; that it leads, or that others are up, is no condition.
-async fn await_membership(replica: Replica<Orders>, readiness: Readiness) {
-    let mut look = interval(MEMBERSHIP_INTERVAL);
-    while !replica.status().voters.contains(&replica.node_id()) {
-        look.tick().await;
-    }
-    readiness.ready();
+async fn keep_ready(replica: Replica<Orders>, readiness: Readiness) {
+    replica.keep_ready(&readiness).await;
 }

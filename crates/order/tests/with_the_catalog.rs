@@ -30,6 +30,7 @@ async fn start_catalog(dir: &Path) -> (catalog::Service, Address) {
         ordinal: Ordinal(1),
         founders: 1,
         peers: discovery::fixed([(Ordinal(1), peer)].into()),
+        discovery: discovery::Discovery::default(),
         bind_host: [127, 0, 0, 1].into(),
         port: 0,
         replication_port: 0,

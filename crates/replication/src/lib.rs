@@ -70,6 +70,7 @@ mod founding;
 pub mod fuzzing;
 mod handover;
 mod identity;
+mod level;
 mod log;
 mod machine;
 mod machine_store;

@@ -9,6 +9,7 @@ use api::{ApiError, LogPosition, NodeId, Ordinal, Term};
 use axum::Router;
 use openraft::error::{CheckIsLeaderError, ClientWriteError, RaftError};
 use openraft::{Config, SnapshotPolicy};
+use service::health::Readiness;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -184,6 +185,12 @@ impl<M: StateMachine> Replica<M> {
             done = caught_up => done.map(|_| Term(read_log_id.leader_id.term)).map_err(|_| ProposeError::Stopped),
             () = self.core.stopping.cancelled() => Err(ProposeError::Stopped),
         }
+    }
+
+    /// Keeps `readiness` right, as long as it is polled: ready is a replica that has a vote, and has applied what its leader had committed a
+    /// second ago. That there is no leader just now, or that others are down, changes nothing about it.
+    pub async fn keep_ready(&self, readiness: &Readiness) {
+        self.core.keep_ready(readiness).await;
     }
 
     /// Waits until this replica's machine has applied the log up to `position`.

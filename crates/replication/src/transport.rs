@@ -313,6 +313,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::metrics::Instruments;
 
     /// As when a node is lost with its pod: the old address takes connections, or packets, for ever and never answers.
     #[tokio::test]
@@ -321,8 +322,8 @@ mod tests {
         let address = Address::new("127.0.0.1", silent.local_addr().unwrap().port());
         let addresses = watch::Sender::new(Replicas::from([(Ordinal(2), address)]));
         let config = ReplicaConfig::new("test", Ordinal(1), "nowhere".into(), 3, addresses.subscribe());
-        let append_seconds = Histogram::with_opts(prometheus::HistogramOpts::new("x", "y")).unwrap();
-        let peers = Peers::new(&config, append_seconds).unwrap();
+        let appends = Instruments::register(&config.registry, &config.group).unwrap().appends;
+        let peers = Peers::new(&config, appends).unwrap();
         // A state transfer has no time-out at all.
         let request = outgoing(STATE_PATH, Payload::Empty, None);
         let asked = async { peers.send(Ordinal(2), request).await };

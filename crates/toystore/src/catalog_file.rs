@@ -5,12 +5,13 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use api::replica::Replicas;
-use discovery::Group;
+use discovery::{Discovery, Group};
 use service::Token;
 use service::call::Caller;
 use service::lifecycle::ExitCode;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Failed, print};
@@ -48,7 +49,8 @@ pub async fn init(config: Init, _stop: CancellationToken) -> Result<(), Failed> 
 
 /// What `export-catalog` is told.
 pub struct Export {
-    replicas: Replicas,
+    replicas: watch::Receiver<Replicas>,
+    discovery: Discovery,
     token: Option<Token>,
     output: Option<PathBuf>,
 }
@@ -59,21 +61,23 @@ pub fn export_settings() -> Vec<Setting> {
         Setting::optional("OUTPUT", "The file to write; standard output if there is none"),
         Setting::optional("INTERNAL_TOKEN", "Secret that the internal ports want"),
     ];
-    [own, discovery::settings::catalog(), LogConfig::settings()].concat()
+    [own, discovery::settings::discovery(), discovery::settings::catalog(), LogConfig::settings()].concat()
 }
 
 impl Export {
     /// Takes the settings' values.
     pub fn read(values: &mut Values) -> Option<Self> {
-        let replicas = discovery::settings::catalog_replicas(values);
+        let mut discovery = Discovery::read(values);
+        let replicas = discovery.catalog_replicas(values);
         let token = values.optional("INTERNAL_TOKEN");
-        Some(Self { replicas: replicas?, token, output: values.optional("OUTPUT") })
+        Some(Self { replicas: replicas?, discovery, token, output: values.optional("OUTPUT") })
     }
 }
 
 /// Writes the books of the running catalog as CSV. A file appears whole or not at all.
 pub async fn export(config: Export, stop: CancellationToken) -> Result<(), Failed> {
-    let group = Group::new(catalog::GROUP, discovery::fixed(config.replicas), Caller::new(config.token.as_ref()));
+    let _watching = config.discovery.start();
+    let group = Group::new(catalog::GROUP, config.replicas, Caller::new(config.token.as_ref()));
     let mut csv = Vec::new();
     tokio::select! {
         exported = catalog::export(&group, &mut csv) => {

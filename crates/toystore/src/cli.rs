@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{catalog_file, drill, health, local, scale, up};
 
+/// More threads than any machine of today has processors for.
+const WORKERS_MAX: usize = 512;
+
 /// A subcommand as people see it.
 pub struct Subcommand {
     /// Its word on the command line.
@@ -25,7 +28,8 @@ pub struct Subcommand {
 
 /// All subcommands.
 pub fn subcommands() -> Vec<Subcommand> {
-    let subcommand = |name, about, settings| Subcommand { name, about, settings };
+    let plain = |name, about, settings| Subcommand { name, about, settings };
+    let subcommand = |name, about, settings: Vec<Setting>| plain(name, about, [settings, vec![workers()]].concat());
     vec![
         subcommand("up", "Run a whole store on this machine", up::settings()),
         subcommand(
@@ -33,7 +37,7 @@ pub fn subcommands() -> Vec<Subcommand> {
             "Break a store of real processes on purpose, and check that it keeps its word",
             drill::settings(),
         ),
-        subcommand(
+        plain(
             "simulate",
             "Run the whole store under virtual time and seeded faults, and check that it keeps its word",
             simulation::command::settings(),
@@ -48,6 +52,18 @@ pub fn subcommands() -> Vec<Subcommand> {
         subcommand("init-catalog", "Write a catalog file to begin with", catalog_file::init_settings()),
         subcommand("export-catalog", "Write the stock of a running store as CSV", catalog_file::export_settings()),
     ]
+}
+
+/// Threads of the runtime, for all that is [started](start).
+///
+/// Without a word it is what the standard library finds: the processors that the process may run on, or its CPU quota (cgroup v1 and v2)
+/// rounded down, and at least one. Rounded down is right: with more threads than quota all of them are throttled for the rest of a period, with
+/// the health check and the heartbeat among what waits. Blocking work has threads of its own.
+fn workers() -> Setting {
+    Setting::optional(
+        "WORKER_THREADS",
+        "Threads that serve, 1 to 512 [default: the processors, or the CPU quota, rounded down]",
+    )
 }
 
 /// The whole command line.
@@ -89,8 +105,9 @@ where
     Run: Future<Output = Result<(), Failed>>,
 {
     abort_on_panic();
-    let mut values = Values::read(table, matches, &ProcessEnvironment);
+    let mut values = Values::read(&[table, &[workers()]].concat(), matches, &ProcessEnvironment);
     let log = LogConfig::read(&mut values);
+    let workers = values.is_set("WORKER_THREADS").then(|| values.within("WORKER_THREADS", 1..=WORKERS_MAX)).flatten();
     let config = read(&mut values);
     let (log, config) = match values.finish(log.zip(config)) {
         Ok(read) => read,
@@ -98,7 +115,11 @@ where
     };
     logging::start(log);
     raise_open_files();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = workers {
+        runtime.worker_threads(workers);
+    }
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return ended(Err(Failed::new(ExitCode::Failure, format!("no async runtime: {error}")))),
     };

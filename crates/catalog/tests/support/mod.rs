@@ -60,6 +60,7 @@ pub fn config(dir: &Path, ordinal: u8, peers: Replicas) -> Config {
         ordinal: Ordinal(ordinal),
         founders: peers.len(),
         peers: discovery::fixed(peers),
+        discovery: discovery::Discovery::default(),
         bind_host: LOCALHOST,
         port: 0,
         replication_port: 0,

@@ -150,8 +150,10 @@ pub fn config(order: Address, catalog: Address) -> Config {
         reads_in_flight_max: 1024,
         public_admin: true,
         token: None,
-        orders: BTreeMap::from([(Ordinal(1), order)]),
-        catalogs: BTreeMap::from([(Ordinal(1), catalog)]),
+        shutdown_delay: Duration::ZERO,
+        orders: discovery::fixed(BTreeMap::from([(Ordinal(1), order)])),
+        catalogs: discovery::fixed(BTreeMap::from([(Ordinal(1), catalog)])),
+        discovery: discovery::Discovery::default(),
     }
 }
 

@@ -42,6 +42,7 @@ pub(crate) fn config(dir: &Path, catalog: &Address, ordinal: u8, listeners: &[Li
         replicas: discovery::fixed(addresses(listeners, |both| &both.service)),
         peers: discovery::fixed(addresses(listeners, |both| &both.replication)),
         catalog: discovery::fixed([(Ordinal(1), catalog.clone())].into()),
+        discovery: discovery::Discovery::default(),
         bind_host: [127, 0, 0, 1].into(),
         port: 0,
         replication_port: 0,

@@ -50,6 +50,28 @@ async fn peers_must_be_there_and_differ() {
 }
 
 #[tokio::test]
+async fn a_pod_that_is_told_too_little_says_all_that_is_missing() {
+    let (output, stderr) = toystore(&["order"], &[("DISCOVERY", "kubernetes"), ("ORDER2_PORT", "1121")]).await;
+    assert_eq!(output.status.code(), Some(64), "{stderr}");
+    for name in ["POD_NAMESPACE", "POD_NAME", "ORDER_SERVICE", "CATALOG_SERVICE"] {
+        assert!(stderr.contains(&format!("{name} (")), "{name} is not named in {stderr}");
+    }
+    let [public, internal] = [free(), free()].map(|it| it.local_addr().unwrap().port().to_string());
+    let variables = [
+        ("DISCOVERY", "kubernetes"),
+        ("POD_NAMESPACE", "toys"),
+        ("ORDER_SERVICE", "orders"),
+        ("CATALOG_SERVICE", "catalogs"),
+        ("BIND_HOST", "127.0.0.1"),
+        ("REST_API_PORT", &public),
+        ("FRONT_PORT", &internal),
+    ];
+    let (output, stderr) = toystore(&["frontend"], &variables).await;
+    assert_eq!(output.status.code(), Some(64), "no pod, and no KUBECONFIG: {stderr}");
+    assert!(stderr.contains("service account"), "{stderr}");
+}
+
+#[tokio::test]
 async fn a_bad_catalog_file_is_refused_with_every_line() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("catalog.csv");

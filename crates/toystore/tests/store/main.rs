@@ -13,6 +13,7 @@ mod elections;
 mod garbage;
 mod harness;
 mod hostile;
+mod kubernetes;
 mod ledger_damage;
 mod losses;
 mod overload;
