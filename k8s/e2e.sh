@@ -24,7 +24,8 @@ CHART=helm/toystore
 
 work=$(mktemp -d)
 passed=0 failed=0
-forward_pid=
+# Set by the steps below; empty where a step before has failed.
+forward_pid='' address='' token='' leader=''
 
 kube() { kubectl --namespace "$NAMESPACE" "$@"; }
 
@@ -58,13 +59,17 @@ stop_forward() {
     forward_pid=
 }
 
+# A pod that is going away ends the forward at once, and need not be waited for.
+forwards_or_ended() { grep -q 'Forwarding from' "$work/forward" || ! kill -0 "$forward_pid" 2>/dev/null; }
+
 # forward TARGET PORT: sets `address` to a local address that leads there.
 forward() {
     stop_forward
     : >"$work/forward"
     kube port-forward --address 127.0.0.1 "$1" ":$2" >"$work/forward" 2>&1 &
     forward_pid=$!
-    until_true 30 grep -q 'Forwarding from' "$work/forward" || { cat "$work/forward"; return 1; }
+    until_true 30 forwards_or_ended
+    grep -q 'Forwarding from' "$work/forward" || { cat "$work/forward"; return 1; }
     address=$(sed -n 's/^Forwarding from \(127\.0\.0\.1:[0-9]*\) .*/\1/p' "$work/forward" | head -n 1)
 }
 
@@ -180,14 +185,19 @@ has_succeeded_pods() { (($(of_job "$1" '{.status.succeeded}') + 0 >= $2)) || job
 under_load() {
     local job=shoppers-$1 before
     shift
-    shop "$job" 1000 && until_true "$PATIENCE" has_succeeded_pods "$job" 1 && "$@" || return 1
+    if ! { shop "$job" 1000 && until_true "$PATIENCE" has_succeeded_pods "$job" 1 && "$@"; }; then
+        # The next step is to begin without them.
+        kube delete job "$job" --wait=false
+        return 1
+    fi
     # Those who shopped until the end give their verdict, too.
     before=$(of_job "$job" '{.status.succeeded}')
     until_true "$PATIENCE" has_succeeded_pods "$job" $((before + 3))
     kube get job "$job"
     if job_is_over "$job"; then
         kube get pods -l "batch.kubernetes.io/job-name=$job" --field-selector=status.phase=Failed -o name |
-            head -n 1 | xargs kubectl --namespace "$NAMESPACE" logs --tail 30
+            head -n 1 | xargs -r kubectl --namespace "$NAMESPACE" logs --tail 30
+        kube delete job "$job" --wait=false
         return 1
     fi
     kube delete job "$job"

@@ -10,15 +10,6 @@ from collections.abc import Iterator
 from pods import containers, pods
 from render import REPOSITORY, Rendered
 
-# Variables that the chart sets and the program does not know yet. To be empty: a name that the program has learnt is a mistake here.
-AWAITED: dict[str, set[str]] = {
-    "catalog": {"CATALOG_SERVICE", "DISCOVERY", "POD_NAME", "POD_NAMESPACE"},
-    "order": {"CATALOG_SERVICE", "DISCOVERY", "ORDER2_PORT", "ORDER_PORT", "ORDER_SERVICE", "POD_NAME", "POD_NAMESPACE"},
-    "frontend": {"CATALOG_SERVICE", "DISCOVERY", "ORDER_SERVICE", "POD_NAMESPACE", "SHUTDOWN_DELAY_MS"},
-}
-# Subcommands that may not be there yet.
-AWAITED_COMMANDS = {"scale"}
-
 
 def known(command: str) -> set[str] | None:
     """The variables of a subcommand, `None` if there is none: from its `--help`, if `TOYSTORE` names the program, else from the README, which
@@ -37,12 +28,8 @@ def check(rendered: Rendered) -> Iterator[str]:
             command = container["args"][0]
             variables = known(command)
             if variables is None:
-                if command not in AWAITED_COMMANDS:
-                    yield f"{name}: there is no `toystore {command}`"
+                yield f"{name}: there is no `toystore {command}`"
                 continue
-            awaited = AWAITED.get(command, set())
             for variable in sorted(v["name"] for v in container.get("env", [])):
-                if variable not in variables | awaited:
+                if variable not in variables:
                     yield f"{name}: `toystore {command}` does not know {variable}"
-            for variable in sorted(awaited & variables):
-                yield f"{name}: `toystore {command}` knows {variable}: it need not be awaited"
