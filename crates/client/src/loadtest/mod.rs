@@ -1,6 +1,6 @@
 //! `toystore load`: a load test with a verdict.
 //!
-//! A [`Scenario`], from a file or from flags, says what is to come when. [`run`] waits until the store is open, puts the [load](crate::load) on
+//! A [`Scenario`], from a file or from flags, says what is to come when. [`run`] waits until the store is open, puts the [`load`] on
 //! it, [reckons up](crate::load::reckoning), and judges what was measured by the scenario's [thresholds](Threshold).
 //!
 //! | it ends with | if |
