@@ -11,6 +11,7 @@ use replication::StorageConfig;
 use service::Token;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
+use service::trace::TraceConfig;
 use tokio::sync::watch;
 
 use crate::restock::Restock;
@@ -42,8 +43,8 @@ pub fn settings() -> Vec<Setting> {
         Setting::optional("INTERNAL_TOKEN", "Secret that the internal ports want"),
     ];
     let groups = [lists::discovery(), lists::catalog(), lists::catalog_replication()];
-    [lists::own_seat("catalog", Some(ONLY)), own, StorageConfig::settings(), groups.concat(), LogConfig::settings()]
-        .concat()
+    let own = [lists::own_seat("catalog", Some(ONLY)), own, StorageConfig::settings()].concat();
+    [own, groups.concat(), LogConfig::settings(), TraceConfig::settings()].concat()
 }
 
 /// The first products, as far as they are known before the start.

@@ -9,6 +9,7 @@ use discovery::{Discovery, settings as replicas};
 use service::Token;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
+use service::trace::TraceConfig;
 use tokio::sync::watch;
 
 use crate::admission::{PLACES_MAX, PLACES_MIN};
@@ -45,6 +46,7 @@ pub fn settings() -> Vec<Setting> {
     settings.extend(replicas::order());
     settings.extend(replicas::catalog());
     settings.extend(LogConfig::settings());
+    settings.extend(TraceConfig::settings());
     settings
 }
 

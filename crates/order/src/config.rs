@@ -11,6 +11,7 @@ use replication::StorageConfig;
 use service::Token;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
+use service::trace::TraceConfig;
 use tokio::sync::watch;
 
 use crate::pipeline::BATCH_ORDERS_MAX;
@@ -66,7 +67,8 @@ pub fn settings() -> Vec<Setting> {
         Setting::new("ORDER2_PORT", "1124", "With DISCOVERY=kubernetes: replication port of this replica"),
     ];
     let groups = [lists::discovery(), lists::order(), lists::order_replication(), lists::catalog()];
-    [lists::own_seat("order", None), own, StorageConfig::settings(), groups.concat(), LogConfig::settings()].concat()
+    let own = [lists::own_seat("order", None), own, StorageConfig::settings()].concat();
+    [own, groups.concat(), LogConfig::settings(), TraceConfig::settings()].concat()
 }
 
 impl Config {

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use api::catalog::OrderLine;
 use api::{ApiError, ErrorCode, OrderId, OrderNumber, Ordinal, Term};
+use service::trace;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -86,6 +87,8 @@ struct Pending {
     ticket: Option<u64>,
     /// It may be in the log: nobody but the log can say now whether it is placed.
     proposed: bool,
+    /// The request that brought it, if that is traced.
+    trace: Option<trace::Context>,
 }
 
 impl Intake {
@@ -123,7 +126,7 @@ impl Intake {
                 table.next_ticket += 1;
                 table.queue.insert(ticket, order_id);
                 let (since, waiters, ticket) = (Instant::now(), vec![waiter], Some(ticket));
-                place.insert(Pending { line, since, waiters, ticket, proposed: false });
+                place.insert(Pending { line, since, waiters, ticket, proposed: false, trace: trace::current() });
                 self.0.bell.notify_one();
             }
         }
@@ -158,6 +161,15 @@ impl Intake {
             }
             self.0.bell.notified().await;
         }
+    }
+
+    /// On behalf of whom a batch is worked on. Nobody, unless traces are on.
+    pub(crate) fn traces(&self, orders: &[OrderLine]) -> Vec<trace::Context> {
+        if !trace::is_on() {
+            return Vec::new();
+        }
+        let table = self.table();
+        orders.iter().filter_map(|line| table.pending.get(&line.order_id)?.trace).collect()
     }
 
     /// Marks orders as perhaps placed from now on.

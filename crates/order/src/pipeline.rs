@@ -30,6 +30,7 @@ use api::{ApiError, BatchId, BatchNumber, ErrorCode, OrderId};
 use replication::{ProposeError, Replica};
 use service::lifecycle::{ExitCode, fatal};
 use service::mutation::{self, Mutation};
+use service::trace;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 
@@ -165,7 +166,9 @@ impl<'a> Pipeline<'a> {
         self.metrics.batch_size.observe(u32::try_from(orders.len()).map_or(f64::MAX, f64::from));
         let begun = Instant::now();
         let batch = ReserveBatch { id, orders, settle: self.unsettled.take() };
-        let BatchReserved { outcomes } = match self.stock.reserve(&batch).await {
+        let span = trace::shared("reserve", self.intake.traces(&batch.orders));
+        let answer = trace::within(span.as_ref(), self.stock.reserve(&batch)).await;
+        let BatchReserved { outcomes } = match answer {
             Ok(answer) => answer,
             Err(NotReserved::Stale(stale)) => return Err(stale.into()),
             Err(NotReserved::NoRoom) => {
@@ -177,6 +180,7 @@ impl<'a> Pipeline<'a> {
             }
         };
         took(&self.metrics.phases.reserve, begun);
+        trace::done(span);
         if outcomes.len() != batch.orders.len() {
             let (asked, answered) = (batch.orders.len(), outcomes.len());
             fatal(ExitCode::Software, format!("batch {id}: the catalog gave {answered} outcomes for {asked} orders"));
@@ -196,7 +200,7 @@ impl<'a> Pipeline<'a> {
     async fn place_batches(&self, mut to_place: mpsc::Receiver<Reserved>) -> Result<(), Ended> {
         while let Some(Reserved { id, orders }) = to_place.recv().await {
             self.intake.proposing(&orders);
-            let begun = Instant::now();
+            let (begun, span) = (Instant::now(), trace::shared("place", self.intake.traces(&orders)));
             let (_, reply) = self.replica.propose(Command::Place { id, orders: orders.clone() }).await?;
             match reply {
                 Reply::Placed(placements) => self.placed(id, &orders, placements),
@@ -204,6 +208,7 @@ impl<'a> Pipeline<'a> {
                 Reply::Begun | Reply::BegunBefore => unreachable!("a batch's reply is no beginning's"),
             }
             took(&self.metrics.phases.place, begun);
+            trace::done(span);
         }
         Ok(())
     }

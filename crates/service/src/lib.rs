@@ -7,6 +7,7 @@
 //! * [`health`]: `/healthz`, `/readyz`, `/metrics`.
 //! * [`metrics`]: what every process measures.
 //! * [`pause`]: between tries.
+//! * [`trace`]: one order's way through the processes.
 //! * [`world`]: disk, network, randomness and threads, which a simulation replaces.
 //! * [`lifecycle`]: signals, draining, and how a process dies when it must not go on.
 //!
@@ -26,6 +27,7 @@ pub mod mutation;
 pub mod pause;
 pub mod settings;
 mod token;
+pub mod trace;
 pub mod world;
 
 pub use token::Token;

@@ -9,6 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use service::lifecycle::{ExitCode, abort_on_panic, stop_on_signal};
 use service::logging::{self, LogConfig};
 use service::settings::{self, ProcessEnvironment, Setting, Values};
+use service::trace::TraceConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::{catalog_file, drill, health, local, scale, up};
@@ -133,6 +134,26 @@ where
     ended(result)
 }
 
+/// The same for a service, which takes part in traces.
+fn serve<C>(
+    component: &str,
+    table: &[Setting],
+    matches: &ArgMatches,
+    read: impl FnOnce(&mut Values) -> Option<C>,
+    run: impl AsyncFnOnce(C, CancellationToken) -> Result<(), Failed>,
+) -> ProcessExitCode {
+    let read = |values: &mut Values| {
+        let traces = TraceConfig::read(values);
+        read(values).map(|config| (config, traces))
+    };
+    start(table, matches, read, async |(config, traces), stop| {
+        let traces = traces.start(component);
+        let result = run(config, stop).await;
+        traces.stop().await;
+        result
+    })
+}
+
 /// Takes as many open files as the process may have. A busy leader has a connection per order under way; many systems allow 1024
 /// unless asked, and a process that runs out of them cannot even open its own files.
 fn raise_open_files() {
@@ -158,16 +179,18 @@ pub fn run(matches: &ArgMatches) -> ProcessExitCode {
         Some(("up", matches)) => start(&up::settings(), matches, up::Config::read, up::run),
         Some(("drill", matches)) => start(&drill::settings(), matches, drill::Config::read, drill::run),
         Some(("simulate", matches)) => simulate(matches),
-        Some(("catalog", matches)) => {
-            start(&catalog::settings(), matches, catalog::Config::read, async |config, stop| {
+        Some((component @ "catalog", matches)) => {
+            serve(component, &catalog::settings(), matches, catalog::Config::read, async |config, stop| {
                 catalog::run(config, stop).await.map_err(|error| Failed::new(error.exit_code(), error))
             })
         }
-        Some(("order", matches)) => start(&order::settings(), matches, order::Config::read, async |config, stop| {
-            order::run(config, stop).await.map_err(|error| Failed::new(error.exit_code(), error))
-        }),
-        Some(("frontend", matches)) => {
-            start(&frontend::settings(), matches, frontend::Config::read, async |config, stop| {
+        Some((component @ "order", matches)) => {
+            serve(component, &order::settings(), matches, order::Config::read, async |config, stop| {
+                order::run(config, stop).await.map_err(|error| Failed::new(error.exit_code(), error))
+            })
+        }
+        Some((component @ "frontend", matches)) => {
+            serve(component, &frontend::settings(), matches, frontend::Config::read, async |config, stop| {
                 frontend::run(config, stop).await.map_err(|error| Failed::new(error.exit_code(), error))
             })
         }

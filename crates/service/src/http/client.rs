@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::CallMetrics;
 use crate::Token;
+use crate::trace::{self, Span, TRACEPARENT};
 use crate::world::{self, Lost, World};
 
 /// Idle connections are dropped before the server (30 s) would.
@@ -130,13 +131,27 @@ impl Client {
     }
 
     /// Sends `request` and reads the answer: status and body.
-    pub async fn send(&self, to: &Address, request: Outgoing<'_>) -> Result<(StatusCode, Bytes), SendError> {
+    pub async fn send(&self, to: &Address, mut request: Outgoing<'_>) -> Result<(StatusCode, Bytes), SendError> {
+        let span = self.traced(&mut request);
         let call = self.measured.as_ref().map(|it| it.metrics.begin(&it.target, request.route));
         let answer = self.exchange(to, request).await;
         if let Some(call) = call {
             call.ended(answer.as_ref());
         }
+        if let Some(span) = span
+            && let Ok((status, _)) = &answer
+        {
+            span.answered(status.as_u16());
+        }
         answer
+    }
+
+    /// The request's span, if this task works for a traced one; the request then says so.
+    fn traced(&self, request: &mut Outgoing<'_>) -> Option<Span> {
+        let target = self.measured.as_ref().map_or("", |it| &*it.target);
+        let span = trace::call(&request.method, request.route, target)?;
+        request.headers.insert(TRACEPARENT, span.header());
+        Some(span)
     }
 
     async fn exchange(&self, to: &Address, request: Outgoing<'_>) -> Result<(StatusCode, Bytes), SendError> {

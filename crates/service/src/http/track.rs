@@ -8,6 +8,10 @@ use axum::response::Response;
 use prometheus::{HistogramOpts, HistogramVec, Registry};
 
 use crate::metrics::{LATENCY_BUCKETS_S, registered};
+use crate::trace;
+
+/// The port that shoppers use.
+const PUBLIC: &str = "public";
 
 /// Where requests are counted; one per process, however many ports it has.
 #[derive(Clone, Debug)]
@@ -43,12 +47,26 @@ pub(super) async fn track(State(metrics): State<PortMetrics>, request: Request, 
     let begun = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let template = route.as_ref().map_or("none", MatchedPath::as_str);
+    let response = if trace::is_on() {
+        Box::pin(traced(metrics.port == PUBLIC, template, request, next)).await
+    } else {
+        next.run(request).await
+    };
     metrics
         .requests
-        .with_label_values(&[metrics.port, route, known(method.as_str()), response.status().as_str()])
+        .with_label_values(&[metrics.port, template, known(method.as_str()), response.status().as_str()])
         .observe(begun.elapsed().as_secs_f64());
+    response
+}
+
+/// Shoppers' requests begin a trace; others go on with theirs.
+async fn traced(begins: bool, route: &str, request: Request, next: Next) -> Response {
+    let span = trace::serve(request.headers(), request.method(), route, begins);
+    let response = trace::within(span.as_ref(), next.run(request)).await;
+    if let Some(span) = span {
+        span.answered(response.status().as_u16());
+    }
     response
 }
 

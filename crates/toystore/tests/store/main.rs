@@ -20,3 +20,4 @@ mod overload;
 mod rolling;
 mod seats;
 mod shopping;
+mod traces;

@@ -1,0 +1,106 @@
+//! One order's way through three processes is one trace.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde_json::Value;
+use service::http::{Limits, Listener, serve};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::harness::{TestStore, eventually};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const SHOPPER: &str = "00f067aa0ba902b7";
+
+/// A collector that keeps what it gets.
+struct Collector {
+    url: String,
+    spans: Spans,
+    _stop: DropGuard,
+}
+
+/// Every span that came, with the service that sent it.
+type Spans = Arc<Mutex<Vec<(String, Value)>>>;
+
+async fn take(State(spans): State<Spans>, Json(export): Json<Value>) {
+    for resource in export["resourceSpans"].as_array().unwrap() {
+        let service = &resource["resource"]["attributes"][0]["value"]["stringValue"];
+        for span in resource["scopeSpans"][0]["spans"].as_array().unwrap() {
+            spans.lock().unwrap().push((service.as_str().unwrap().to_owned(), span.clone()));
+        }
+    }
+}
+
+impl Collector {
+    fn start() -> Self {
+        let (spans, stop) = (Spans::default(), CancellationToken::new());
+        let listener = Listener::bind(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let routes = Router::new().route("/v1/traces", post(take)).layer(DefaultBodyLimit::max(16 << 20));
+        tokio::spawn(serve(listener, routes.with_state(spans.clone()), Limits::default(), stop.clone()));
+        Self { url, spans, _stop: stop.drop_guard() }
+    }
+
+    /// The spans of [`TRACE`] by their ids.
+    fn trace(&self) -> BTreeMap<String, (String, Value)> {
+        let spans = self.spans.lock().unwrap();
+        let of_trace = spans.iter().filter(|(_, span)| span["traceId"] == TRACE);
+        of_trace
+            .map(|(service, span)| (span["spanId"].as_str().unwrap().to_owned(), (service.clone(), span.clone())))
+            .collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_one_trace_over_three_processes() {
+    let collector = Collector::start();
+    let store =
+        TestStore::start_with(|layout| layout.with_variable("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)).await;
+    let answer = reqwest::Client::new()
+        .post(store.store.layout().public(1).url("/orders"))
+        .header("traceparent", format!("00-{TRACE}-{SHOPPER}-01"))
+        .header("content-type", "application/json")
+        .body(r#"{"name":"Tux","quantity":1}"#)
+        .send();
+    assert!(answer.await.unwrap().status().is_success());
+
+    let known = [
+        ("toystore-frontend", "POST /orders", 2),
+        ("toystore-frontend", "POST /orders", 3),
+        ("toystore-order", "POST /orders", 2),
+        ("toystore-order", "reserve", 1),
+        ("toystore-order", "POST /reservations", 3),
+        ("toystore-catalog", "POST /reservations", 2),
+        ("toystore-order", "place", 1),
+    ];
+    eventually("all spans have come", || async { collector.trace().len() >= known.len() }).await;
+    let trace = collector.trace();
+    let mut found: Vec<_> = trace
+        .values()
+        .map(|(service, span)| (&**service, span["name"].as_str().unwrap(), span["kind"].as_u64().unwrap()))
+        .collect();
+    let mut known = known.to_vec();
+    found.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(found, known);
+
+    for (service, span) in trace.values() {
+        let (name, parent) = (&span["name"], span["parentSpanId"].as_str().unwrap());
+        assert_eq!(span["status"]["code"], 0, "{service} {name}");
+        if parent == SHOPPER {
+            assert_eq!(service, "toystore-frontend", "the shopper's is the only parent outside");
+            continue;
+        }
+        let (_, parent) = trace.get(parent).unwrap_or_else(|| panic!("{service} {name} has no parent"));
+        let begun = |span: &Value| span["startTimeUnixNano"].as_str().unwrap().parse::<u64>().unwrap();
+        // Clocks of one machine: a millisecond for what they were read apart.
+        assert!(begun(span) + 1_000_000 >= begun(parent), "{service} {name} begins after its parent");
+    }
+    // Nobody asked for more: probes, leases and elections are no traces.
+    let others = collector.spans.lock().unwrap().iter().filter(|(_, span)| span["traceId"] != TRACE).count();
+    assert_eq!(others, 0);
+}
