@@ -16,7 +16,7 @@ def known(command: str) -> set[str] | None:
     a test keeps equal to it."""
     if program := os.environ.get("TOYSTORE"):
         help_text = subprocess.run([program, command, "--help"], capture_output=True, text=True, check=False)
-        return set(re.findall(r"\[env: ([A-Z0-9_]+)\]", help_text.stdout)) if help_text.returncode == 0 else None
+        return set(re.findall(r"\[env:\s+([A-Z0-9_]+)\]", help_text.stdout)) if help_text.returncode == 0 else None
     readme = (REPOSITORY / "README.md").read_text()
     section = re.search(rf"^#### `toystore {command}`$(.*?)(?=^####|^<!--|\Z)", readme, re.DOTALL | re.MULTILINE)
     return set(re.findall(r"^\| `([A-Z0-9_]+)`", section[1], re.MULTILINE)) if section else None
