@@ -300,7 +300,9 @@ async fn the_token_is_wanted_but_not_for_health() {
     let friend = Client { caller: service::call::Caller::new(Some(&token)), ..stranger.clone() };
     assert_eq!(friend.stock("Tux").await, 100);
     for path in ["/healthz", "/readyz", "/metrics"] {
-        assert!(reqwest::get(stranger.to.url(path)).await.unwrap().status().is_success(), "{path}");
+        // It is ready once it knows how far its leader is: soon, but not from its first answer on.
+        let told = async { while !reqwest::get(stranger.to.url(path)).await.unwrap().status().is_success() {} };
+        assert!(tokio::time::timeout(Duration::from_secs(20), told).await.is_ok(), "{path}");
     }
     service.stop().await;
 }
