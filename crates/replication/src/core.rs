@@ -6,6 +6,8 @@ use std::time::Duration;
 use api::replica::{ReplicaStatus, Role};
 use api::{NodeId, Ordinal, Term};
 use openraft::ServerState;
+use openraft::error::RaftError;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use service::lifecycle::{ExitCode, fatal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
@@ -13,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ReplicaConfig;
-use crate::engine::{Fatal, LogId, Raft, ServerMetrics, position};
+use crate::engine::{Fatal, LogId, Raft, ServerMetrics, Types, position};
 use crate::handover::Gate;
 use crate::log::LogStore;
 use crate::peer_routes::PeerStatus;
@@ -77,7 +79,7 @@ impl Core {
             role: role(&metrics, head.last.is_none() && voters.is_empty()),
             term: Term(metrics.vote.leader_id.term),
             last_log: head.last.as_ref().map(position),
-            committed: head.committed.max(applied).as_ref().map(position),
+            committed: head.committed.min(self.log.durable().last()).max(applied).as_ref().map(position),
             applied: applied.as_ref().map(position),
             leader: metrics.current_leader.filter(|leader| *leader != self.node_id || self.is_followed()),
             joint: joint(&metrics),
@@ -99,6 +101,23 @@ impl Core {
     fn is_followed(&self) -> bool {
         let silent_ms = self.raft.data_metrics().borrow().millis_since_quorum_ack;
         silent_ms.is_some_and(|silent_ms| Duration::from_millis(silent_ms) <= self.config.timing.forsaken())
+    }
+
+    /// Appends what a leader sends. The engine takes entries for written as soon as they are queued; the leader is told so when
+    /// they are on the disk.
+    pub(crate) async fn append_durably(
+        &self,
+        request: AppendEntriesRequest<Types>,
+    ) -> Result<AppendEntriesResponse<NodeId>, RaftError<NodeId>> {
+        let sent = request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id);
+        let answer = self.raft.append_entries(request).await?;
+        let matching = match &answer {
+            AppendEntriesResponse::Success => sent,
+            AppendEntriesResponse::PartialSuccess(matching) => *matching,
+            AppendEntriesResponse::Conflict | AppendEntriesResponse::HigherVote(_) => None,
+        };
+        self.log.durable().reached(matching).await.map_err(|_| RaftError::Fatal(Fatal::Stopped))?;
+        Ok(answer)
     }
 
     /// One round trip through the engine, which shows that it lives.

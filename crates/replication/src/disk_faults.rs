@@ -43,14 +43,9 @@ impl DiskFaults {
         parse(&text)
     }
 
-    /// The part of a sync that only a slow disk has.
-    pub(crate) async fn before_sync(&self) {
-        if self.are_possible() {
-            let delay = self.now().sync_delay;
-            if !delay.is_zero() {
-                tokio::time::sleep(delay).await;
-            }
-        }
+    /// How much longer a sync takes just now than it would.
+    pub(crate) fn sync_delay(&self) -> Option<Duration> {
+        Some(self.are_possible().then(|| self.now())?.sync_delay).filter(|delay| !delay.is_zero())
     }
 }
 

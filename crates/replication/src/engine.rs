@@ -9,7 +9,7 @@ use std::fmt;
 
 use api::{LogPosition, NodeId, Term};
 use bytes::Bytes;
-use openraft::{EmptyNode, TokioRuntime};
+use openraft::{EmptyNode, EntryPayload, TokioRuntime};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::checkpoint::Checkpoint;
@@ -65,4 +65,12 @@ impl<'de> Deserialize<'de> for Outcome {
 
 pub(crate) fn position(log_id: &LogId) -> LogPosition {
     LogPosition { term: Term(log_id.leader_id.term), index: log_id.index }
+}
+
+/// How long the command of an entry is; the engine's own entries have none.
+pub(crate) fn command_bytes(entry: &Entry) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(command) => command.0.len(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    }
 }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::engine::Entry;
 use crate::identity::Identity;
-use crate::{file_store, peer_message, record, transfer};
+use crate::{file_store, log, peer_message, record, transfer};
 
 /// A record of the log, found as `bytes` or with `bytes` behind a checksum that is right.
 pub fn log_record(bytes: &[u8]) {
@@ -18,6 +18,7 @@ pub fn log_record(bytes: &[u8]) {
         same_again::<Entry>(record);
         same_again::<Option<crate::engine::Vote>>(record);
     }
+    log::any_file(bytes);
 }
 
 /// A message to a peer, likewise.

@@ -19,7 +19,7 @@
 //!
 //! The engine is `openraft`; nothing outside this crate names it. It gives what the Raft paper proves: at most one
 //! leader per term, a log that only a majority can extend, and that an entry once committed is in the log of every
-//! later leader. The log lies in a `redb` file.
+//! later leader. The log lies in files of its own, in `log/`.
 //!
 //! # What this crate adds
 //!
@@ -33,6 +33,8 @@
 //!   group is founded once, by all of its founders or not at all (`founding`).
 //! * **Reads without leases.** [`confirm`](Replica::confirm) asks a majority each time. A paused process that wakes up
 //!   believing it leads is told otherwise before it answers anyone.
+//! * **Nobody waits for a disk who need not.** A leader sends to its followers while its own disk is at work; what depends
+//!   on an entry leaves the process when it is on the disk (`log`).
 //! * **No log without its state.** Entries are purged only when the checkpoint that replaces them is durable, also
 //!   while a received state is being installed (`log`).
 //! * **Hand-over.** A leader that is asked to stop lets its successor be elected first (`handover`).
@@ -43,13 +45,12 @@
 //! # Caveats
 //!
 //! * What a proposer does not hear of may still commit: see [`ProposeError`]. Commands must bear being proposed twice.
-//! * The engine flushes one write before it takes the next. Throughput comes from putting much into one command, which
+//! * Each command is an entry of its own, applied in its turn. Throughput comes from putting much into one command, which
 //!   is the caller's business.
 //! * A disk that goes back in time (an old copy of the whole data directory) is not noticed. Never restore one replica
 //!   from a backup.
-//! * Where the last write before a crash is damaged, it cannot be told from a torn one and is dropped, as after any
-//!   crash. A disk that acknowledges a sync and forgets it is outside of what Raft tolerates. Some damage to redb's own
-//!   pages makes redb panic instead of giving an error; that ends the process too.
+//! * A last write that lacks a whole sector cannot be told from one that the power cut off, and is dropped, as after any
+//!   crash; all other damage is refused. A disk that acknowledges a sync and forgets it is outside of what Raft tolerates.
 //! * A checkpoint holds up commands (not reads) until it is on disk.
 //! * Seats are added by starting a replica in them, and removed by telling the leader ([`Replica::remove_seat`]). A removed
 //!   replica whose process is started again takes its seat again.
@@ -71,6 +72,7 @@ pub mod fuzzing;
 mod handover;
 mod identity;
 mod level;
+mod link;
 mod log;
 mod machine;
 mod machine_store;

@@ -1,7 +1,7 @@
-//! Between the engine and the machine: applies what is committed, makes and installs checkpoints.
+//! Between the engine and the machine: applies what is committed and on this disk, makes and installs checkpoints.
 //!
 //! Two locks. `store` is held by whoever changes the state or writes it down: applying, checkpointing, installing take
-//! turns, each on a blocking thread. `state` is held for writing only while commands are applied, so readers never wait
+//! turns, the long ones on a blocking thread. `state` is held for writing only while commands are applied, so readers never wait
 //! for a disk.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -16,7 +16,12 @@ use tokio::time::Instant;
 
 use crate::checkpoint::Checkpoint;
 use crate::engine::{CheckpointMeta, Command, Entry, LogId, Membership, Outcome, StorageError, Types, position};
+use crate::log::Durable;
 use crate::{StartError, StateMachine, StateStore, StoreError};
+
+/// More entries than these are applied on a blocking thread. Handing over to one costs more than to apply a few entries, which is some
+/// work in memory and a write to a file that nobody syncs.
+const APPLIED_AT_ONCE_MAX: usize = 16;
 
 /// What checkpoints take, and how many come from elsewhere.
 #[derive(Clone, Debug)]
@@ -38,6 +43,8 @@ struct Inner<M> {
     checkpointed: watch::Sender<Option<LogId>>,
     applied: watch::Sender<Option<LogId>>,
     counters: CheckpointCounters,
+    /// How much of the log is on the disk.
+    durable: Durable,
 }
 
 struct State<M> {
@@ -57,6 +64,7 @@ impl<M: StateMachine> MachineStore<M> {
     pub(crate) fn load(
         mut store: Box<dyn StateStore<M>>,
         genesis: M,
+        durable: Durable,
         checkpointed: watch::Sender<Option<LogId>>,
         counters: CheckpointCounters,
     ) -> Result<Self, StartError> {
@@ -78,6 +86,7 @@ impl<M: StateMachine> MachineStore<M> {
             checkpointed,
             applied: watch::Sender::new(applied),
             counters,
+            durable,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -108,7 +117,7 @@ impl<M: StateMachine> MachineStore<M> {
         match world::blocking("the state machine", work).await {
             Some(Ok(result)) => Ok(result),
             Some(Err(error)) => fatal(ExitCode::Io, error),
-            None => Err(StorageIOError::write_state_machine(AnyError::error("the state's store is closed")).into()),
+            None => Err(closed()),
         }
     }
 }
@@ -198,6 +207,10 @@ impl<M: StateMachine> State<M> {
     }
 }
 
+fn closed() -> StorageError {
+    StorageIOError::write_state_machine(AnyError::error("the state's store is closed")).into()
+}
+
 fn header(meta: &CheckpointMeta) -> Vec<u8> {
     postcard::to_stdvec(meta).expect("a checkpoint's header can be encoded: it is plain data")
 }
@@ -227,7 +240,18 @@ impl<M: StateMachine> RaftStateMachine<Types> for MachineStore<M> {
         I::IntoIter: Send,
     {
         let entries: Vec<Entry> = entries.into_iter().collect();
-        self.in_turn(move |inner, store| inner.apply(entries, store)).await
+        // The engine takes entries for written as soon as they are queued.
+        if self.inner.durable.reached(entries.last().map(|entry| entry.log_id)).await.is_err() {
+            return Err(closed());
+        }
+        if entries.len() > APPLIED_AT_ONCE_MAX {
+            return self.in_turn(move |inner, store| inner.apply(entries, store)).await;
+        }
+        match self.inner.store.lock().await.as_deref_mut().map(|store| self.inner.apply(entries, store)) {
+            Some(Ok(outcomes)) => Ok(outcomes),
+            Some(Err(error)) => fatal(ExitCode::Io, error),
+            None => Err(closed()),
+        }
     }
 
     async fn get_snapshot_builder(&mut self) -> Self {

@@ -100,9 +100,14 @@ fn check_target(core: &Core, headers: &HeaderMap) -> Result<(), Failure> {
     }
 }
 
+fn disk_full() -> Failure {
+    Failure::new(ErrorCode::InsufficientStorage, "this replica's disk is full")
+}
+
 async fn append(State(core): State<Arc<Core>>, RawBody(body): RawBody) -> Result<Vec<u8>, Failure> {
     let request = understand(peer_message::append(&body))?;
-    answer(&core.append_entries(request).await.map_err(|e| stopped(&e))?)
+    let taken = core.append_entries(request).await.map_err(|e| stopped(&e))?;
+    answer(&taken.ok_or_else(disk_full)?)
 }
 
 async fn vote(State(core): State<Arc<Core>>, RawBody(body): RawBody) -> Result<Vec<u8>, Failure> {
@@ -122,7 +127,7 @@ async fn state(State(core): State<Arc<Core>>, body: Body) -> Result<Vec<u8>, Fai
     let received = tokio::select! {
         biased;
         () = core.room.runs_out() => {
-            return Err(Failure::new(ErrorCode::InsufficientStorage, "this replica's disk is full"));
+            return Err(disk_full());
         }
         received = transfer::receive(body, &core.config.data_dir, core.config.timing.transfer_idle) => received,
     };

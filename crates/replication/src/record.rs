@@ -1,4 +1,4 @@
-//! How a value lies in the log file, and how it travels to a peer: CRC32C of what follows (4 bytes, little-endian), then its
+//! How a value travels to a peer: CRC32C of what follows (4 bytes, little-endian), then its
 //! postcard encoding.
 //!
 //! Postcard tells nothing of a type, so nearly any short garbage is some message; the checksum is what keeps it out. (TCP's own
@@ -27,6 +27,11 @@ pub(crate) fn decode<T: DeserializeOwned>(record: &[u8]) -> Result<T, String> {
     if stored != actual {
         return Err(format!("its checksum is {actual:08x}, but {stored:08x} was written"));
     }
+    decode_body(body)
+}
+
+/// The value whose encoding is all of `body`.
+pub(crate) fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     match postcard::take_from_bytes(body) {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => Err(format!("{} bytes follow its end", rest.len())),

@@ -19,7 +19,7 @@ use crate::core::{Core, Leadership};
 use crate::engine::{self, Command, LogId, Raft, position};
 use crate::handover::Gate;
 use crate::identity::Identity;
-use crate::log::{Head, LogStore};
+use crate::log::{Head, LogOptions, LogStore};
 use crate::machine_store::MachineStore;
 use crate::metrics::{Instruments, Positions};
 use crate::removal::was_removed;
@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The log's file in the data directory.
-const LOG_FILE: &str = "log.redb";
+const LOG_DIR: &str = "log";
 /// Entries per append. Few, so that a new leader's probing of its followers is short; an entry is a whole batch of
 /// commands.
 const APPEND_ENTRIES_MAX: u64 = 16;
@@ -64,15 +64,17 @@ impl<M: StateMachine> Replica<M> {
         let instruments = Instruments::register(&config.registry, &config.group)?;
         let checkpointed = watch::Sender::new(None);
 
-        // The log's lock comes before anything else in the directory is touched.
-        let log = LogStore::open(&dir.join(LOG_FILE), checkpointed.subscribe(), instruments.log_sync_seconds.clone())?;
         let room = Room::new(&config.storage, config.state_places.iter().chain([&dir]).cloned().collect());
-        let log = log.with_faults(room.faults());
+        // The log's lock comes before anything else in the directory is touched.
+        let options = LogOptions { segment_bytes: config.storage.log_segment_bytes, faults: room.faults() };
+        let synced = instruments.log_sync_seconds.clone();
+        let log = LogStore::open(&dir.join(LOG_DIR), options, checkpointed.subscribe(), synced)?;
         ReceivedFile::clean(&dir).map_err(StartError::io("clean", &dir))?;
-        let peers = Peers::new(&config, instruments.appends)?;
+        let peers = Peers::new(&config, log.durable(), instruments.appends)?;
         let identity = establish(&dir, &config, &log, &peers).await?;
         log.resign(identity.node_id);
-        let machine = MachineStore::load(Box::new(store), genesis, checkpointed, instruments.checkpoints.clone())?;
+        let counters = instruments.checkpoints.clone();
+        let machine = MachineStore::load(Box::new(store), genesis, log.durable(), checkpointed, counters)?;
         check_together(&dir, &log.head(), *machine.applied().borrow())?;
 
         let raft =
@@ -145,8 +147,8 @@ impl<M: StateMachine> Replica<M> {
         Ok((position(&written.log_id), *reply))
     }
 
-    /// Whether something new may be begun: there is room on this replica's disk and, if it leads, on a majority's. What is
-    /// begun is to be finished although there is none; [`propose`](Self::propose) does not ask.
+    /// Whether something new may be begun: there is room on a majority's disks, and some on this replica's. What is begun is to be
+    /// finished although there is none; [`propose`](Self::propose) does not ask. Only a leader can say no.
     pub fn has_room(&self) -> bool {
         self.core.has_room()
     }
@@ -267,7 +269,7 @@ async fn establish(dir: &Path, config: &ReplicaConfig, log: &LogStore, peers: &P
         identity = identity.renewed();
     }
     if owner != Some(identity.node_id) {
-        log.own(identity.node_id).await.map_err(|error| StartError::damaged(dir.join(LOG_FILE), error.to_string()))?;
+        log.own(identity.node_id).await;
     }
     identity.save(dir)?;
     Ok(identity)
@@ -278,7 +280,7 @@ fn check_together(dir: &Path, head: &Head, checkpoint: Option<LogId>) -> Result<
     if head.purged > checkpoint {
         let (purged, checkpoint) = (head.purged.as_ref().map(position), checkpoint.as_ref().map(position));
         let what = format!("it begins after {purged:?}, but the last checkpoint of the state is {checkpoint:?}");
-        return Err(StartError::damaged(dir.join(LOG_FILE), what));
+        return Err(StartError::damaged(dir.join(LOG_DIR), what));
     }
     Ok(())
 }

@@ -21,10 +21,9 @@
 //! * A leader asks its followers twice a second. One that has been silent for two seconds counts as one without room, if
 //!   any disk is full at all.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::NodeId;
@@ -37,6 +36,9 @@ use crate::core::{Core, Leadership};
 use crate::disk_faults::DiskFaults;
 use crate::engine::Types;
 use crate::storage::{MIB, StorageConfig};
+use peers::Peers;
+
+mod peers;
 
 /// How often the free space is looked at. A call that reads memory; at 50 MB/s, more than the store has been seen to write,
 /// a fifth of the smallest sensible reserve is filled in between.
@@ -45,8 +47,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const ASK_EVERY: Duration = Duration::from_millis(500);
 /// For their answers, which come from memory.
 const ASK_TIMEOUT: Duration = Duration::from_millis(400);
-/// For so long the last answer of a peer is believed.
-const ANSWER_LASTS: Duration = Duration::from_secs(2);
 /// So long a leader's disk is full before it hands over: the others have looked at theirs by then.
 const HAND_OVER_AFTER: Duration = Duration::from_secs(1);
 /// A hand-over takes some round trips and two synced votes. Meanwhile commands wait.
@@ -74,14 +74,7 @@ pub(crate) struct Room {
     faults: DiskFaults,
     free_bytes: AtomicU64,
     level: watch::Sender<Level>,
-    /// What the others have said, while this replica leads.
-    peers: Mutex<BTreeMap<NodeId, Answer>>,
-}
-
-#[derive(Clone, Copy)]
-struct Answer {
-    has_room: bool,
-    at: Instant,
+    peers: Mutex<Peers>,
 }
 
 impl Room {
@@ -94,7 +87,7 @@ impl Room {
             faults: DiskFaults::new(config.disk_faults_file.clone()),
             free_bytes: AtomicU64::new(u64::MAX),
             level: watch::Sender::new(Level::Ample),
-            peers: Mutex::default(),
+            peers: Mutex::new(Peers::nobody_asked_yet()),
         };
         room.look();
         room
@@ -162,21 +155,8 @@ impl Room {
         free.min(just_below_the_reserve).min(faults.free_bytes_max.unwrap_or(u64::MAX))
     }
 
-    fn heard(&self, peer: NodeId, has_room: bool) {
-        let answer = Answer { has_room, at: Instant::now() };
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner).insert(peer, answer);
-    }
-
-    fn forget_peers(&self) {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// The peers that are known to have room, and whether any is known to have none.
-    fn peers(&self) -> (BTreeSet<NodeId>, bool) {
-        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.retain(|_, answer| answer.at.elapsed() < ANSWER_LASTS);
-        let with_room = peers.iter().filter(|(_, answer)| answer.has_room).map(|(id, _)| *id).collect();
-        (with_room, peers.values().any(|answer| !answer.has_room))
+    fn peers(&self) -> MutexGuard<'_, Peers> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -210,25 +190,24 @@ pub async fn await_room(config: &StorageConfig, places: Vec<PathBuf>) {
 }
 
 impl Core {
-    /// Whether something new may be begun here: see the module.
+    /// Whether something new may be begun, as far as room is concerned: see the module. Who does not lead turns nothing away
+    /// for want of room; it may have handed over for that very reason.
     pub(crate) fn has_room(&self) -> bool {
-        let level = self.room.level();
         if !matches!(*self.leadership.borrow(), Leadership::Leading(_)) {
-            return level == Level::Ample;
-        }
-        let (with_room, some_full) = self.room.peers();
-        if level == Level::Ample && !some_full {
             return true;
         }
-        level > Level::Out && self.majority_has_room(&with_room)
+        let (level, peers) = (self.room.level(), self.room.peers());
+        if level == Level::Ample && !peers.any_is_full() {
+            return true;
+        }
+        level > Level::Out && self.majority_has_room(|id| peers.may_have_room(id))
     }
 
-    fn majority_has_room(&self, peers_with_room: &BTreeSet<NodeId>) -> bool {
+    fn majority_has_room(&self, peer_has_room: impl Fn(NodeId) -> bool) -> bool {
         let voters: Vec<NodeId> = self.membership().voter_ids().collect();
-        let has_room = |id: &&NodeId| {
-            if **id == self.node_id { self.room.level() == Level::Ample } else { peers_with_room.contains(*id) }
-        };
-        2 * voters.iter().filter(has_room).count() > voters.len()
+        let has_room =
+            |id: NodeId| if id == self.node_id { self.room.level() == Level::Ample } else { peer_has_room(id) };
+        2 * voters.iter().filter(|id| has_room(**id)).count() > voters.len()
     }
 
     /// Looks at the free space, as a leader at that of the others too; runs as long as the replica.
@@ -250,7 +229,7 @@ impl Core {
             sleep(LOOK_EVERY).await;
             self.room.look();
             if !matches!(*self.leadership.borrow(), Leadership::Leading(_)) {
-                self.room.forget_peers();
+                *self.room.peers() = Peers::nobody_asked_yet();
                 hand_over_at = None;
                 continue;
             }
@@ -265,11 +244,11 @@ impl Core {
                 hand_over_at = None;
                 continue;
             }
-            let (with_room, _) = self.room.peers();
             let at = *hand_over_at.get_or_insert_with(|| Instant::now() + HAND_OVER_AFTER);
-            if Instant::now() >= at && self.majority_has_room(&with_room) {
+            let has_room = |id| self.room.peers().is_known_to_have_room(id);
+            if Instant::now() >= at && self.majority_has_room(has_room) {
                 tracing::warn!("this leader's disk is full: another is to lead");
-                self.hand_over_to(HAND_OVER_TIMEOUT, |id| with_room.contains(&id)).await;
+                self.hand_over_to(HAND_OVER_TIMEOUT, has_room).await;
                 hand_over_at = Some(Instant::now() + HAND_OVER_AGAIN);
             }
         }
@@ -277,21 +256,23 @@ impl Core {
 
     /// What the leader sends, entries only as far as there is room for them. Without it the leader still learns that it is
     /// followed.
+    ///
+    /// `None` if there is no room for the first entries of all: that nothing at all matches is no answer that the engine takes.
     pub(crate) async fn append_entries(
         &self,
         mut request: AppendEntriesRequest<Types>,
-    ) -> Result<AppendEntriesResponse<NodeId>, RaftError<NodeId>> {
+    ) -> Result<Option<AppendEntriesResponse<NodeId>>, RaftError<NodeId>> {
         if self.room.level() > Level::Out || request.entries.is_empty() {
-            return self.raft.append_entries(request).await;
+            return self.append_durably(request).await.map(Some);
         }
         let before = request.prev_log_id;
         request.entries.clear();
-        let answer = self.raft.append_entries(request).await?;
+        let answer = self.append_durably(request).await?;
         // Without a pause it would be offered them again at once.
         sleep(self.config.timing.heartbeat / 2).await;
         Ok(match answer {
-            AppendEntriesResponse::Success => AppendEntriesResponse::PartialSuccess(before),
-            other => other,
+            AppendEntriesResponse::Success => before.map(|before| AppendEntriesResponse::PartialSuccess(Some(before))),
+            other => Some(other),
         })
     }
 
@@ -299,14 +280,11 @@ impl Core {
         let voters = self.membership();
         let peers: Vec<NodeId> = voters.voter_ids().filter(|id| *id != self.node_id).collect();
         let asked = peers.into_iter().map(async |peer| {
-            let answer = timeout(ASK_TIMEOUT, self.peers.status(peer.ordinal())).await;
-            if let Ok(Ok(answer)) = answer
-                && answer.status.node_id == peer
-            {
-                self.room.heard(peer, !answer.status.disk_full);
-            }
+            let answer = timeout(ASK_TIMEOUT, self.peers.status(peer.ordinal())).await.ok()?.ok()?;
+            (answer.status.node_id == peer).then_some((peer, !answer.status.disk_full))
         });
-        futures::future::join_all(asked).await;
+        let round = futures::future::join_all(asked).await;
+        self.room.peers().heard(round.into_iter().flatten());
     }
 }
 

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use service::settings::{Setting, Values};
 
-pub(crate) const MIB: u64 = 1024 * 1024;
+use crate::log::SEGMENT_BYTES;
+
+pub(crate) const MIB: u64 = 1024 * KIB;
+const KIB: u64 = 1024;
 
 /// In MiB. A full queue of 4,096 orders takes some 3 MiB of log and ledger, and what comes in before a look notices some 10
 /// more. The rest is for a checkpoint, a membership change, some elections.
@@ -15,6 +18,11 @@ const RESERVE_MIB_MAX: u64 = 1024 * 1024;
 const CHECKPOINT_EVERY: u64 = 4096;
 /// … and as many are kept beyond a checkpoint, for replicas that are away while a machine restarts.
 const LOG_KEPT: u64 = 4096;
+
+/// A log file shorter than this would hold little more than its own beginning, in KiB.
+const SEGMENT_KIB_MIN: u64 = 1;
+/// 1 GiB, in KiB: a log file is read as a whole when a replica starts.
+const SEGMENT_KIB_MAX: u64 = 1024 * 1024;
 
 /// One replica's habits with its disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +36,8 @@ pub struct StorageConfig {
     /// How many entries stay in the log although a checkpoint has them: a replica that missed no more than these
     /// catches up by log, one that missed more by the whole state.
     pub log_kept: u64,
+    /// A log file that is longer is followed by another one, in bytes. Files are removed as a whole.
+    pub log_segment_bytes: u64,
 }
 
 impl Default for StorageConfig {
@@ -37,12 +47,13 @@ impl Default for StorageConfig {
             disk_faults_file: None,
             checkpoint_every: CHECKPOINT_EVERY,
             log_kept: LOG_KEPT,
+            log_segment_bytes: SEGMENT_BYTES,
         }
     }
 }
 
 impl StorageConfig {
-    /// `CHECKPOINT_EVERY`, `LOG_KEPT`, `DISK_RESERVE_MIB`, `DISK_FAULTS_FILE`.
+    /// `CHECKPOINT_EVERY`, `LOG_KEPT`, `LOG_SEGMENT_KIB`, `DISK_RESERVE_MIB`, `DISK_FAULTS_FILE`.
     pub fn settings() -> Vec<Setting> {
         vec![
             Setting::new(
@@ -54,6 +65,11 @@ impl StorageConfig {
                 "LOG_KEPT",
                 LOG_KEPT.to_string(),
                 "Log entries that are kept beyond a checkpoint, for replicas that were away for a while",
+            ),
+            Setting::new(
+                "LOG_SEGMENT_KIB",
+                (SEGMENT_BYTES / KIB).to_string(),
+                "Size of a log file from which on another one is begun; they are removed as a whole",
             ),
             Setting::new(
                 "DISK_RESERVE_MIB",
@@ -71,6 +87,7 @@ impl StorageConfig {
     pub fn read(values: &mut Values) -> Option<Self> {
         let checkpoint_every = values.within("CHECKPOINT_EVERY", 1..=u64::from(u32::MAX));
         let log_kept = values.within("LOG_KEPT", 0..=u64::from(u32::MAX));
+        let segment_kib = values.within("LOG_SEGMENT_KIB", SEGMENT_KIB_MIN..=SEGMENT_KIB_MAX);
         let reserve_mib = values.within("DISK_RESERVE_MIB", 0..=RESERVE_MIB_MAX);
         let disk_faults_file = values.optional("DISK_FAULTS_FILE");
         Some(Self {
@@ -78,6 +95,7 @@ impl StorageConfig {
             disk_faults_file,
             checkpoint_every: checkpoint_every?,
             log_kept: log_kept?,
+            log_segment_bytes: segment_kib? * KIB,
         })
     }
 }

@@ -3,33 +3,22 @@
 //! Each request names the group and the node id that it is meant for. An address belongs to a seat, and the disk in
 //! the seat may have been replaced: what was meant for the old disk must not reach the new one.
 
-use std::future::Future;
-use std::io;
 use std::time::Duration;
 
 use api::replica::Replicas;
 use api::{Address, ApiError, ErrorBody, LogPosition, NodeId, Ordinal, Term};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use bytes::Bytes;
-use openraft::error::{NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
-use openraft::storage::Snapshot;
-use openraft::{EmptyNode, StorageIOError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use service::http::{Client, ClientOptions, Outgoing, Payload};
-use service::mutation::{self, Mutation};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
 
-use crate::checkpoint::Checkpoint;
-use crate::engine::{Fatal, Types, Vote, position};
+use crate::engine::Vote;
+use crate::log::Durable;
 use crate::metrics::AppendMetrics;
-use crate::peer_routes::{
-    APPEND_PATH, GROUP_HEADER, JOIN_PATH, PeerStatus, STAND_PATH, STATE_PATH, STATUS_PATH, TARGET_HEADER, VOTE_PATH,
-};
-use crate::{ReplicaConfig, StartError, Timing, record, transfer};
+use crate::peer_routes::{GROUP_HEADER, JOIN_PATH, PeerStatus, STAND_PATH, STATUS_PATH, TARGET_HEADER};
+use crate::{ReplicaConfig, StartError, Timing, record};
 
 /// No answer is longer: log ids, votes, a status with its voters, an error's text.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -61,13 +50,15 @@ pub(crate) struct Refusal {
 pub(crate) struct Peers {
     client: Client,
     addresses: watch::Receiver<Replicas>,
-    timing: Timing,
-    appends: AppendMetrics,
-    refusals: watch::Sender<Option<Refusal>>,
+    pub(crate) timing: Timing,
+    /// How much of this replica's own log is on its disk.
+    pub(crate) durable: Durable,
+    pub(crate) appends: AppendMetrics,
+    pub(crate) refusals: watch::Sender<Option<Refusal>>,
 }
 
 impl Peers {
-    pub(crate) fn new(config: &ReplicaConfig, appends: AppendMetrics) -> Result<Self, StartError> {
+    pub(crate) fn new(config: &ReplicaConfig, durable: Durable, appends: AppendMetrics) -> Result<Self, StartError> {
         let group = HeaderValue::from_str(&config.group).map_err(|error| StartError::Config(error.to_string()))?;
         let client = Client::new(ClientOptions {
             connect_timeout: config.timing.connect,
@@ -85,6 +76,7 @@ impl Peers {
             client,
             addresses: config.peers.clone(),
             timing: config.timing,
+            durable,
             appends,
             refusals: watch::Sender::new(None),
         })
@@ -118,7 +110,7 @@ impl Peers {
         self.send(leader, request).await.map(drop)
     }
 
-    async fn post(
+    pub(crate) async fn post(
         &self,
         target: NodeId,
         path: &'static str,
@@ -130,7 +122,7 @@ impl Peers {
 
     /// To whatever address the seat has now. If that changes meanwhile the request is given up and its connection closed: nobody may
     /// listen there any more, or somebody else.
-    async fn send(&self, ordinal: Ordinal, request: Outgoing<'_>) -> Result<Bytes, PeerError> {
+    pub(crate) async fn send(&self, ordinal: Ordinal, request: Outgoing<'_>) -> Result<Bytes, PeerError> {
         let address: Address = self.addresses.borrow().get(&ordinal).cloned().ok_or(PeerError::NoAddress(ordinal))?;
         let unreachable = |what: String| PeerError::Unreachable { ordinal, what };
         let answer = tokio::select! {
@@ -160,151 +152,24 @@ impl Peers {
     }
 }
 
-fn outgoing(path: &'static str, body: Payload, timeout: Option<Duration>) -> Outgoing<'static> {
+pub(crate) fn outgoing(path: &'static str, body: Payload, timeout: Option<Duration>) -> Outgoing<'static> {
     let (method, headers) = (Method::POST, HeaderMap::new());
     Outgoing { method, path, route: path, headers, body, timeout, answer_max: ANSWER_BYTES_MAX }
 }
 
 /// For one node alone, not for whoever sits in its seat now.
-fn aimed(target: NodeId, mut request: Outgoing<'_>) -> Outgoing<'_> {
+pub(crate) fn aimed(target: NodeId, mut request: Outgoing<'_>) -> Outgoing<'_> {
     request.headers.insert(TARGET_HEADER, HeaderValue::from(target.0));
     request
 }
 
-fn encode<T: Serialize>(message: &T) -> Bytes {
+pub(crate) fn encode<T: Serialize>(message: &T) -> Bytes {
     record::encode(message).expect("a message to a peer can be encoded: it is plain data").into()
 }
 
-fn decode<T: DeserializeOwned>(ordinal: Ordinal, answer: &[u8]) -> Result<T, PeerError> {
+pub(crate) fn decode<T: DeserializeOwned>(ordinal: Ordinal, answer: &[u8]) -> Result<T, PeerError> {
     record::decode(answer)
         .map_err(|what| PeerError::Unreachable { ordinal, what: format!("its answer cannot be understood: {what}") })
-}
-
-impl RaftNetworkFactory<Types> for Peers {
-    type Network = Link;
-
-    async fn new_client(&mut self, target: NodeId, _: &EmptyNode) -> Link {
-        Link { peers: self.clone(), target }
-    }
-}
-
-/// The way to one node.
-pub(crate) struct Link {
-    peers: Peers,
-    target: NodeId,
-}
-
-type RpcError = RPCError<NodeId, EmptyNode, RaftError<NodeId>>;
-
-impl Link {
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        path: &'static str,
-        message: &impl Serialize,
-        timeout: Duration,
-    ) -> Result<T, RpcError> {
-        let answer = self.peers.post(self.target, path, encode(message), timeout).await;
-        // Any failure is followed by the back-off: a peer that is down would otherwise be asked without a pause.
-        answer
-            .and_then(|answer| decode(self.target.ordinal(), &answer))
-            .map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))
-    }
-
-    async fn send_state(&self, vote: Vote, snapshot: Snapshot<Types>) -> Result<Vote, StreamingError<Types, Fatal>> {
-        let Checkpoint::Export(state) = *snapshot.snapshot else {
-            let what = io::Error::other("a received state is not sent on");
-            return Err(StreamingError::StorageError(StorageIOError::read_snapshot(None, &what).into()));
-        };
-        let unreachable = |error: PeerError| StreamingError::Unreachable(Unreachable::new(&error));
-        let seat = self.target.ordinal();
-        let body = transfer::body(&transfer::Header { vote, meta: snapshot.meta }, state);
-        // No time-out for the whole: the receiver watches that the body moves on, `receiver_is_gone` that there is a receiver, and the
-        // engine cancels when it has to.
-        let request = aimed(self.target, outgoing(STATE_PATH, Payload::Stream(Box::pin(body)), None));
-        let answer = self.peers.send(seat, request).await.map_err(unreachable)?;
-        decode(seat, &answer).map_err(|error| StreamingError::Network(NetworkError::new(&error)))
-    }
-}
-
-impl Link {
-    /// Ends when the target has not been receiving for too long, by its own word or for want of one. A machine that loses its power closes no
-    /// connection: TCP goes on to send to it for a quarter of an hour, and as long as a state is on its way a follower is sent nothing else.
-    async fn receiver_is_gone(&self) -> PeerError {
-        let (seat, Timing { question, transfer_idle, .. }) = (self.target.ordinal(), self.peers.timing);
-        let mut heard = Instant::now();
-        while heard.elapsed() < transfer_idle {
-            sleep(question).await;
-            let told = self.peers.status(seat).await;
-            if told.is_ok_and(|peer| peer.status.node_id == self.target && peer.receiving) {
-                heard = Instant::now();
-            }
-        }
-        PeerError::Unreachable { ordinal: seat, what: "it does not receive the state that is sent to it".to_owned() }
-    }
-}
-
-impl RaftNetwork<Types> for Link {
-    async fn append_entries(
-        &mut self,
-        request: AppendEntriesRequest<Types>,
-        option: RPCOption,
-    ) -> Result<AppendEntriesResponse<NodeId>, RpcError> {
-        if mutation::active(Mutation::AcknowledgeBeforeMajority) && !request.entries.is_empty() {
-            let link = Self { peers: self.peers.clone(), target: self.target };
-            tokio::spawn(async move {
-                let _: Result<AppendEntriesResponse<NodeId>, _> =
-                    link.ask(APPEND_PATH, &request, option.hard_ttl()).await;
-            });
-            return Ok(AppendEntriesResponse::Success);
-        }
-        let AppendMetrics { seconds, entries } = &self.peers.appends;
-        if !request.entries.is_empty() {
-            #[expect(clippy::cast_precision_loss, reason = "16 at most")]
-            entries.observe(request.entries.len() as f64);
-        }
-        let begun = Instant::now();
-        let answer = self.ask(APPEND_PATH, &request, option.hard_ttl()).await;
-        if answer.is_ok() {
-            seconds.observe(begun.elapsed().as_secs_f64());
-        }
-        answer
-    }
-
-    async fn vote(
-        &mut self,
-        request: VoteRequest<NodeId>,
-        option: RPCOption,
-    ) -> Result<VoteResponse<NodeId>, RpcError> {
-        let answer: VoteResponse<NodeId> = self.ask(VOTE_PATH, &request, option.hard_ttl()).await?;
-        if !answer.vote_granted {
-            self.peers.refusals.send_replace(Some(Refusal {
-                asked: Term(request.vote.leader_id.term),
-                vote: answer.vote,
-                last_log: answer.last_log_id.as_ref().map(position),
-            }));
-        }
-        Ok(answer)
-    }
-
-    async fn full_snapshot(
-        &mut self,
-        vote: Vote,
-        snapshot: Snapshot<Types>,
-        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
-        _: RPCOption,
-    ) -> Result<SnapshotResponse<NodeId>, StreamingError<Types, Fatal>> {
-        let position = snapshot.meta.snapshot_id.clone();
-        tracing::info!(target_id = %self.target, position, "sending the state to a replica that is far behind");
-        tokio::select! {
-            closed = cancel => Err(StreamingError::Closed(closed)),
-            answer = self.send_state(vote, snapshot) => answer.map(SnapshotResponse::new),
-            gone = self.receiver_is_gone() => Err(StreamingError::Unreachable(Unreachable::new(&gone))),
-        }
-    }
-
-    fn backoff(&self) -> Backoff {
-        Backoff::new(std::iter::repeat(self.peers.timing.back_off))
-    }
 }
 
 #[cfg(test)]
@@ -314,6 +179,7 @@ mod tests {
 
     use super::*;
     use crate::metrics::Instruments;
+    use crate::peer_routes::STATE_PATH;
 
     /// As when a node is lost with its pod: the old address takes connections, or packets, for ever and never answers.
     #[tokio::test]
@@ -323,7 +189,7 @@ mod tests {
         let addresses = watch::Sender::new(Replicas::from([(Ordinal(2), address)]));
         let config = ReplicaConfig::new("test", Ordinal(1), "nowhere".into(), 3, addresses.subscribe());
         let appends = Instruments::register(&config.registry, &config.group).unwrap().appends;
-        let peers = Peers::new(&config, appends).unwrap();
+        let peers = Peers::new(&config, Durable::of_everything(), appends).unwrap();
         // A state transfer has no time-out at all.
         let request = outgoing(STATE_PATH, Payload::Empty, None);
         let asked = async { peers.send(Ordinal(2), request).await };

@@ -161,7 +161,7 @@ async fn a_lost_log_alone_is_noticed_too() {
     cluster.say("tux").await;
     let old = cluster.node_id(hurt);
     cluster.stop(hurt).await;
-    std::fs::remove_file(cluster.dir(hurt).join("log.redb")).unwrap();
+    std::fs::remove_dir_all(cluster.dir(hurt).join("log")).unwrap();
     cluster.start(hurt).await;
     let new = cluster.node_id(hurt);
     cluster.seated(leader, &[new], &[old]).await;

@@ -126,6 +126,8 @@ impl Layout {
         if let (Some((every, kept)), Member::Catalog(_) | Member::Order(_)) = (self.checkpoints.0, member) {
             set("CHECKPOINT_EVERY".into(), every.to_string());
             set("LOG_KEPT".into(), kept.to_string());
+            // A log file holds some ten entries.
+            set("LOG_SEGMENT_KIB".into(), "1".into());
         }
         match member {
             Member::Catalog(n) => {
@@ -135,8 +137,12 @@ impl Layout {
                 set("RESTOCK_LEVEL".into(), RESTOCK_LEVEL.to_string());
             }
             Member::Order(n) => set("COMPONENT_ID".into(), n.to_string()),
-            Member::Frontend(_) => {
+            Member::Frontend(n) => {
                 set("FRONT_HOST".into(), member.to_string());
+                if n == 1 {
+                    // There are few shoppers, and some orders should travel together.
+                    set("ORDER_REQUESTS_MAX".into(), "1".into());
+                }
                 set("CACHE_SIZE".into(), self.cache_size.to_string());
             }
         }

@@ -24,8 +24,8 @@ fn a_newcomer_that_restarts_before_it_has_its_seat() {
     clean(66);
 }
 
-/// A power failure while the log's file was made left one that redb did not open
-/// (`replication`: `a_log_that_was_not_made_to_its_end_is_made_anew`).
+/// A power failure while the log's file was made left one that could not be opened
+/// (`replication`: `a_file_that_was_not_begun_to_its_end_is_begun_anew`).
 #[test]
 fn a_log_that_was_not_made_to_its_end() {
     clean(560);
@@ -43,4 +43,25 @@ fn a_newcomer_whose_leader_is_gone() {
 #[test]
 fn a_state_that_nobody_receives() {
     clean(244);
+}
+
+/// The sync of the ledger's directory failed, the process ended, and the next one took the ledger's name for durable. A power
+/// failure undid it.
+#[test]
+fn a_name_whose_sync_failed() {
+    clean(1731);
+}
+
+/// A follower's entries were replaced by another leader's, and purged with the file that the replaced ones lay in: the log was refused as
+/// if they were missing (`replication`: `entries_that_were_replaced_are_not_missed_when_their_file_is_gone`).
+#[test]
+fn entries_that_were_replaced() {
+    clean(1_795_298_747);
+}
+
+/// An order joined its own first attempt, which had been refused before the restock, and its refusal was taken for a new one
+/// (`history`: `an_order_that_is_sent_again_may_have_been_refused_before`).
+#[test]
+fn an_order_that_joins_its_first_attempt() {
+    clean(1_795_300_019);
 }

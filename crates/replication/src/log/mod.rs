@@ -1,15 +1,36 @@
 //! The durable log: entries, vote, and what goes with them, on disk before anyone is told.
 //!
-//! All writes go through one thread of their own, one at a time and in order, votes and entries alike; a failed one
-//! ends the process, because after a failed sync nobody knows what the disk holds. Reads are served from memory for the
-//! newest entries and from a blocking thread for older ones.
+//! All writes go through one thread of their own and in order, votes and entries alike; what comes while it works goes to the disk
+//! together, in one sync. A failed write ends the process, because after a failed sync nobody knows what the disk holds. Reads are
+//! served from memory for the newest entries and from a blocking thread for older ones.
+//!
+//! # Who waits for the disk
+//! The engine does not: [`append`](LogStore::append) tells it at once that its entries are written, so that a leader sends them to its
+//! followers while its own disk is at work, and goes on with the next ones. Instead, nothing that *depends* on an entry gets out of this
+//! process before the entry is on this disk:
+//!
+//! * a follower's answer to the leader waits ([`crate::core::Core::append_entries`]),
+//! * the state machine waits before it applies one, and with it every reply, checkpoint and read
+//!   ([`MachineStore`](crate::machine_store::MachineStore)),
+//! * a leader tells its followers only of commits up to there ([`Link`](crate::link::Link)).
+//!
+//! So whatever anybody learns to be committed is on the disks of a majority, this one among them. (That a leader may send before it has
+//! written itself: the Raft thesis, §10.2.1.) Votes, truncations and purges are durable when the engine goes on.
 //!
 //! Entries are only purged when the checkpoint that replaces them is durable. The engine purges as soon as it has
 //! *begun* to install a state that it received; a crash in between would leave a log that begins after the state ends,
 //! on a disk whose copy had been counted in a majority. So [`LogStore::purge`] waits.
 
-mod backend;
+mod change;
 mod disk;
+mod durable;
+mod engine;
+mod frame;
+mod index;
+#[cfg(test)]
+mod model;
+mod open;
+mod segment;
 #[cfg(test)]
 mod suite;
 mod tail;
@@ -17,69 +38,90 @@ mod tail;
 mod tests;
 mod writer;
 
-use std::fmt::Debug;
-use std::ops::{Bound, Range, RangeBounds};
+use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use api::NodeId;
-use openraft::storage::{LogFlushed, RaftLogStorage};
-use openraft::{AnyError, LogState, RaftLogReader, StorageIOError};
+use openraft::{AnyError, StorageIOError};
 use prometheus::Histogram;
 use service::lifecycle::{ExitCode, fatal};
-use service::world;
+use service::world::{self, Worker};
 use tokio::sync::watch;
 
-pub(crate) use disk::{Change, Head, LogError};
+pub(crate) use change::Head;
+pub(crate) use disk::{LogError, SEGMENT_BYTES};
+pub(crate) use durable::Durable;
 
 use crate::StartError;
 use crate::disk_faults::DiskFaults;
-use crate::engine::{Entry, LogId, StorageError, Types, Vote};
+use crate::engine::{Entry, LogId, StorageError, command_bytes};
+use change::Change;
 use disk::Disk;
+use durable::OnDisk;
+use index::Index;
 use tail::Tail;
-use writer::Writer;
 
 /// What one append to a follower carries at most, in bytes of commands, unless a single entry is longer.
 pub(crate) const APPEND_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// How a log is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct LogOptions {
+    /// A file that is longer is followed by another one, in bytes.
+    pub(crate) segment_bytes: u64,
+    /// A disk that can be made slow.
+    pub(crate) faults: DiskFaults,
+}
 
 /// The log of one replica. Clones are the same log.
 #[derive(Clone)]
 pub(crate) struct LogStore {
     shared: Arc<Shared>,
-    writer: Writer,
-    faults: DiskFaults,
+    writer: Worker,
     /// The last durable checkpoint.
     checkpointed: watch::Receiver<Option<LogId>>,
 }
 
-pub(crate) struct Shared {
+struct Shared {
     /// `None` once it is closed.
-    disk: RwLock<Option<Disk>>,
+    disk: Mutex<Option<Disk>>,
+    index: Index,
     tail: RwLock<Tail>,
+    on_disk: watch::Sender<OnDisk>,
 }
 
 impl LogStore {
-    /// Opens the log and checks all of it. `synced` observes how long each write took, in seconds.
+    /// Opens the log in the directory `dir` and checks all of it. `synced` observes how long each write took, in seconds.
     pub(crate) fn open(
-        path: &Path,
+        dir: &Path,
+        options: LogOptions,
         checkpointed: watch::Receiver<Option<LogId>>,
         synced: Histogram,
     ) -> Result<Self, StartError> {
-        let (disk, head) = Disk::open(path)?;
-        let shared = Arc::new(Shared { disk: RwLock::new(Some(disk)), tail: RwLock::new(Tail::new(head)) });
-        let writer = Writer::spawn(Arc::clone(&shared), synced).map_err(StartError::io("start a thread for", path))?;
-        Ok(Self { shared, writer, faults: DiskFaults::default(), checkpointed })
+        let disk = Disk::open(dir, options.segment_bytes)?;
+        let index = disk.index();
+        let head = index.content().head.clone();
+        let on_disk = OnDisk { last: head.last, ..OnDisk::default() };
+        let shared = Arc::new(Shared {
+            disk: Mutex::new(Some(disk)),
+            index,
+            tail: RwLock::new(Tail::new(head)),
+            on_disk: watch::Sender::new(on_disk),
+        });
+        let writer = writer::spawn(Arc::clone(&shared), options.faults, synced);
+        Ok(Self { shared, writer: writer.map_err(StartError::io("start a thread for", dir))?, checkpointed })
     }
 
-    /// The same log on a disk that can be made slow.
-    pub(crate) fn with_faults(self, faults: DiskFaults) -> Self {
-        Self { faults, ..self }
-    }
-
-    /// What the log holds besides its entries.
+    /// What the log holds besides its entries; it may not be on the disk yet.
     pub(crate) fn head(&self) -> Head {
         self.shared.tail().head.clone()
+    }
+
+    /// Tells what is on the disk.
+    pub(crate) fn durable(&self) -> Durable {
+        Durable::new(self.shared.on_disk.subscribe())
     }
 
     /// How long ago this replica last gave its vote to another one; `None` if never since it started.
@@ -88,8 +130,8 @@ impl LogStore {
     }
 
     /// Notes whose log this is.
-    pub(crate) async fn own(&self, node_id: NodeId) -> Result<(), LogError> {
-        self.writer.write(Change::Own(node_id)).await
+    pub(crate) async fn own(&self, node_id: NodeId) {
+        self.write(Change::Own(node_id)).await;
     }
 
     /// Makes a replica that led when it stopped a follower of its own term.
@@ -105,41 +147,75 @@ impl LogStore {
         }
     }
 
-    /// Saves the committed position, and closes the file.
+    /// Saves the committed position, and closes the files.
     pub(crate) async fn close(&self) {
-        if let Err(error) = self.writer.write(Change::Nothing).await {
-            tracing::debug!(%error, "log was closed already");
+        if self.shared.on_disk.borrow().closed {
+            return;
         }
-        drop(self.shared.disk.write().unwrap_or_else(PoisonError::into_inner).take());
+        self.write(Change::Nothing).await;
+        self.shared.on_disk.send_modify(|on_disk| on_disk.closed = true);
+        drop(self.shared.disk().take());
     }
 
+    /// Puts a change in line; it is visible at once, and durable in its turn.
+    fn queue(&self, change: Change) -> u64 {
+        let number = self.shared.tail_mut().push(change);
+        self.writer.wake();
+        number
+    }
+
+    /// Returns when `change` is durable.
     async fn write(&self, change: Change) {
-        self.faults.before_sync().await;
-        match self.writer.write(change).await {
+        let number = self.queue(change);
+        if self.durable().changes(number).await.is_err() {
             // Closed: the engine is being stopped too. It must never be told that the write was done.
-            Err(LogError::Closed) => std::future::pending().await,
-            Err(error) => fatal(ExitCode::Io, error),
-            Ok(()) => {}
+            std::future::pending::<()>().await;
         }
     }
 
+    /// The entries of `range` that are there, until they have `bytes_max` bytes of commands; one at least.
     async fn read(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, StorageError> {
-        let range = {
-            let tail = self.shared.tail();
-            let range = tail.clamp(range);
-            if let Some(entries) = tail.read(&range, bytes_max) {
-                return Ok(entries);
+        let (mut entries, mut next, mut bytes_left) = (Vec::new(), range.start, bytes_max);
+        loop {
+            let on_disk = {
+                let tail = self.shared.tail();
+                let rest = tail.clamp(next..range.end);
+                if let Some(newest) = tail.read(&rest, bytes_left) {
+                    entries.extend(newest);
+                    return Ok(entries);
+                }
+                rest.start..tail.oldest().map_or(rest.end, |oldest| rest.end.min(oldest))
+            };
+            next = on_disk.end;
+            let older = self.read_disk(on_disk, bytes_left).await?;
+            let bytes: usize = older.iter().map(command_bytes).sum();
+            entries.extend(older);
+            match bytes_left.checked_sub(bytes) {
+                Some(left) => bytes_left = left,
+                None => return Ok(entries),
             }
-            range
-        };
-        let shared = Arc::clone(&self.shared);
-        let start = range.start;
-        match world::blocking("reading the log", move || shared.disk_read(range, bytes_max)).await {
+        }
+    }
+
+    async fn read_disk(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, StorageError> {
+        let (index, start) = (self.shared.index.clone(), range.start);
+        match world::blocking("reading the log", move || index.read(range, bytes_max)).await {
             Ok(entries) => Ok(entries),
-            Err(LogError::Closed) => {
+            Err(_) if self.shared.on_disk.borrow().closed => {
                 Err(StorageIOError::read_log_at_index(start, AnyError::error(LogError::Closed)).into())
             }
             Err(error) => fatal(ExitCode::Io, error),
+        }
+    }
+
+    /// The last log id of a log that ends before `from`.
+    async fn last_before(&self, from: u64) -> Result<Option<LogId>, StorageError> {
+        let purged = self.head().purged;
+        match from.checked_sub(1) {
+            Some(index) if purged.is_none_or(|purged| purged.index < index) => {
+                Ok(self.read(index..from, 0).await?.first().map(|entry| entry.log_id))
+            }
+            _ => Ok(purged),
         }
     }
 }
@@ -153,123 +229,28 @@ impl Shared {
         self.tail.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn disk_read(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, LogError> {
-        let disk = self.disk.read().unwrap_or_else(PoisonError::into_inner);
-        disk.as_ref().ok_or(LogError::Closed)?.read(range, bytes_max)
+    fn disk(&self) -> MutexGuard<'_, Option<Disk>> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes `change` durable, then visible.
-    fn write(&self, change: Change) -> Result<(), LogError> {
-        let committed = self.tail().head.committed;
-        let mut last = None;
-        {
-            let disk = self.disk.read().unwrap_or_else(PoisonError::into_inner);
-            let disk = disk.as_ref().ok_or(LogError::Closed)?;
-            disk.write(&change, committed)?;
-            if let Change::Truncate(from) = change {
-                last = Some(self.last_before(disk, from)?);
+    /// So many changes are on the disk now.
+    fn is_durable(&self, changes: u64) {
+        let last = self.index.content().head.last;
+        self.tail_mut().is_durable(last);
+        self.on_disk.send_modify(|on_disk| (on_disk.last, on_disk.changes) = (last, changes));
+    }
+}
+
+/// For any bytes of a file: nothing panics, and what is taken for a frame is that frame's own encoding.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn any_file(bytes: &[u8]) {
+    for number in [0, 1] {
+        for at in [0, bytes.len() / 2, bytes.len()] {
+            if let Ok(frame::Found::Frame { body, bytes: length }) = frame::find::<change::Batch>(number, bytes, at) {
+                let again = frame::encode(number, &body, Vec::new()).expect("it was decoded");
+                assert_eq!(again.len(), length);
+                assert_eq!(frame::decode::<change::Batch>(number, &again), Ok(body));
             }
         }
-        let mut tail = self.tail_mut();
-        tail.follow(change);
-        if let Some(last) = last {
-            tail.head.last = last;
-        }
-        Ok(())
-    }
-
-    /// The last log id of a log that ends before `from`.
-    fn last_before(&self, disk: &Disk, from: u64) -> Result<Option<LogId>, LogError> {
-        let purged = self.tail().head.purged;
-        match from.checked_sub(1) {
-            Some(index) if purged.is_none_or(|purged| purged.index < index) => {
-                Ok(disk.read(index..from, 0)?.first().map(|entry| entry.log_id))
-            }
-            _ => Ok(purged),
-        }
-    }
-}
-
-/// `[start, end)` of a range of indices.
-fn half_open(range: &impl RangeBounds<u64>) -> Range<u64> {
-    let start = match range.start_bound() {
-        Bound::Included(start) => *start,
-        Bound::Excluded(before) => before.saturating_add(1),
-        Bound::Unbounded => 0,
-    };
-    let end = match range.end_bound() {
-        Bound::Included(last) => last.saturating_add(1),
-        Bound::Excluded(end) => *end,
-        Bound::Unbounded => u64::MAX,
-    };
-    start..end
-}
-
-impl RaftLogReader<Types> for LogStore {
-    async fn try_get_log_entries<R: RangeBounds<u64> + Clone + Debug + Send>(
-        &mut self,
-        range: R,
-    ) -> Result<Vec<Entry>, StorageError> {
-        self.read(half_open(&range), usize::MAX).await
-    }
-
-    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
-        self.read(start..end, APPEND_BYTES_MAX).await
-    }
-}
-
-impl RaftLogStorage<Types> for LogStore {
-    type LogReader = Self;
-
-    async fn get_log_state(&mut self) -> Result<LogState<Types>, StorageError> {
-        let head = self.head();
-        Ok(LogState { last_purged_log_id: head.purged, last_log_id: head.last })
-    }
-
-    async fn get_log_reader(&mut self) -> Self {
-        self.clone()
-    }
-
-    async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
-        self.write(Change::Vote(*vote)).await;
-        Ok(())
-    }
-
-    async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
-        Ok(self.head().vote)
-    }
-
-    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
-        self.shared.tail_mut().head.committed = committed;
-        Ok(())
-    }
-
-    async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
-        Ok(self.head().committed)
-    }
-
-    async fn append<I>(&mut self, entries: I, flushed: LogFlushed<Types>) -> Result<(), StorageError>
-    where
-        I: IntoIterator<Item = Entry> + Send,
-        I::IntoIter: Send,
-    {
-        self.write(Change::Append(entries.into_iter().collect())).await;
-        flushed.log_io_completed(Ok(()));
-        Ok(())
-    }
-
-    async fn truncate(&mut self, from: LogId) -> Result<(), StorageError> {
-        self.write(Change::Truncate(from.index)).await;
-        Ok(())
-    }
-
-    async fn purge(&mut self, upto: LogId) -> Result<(), StorageError> {
-        let durable = self.checkpointed.wait_for(|checkpoint| checkpoint.is_some_and(|at| at.index >= upto.index));
-        if durable.await.is_err() {
-            // The state's store is gone: the replica is being stopped.
-            return std::future::pending().await;
-        }
-        self.write(Change::Purge(upto)).await;
-        Ok(())
     }
 }

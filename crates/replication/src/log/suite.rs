@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::FileStore;
 use crate::checkpoint::{Checkpoint, ReceivedFile};
-use crate::engine::{CheckpointMeta, Membership, Outcome};
+use crate::engine::{CheckpointMeta, Membership, Outcome, Types};
 use crate::machine_store::{CheckpointCounters, MachineStore};
 
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
@@ -68,14 +68,16 @@ impl StoreBuilder<Types, LogStore, Carried, TempDir> for Builder {
         let dir = tempfile::tempdir().unwrap();
         // The suite purges without checkpoints.
         let (_, checkpointed) = watch::channel(Some(LogId { index: u64::MAX, ..LogId::default() }));
+        let options = LogOptions { segment_bytes: 512, faults: DiskFaults::default() };
         let synced = Histogram::with_opts(HistogramOpts::new("synced", "for the test")).unwrap();
-        let log = LogStore::open(&dir.path().join("log"), checkpointed, synced).unwrap();
+        let log = LogStore::open(&dir.path().join("log"), options, checkpointed, synced).unwrap();
         let counters = CheckpointCounters {
             made_seconds: Histogram::with_opts(HistogramOpts::new("made", "for the test")).unwrap(),
             installed: IntCounter::new("installed", "for the test").unwrap(),
         };
         let store = Box::new(FileStore::new(dir.path().join("state")));
-        let machine = MachineStore::load(store, Nothing, watch::Sender::new(None), counters).unwrap();
+        let machine =
+            MachineStore::load(store, Nothing, Durable::of_everything(), watch::Sender::new(None), counters).unwrap();
         let carried = Carried(machine, dir.path().to_owned());
         Ok((dir, log, carried))
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::current;
@@ -112,6 +113,31 @@ impl File {
         match &self.0 {
             Kind::Os(file) => file.metadata().map(|metadata| metadata.len()),
             Kind::World { file, .. } => file.length(),
+        }
+    }
+
+    /// Fills `buffer` from the bytes at `offset`.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match &self.0 {
+            Kind::Os(file) => file.read_exact_at(buffer, offset),
+            Kind::World { file, .. } => {
+                let mut read = 0;
+                while read < buffer.len() {
+                    match file.read_at(&mut buffer[read..], offset + read as u64)? {
+                        0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                        more => read += more,
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        match &self.0 {
+            Kind::Os(file) => file.write_all_at(bytes, offset),
+            Kind::World { file, .. } => file.write_at(bytes, offset),
         }
     }
 
@@ -235,9 +261,4 @@ pub fn sync_dir_of(path: &Path) -> io::Result<()> {
         Some(world) => world.disk().sync_dir(dir),
         None => fs::File::open(dir)?.sync_all(),
     }
-}
-
-/// A world's disk for redb and the like: the raw file under a name, or `None` in a real process.
-pub fn raw(path: &Path, access: Access) -> Option<io::Result<Box<dyn RawFile>>> {
-    current().map(|world| world.disk().open(path, access))
 }

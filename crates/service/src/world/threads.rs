@@ -3,7 +3,7 @@
 use std::io;
 use std::thread;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::current;
 use crate::lifecycle::{ExitCode, fatal};
@@ -30,45 +30,43 @@ pub async fn blocking<R: Send + 'static>(name: &str, work: impl FnOnce() -> R + 
     }
 }
 
-/// Jobs that may wait for a [`Worker`]; one more waits for a place.
-const QUEUE_MAX: usize = 8;
+/// A thread of its own that does what has piled up, each time it is woken. It ends with the last clone.
+#[derive(Clone, Debug)]
+pub struct Worker(mpsc::Sender<()>);
 
-/// A thread of its own that does one kind of blocking job, one after the other and in order. It ends with its last clone.
-#[derive(Debug)]
-pub struct Worker<J, R>(mpsc::Sender<(J, oneshot::Sender<R>)>);
-
-impl<J, R> Clone for Worker<J, R> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
-    /// Begins the thread `name`.
-    pub fn spawn(name: &str, mut work: impl FnMut(J) -> R + Send + 'static) -> io::Result<Self> {
-        let (jobs, mut queue) = mpsc::channel::<(J, oneshot::Sender<R>)>(QUEUE_MAX);
+impl Worker {
+    /// Begins the thread `name`. What there is to do is done in two steps, `begin` and `finish`; a simulated machine may lose its power
+    /// between them.
+    pub fn spawn<J: Send + 'static>(
+        name: &str,
+        mut begin: impl FnMut() -> Option<J> + Send + 'static,
+        mut finish: impl FnMut(J) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (wake, mut woken) = mpsc::channel(1);
         if let Some(world) = current() {
             tokio::spawn(async move {
-                while let Some((job, done)) = queue.recv().await {
-                    world.work().await;
-                    // Who ordered it may have been stopped meanwhile.
-                    let _ = done.send(work(job));
+                while let Some(()) = woken.recv().await {
+                    if let Some(begun) = begin() {
+                        world.work().await;
+                        finish(begun);
+                    }
                 }
             });
         } else {
             thread::Builder::new().name(name.to_owned()).spawn(move || {
-                while let Some((job, done)) = queue.blocking_recv() {
-                    let _ = done.send(work(job));
+                while let Some(()) = woken.blocking_recv() {
+                    if let Some(begun) = begin() {
+                        finish(begun);
+                    }
                 }
             })?;
         }
-        Ok(Self(jobs))
+        Ok(Self(wake))
     }
 
-    /// Returns when the job is done; `None` if the thread is gone, which is so after a panic.
-    pub async fn run(&self, job: J) -> Option<R> {
-        let (done, result) = oneshot::channel();
-        self.0.send((job, done)).await.ok()?;
-        result.await.ok()
+    /// There is something to do. To be called after it is visible to `begin`.
+    pub fn wake(&self) {
+        // If a call waits already, the thread has yet to look.
+        let _ = self.0.try_send(());
     }
 }
