@@ -13,8 +13,6 @@ use axum::routing::get;
 use prometheus::{Registry, TextEncoder};
 use tokio::sync::watch;
 
-pub use crate::metrics::{registered, registry};
-
 /// Whether a process may be sent work, and if not, why not.
 #[derive(Clone, Debug)]
 pub struct Readiness(Arc<watch::Sender<Result<(), String>>>);

@@ -31,83 +31,55 @@ impl Refused {
     }
 }
 
-/// A connection that lingers at its end, if its last answer was a refusal.
-pub(super) struct Lingering<S> {
-    stream: S,
+/// The end of a connection: it lingers, if the last answer was a refusal.
+pub(super) struct Linger {
     refused: Refused,
-    lingers: Option<Linger>,
+    closing: Option<Closing>,
 }
 
-struct Linger {
+/// Our half is closed.
+struct Closing {
     left: usize,
     until: Pin<Box<Sleep>>,
 }
 
-impl<S> Lingering<S> {
-    pub(super) fn new(stream: S, refused: Refused) -> Self {
-        Self { stream, refused, lingers: None }
+impl Linger {
+    pub(super) fn new(refused: Refused) -> Self {
+        Self { refused, closing: None }
+    }
+
+    /// Closes our half, then reads on until the other side has closed its own, or a bound is reached.
+    pub(super) fn poll_shutdown<S: AsyncRead + AsyncWrite>(
+        &mut self,
+        mut stream: Pin<&mut S>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.closing.is_none() {
+            ready!(stream.as_mut().poll_shutdown(context))?;
+        }
+        if self.refused.0.load(Ordering::Relaxed) {
+            let begin = || Closing { left: BYTES_MAX, until: Box::pin(sleep(TIME_MAX)) };
+            ready!(self.closing.get_or_insert_with(begin).poll(stream, context));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncRead + Unpin> Lingering<S> {
-    /// Reads on until the other side has closed, or a bound is reached.
-    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let linger = self.lingers.get_or_insert_with(|| Linger { left: BYTES_MAX, until: Box::pin(sleep(TIME_MAX)) });
+impl Closing {
+    fn poll<S: AsyncRead>(&mut self, mut stream: Pin<&mut S>, context: &mut Context<'_>) -> Poll<()> {
         let mut bytes = [0; 8 * 1024];
         loop {
-            if linger.until.as_mut().poll(context).is_ready() {
+            if self.until.as_mut().poll(context).is_ready() {
                 return Poll::Ready(());
             }
             let mut dropped = ReadBuf::new(&mut bytes);
-            let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut dropped));
+            let read = ready!(stream.as_mut().poll_read(context, &mut dropped));
             match dropped.filled().len() {
                 0 => return Poll::Ready(()),
                 _ if read.is_err() => return Poll::Ready(()),
-                length if length > linger.left => return Poll::Ready(()),
-                length => linger.left -= length,
+                length if length > self.left => return Poll::Ready(()),
+                length => self.left -= length,
             }
         }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.lingers.is_none() {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
-        }
-        if self.refused.0.load(Ordering::Relaxed) {
-            ready!(self.poll_linger(context));
-        }
-        Poll::Ready(Ok(()))
     }
 }

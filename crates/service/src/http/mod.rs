@@ -12,7 +12,9 @@ mod linger;
 mod pace;
 mod reply;
 mod server;
+mod shortcut;
 mod stall;
+mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod track;
@@ -29,6 +31,7 @@ pub use calls::CallMetrics;
 pub use client::{Client, ClientOptions, Outgoing, Payload, SendError};
 pub use reply::{Failure, Reply, data};
 pub use server::{Limits, Listener, serve};
+pub use shortcut::{Answering, Service, Shortcut, Taken};
 pub use track::{PortMetrics, RequestMetrics};
 
 use crate::Token;
@@ -40,8 +43,8 @@ pub fn harden(routes: Router, metrics: PortMetrics) -> Router {
             Failure::new(ErrorCode::NotFound, format!("there is no {}", request.uri().path()))
         })
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(metrics, track::track))
+        // In one: each layer boxes every request's way once more.
+        .layer((middleware::from_fn_with_state(metrics, track::track), DefaultBodyLimit::max(BODY_BYTES_MAX)))
 }
 
 /// Lets only requests with the token pass, if there is one. For internal ports; health and metrics stay outside.

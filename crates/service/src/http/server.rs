@@ -1,37 +1,42 @@
 //! The accept loop.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
 use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::Response;
-use hyper::body::Incoming;
+use futures::future::{Either, ready};
+use futures::{FutureExt, TryFutureExt};
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
+use tower::Service as _;
 
 use super::connections::{Connections, Entry};
-use super::linger::{Lingering, Refused};
+use super::linger::{Linger, Refused};
 use super::pace::Pace;
-use super::stall::Unstuck;
+use super::shortcut::{Service, Taken};
+use super::stall::Stall;
+use super::stream::ClientStream;
 use crate::lifecycle::DRAIN_TIMEOUT;
 use crate::world::{self, World};
 
 /// Before another look when there is no room for a connection: files and handlers are free again within milliseconds, as a rule.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// What refusing may take: at most an eighth of the machine. A refusal was seen to cost 100 µs on a busy one, its client on the same machine included
+/// What refusing may take: at most a thirtieth of the machine. A refusal was seen to cost 100 µs on a busy one, its client on the same machine included
 /// (`cargo run --release --example overload -- 1.0`: goodput lost per refusal).
-const REFUSALS_PER_SECOND_AND_CORE: u32 = 1250;
+const REFUSALS_PER_SECOND_AND_CORE: u32 = 312;
 
 /// What one port admits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +56,9 @@ pub struct Limits {
     pub headers_max: usize,
     /// Bytes of a request's head.
     pub head_bytes_max: usize,
-    /// How many clients may be told per second to come back later before those that do not wait are held.
-    pub refusals_per_second: u32,
+    /// How many clients may be told per second to come back later before those that do not wait are held; `None` where clients are ours, which wait,
+    /// and share a connection among those that they ask for.
+    pub refusals_per_second: Option<u32>,
 }
 
 impl Limits {
@@ -64,7 +70,11 @@ impl Limits {
 
     /// The same for clients that are not ours, and may not repeat what was lost.
     pub fn public_port() -> Self {
-        Self { farewell: Duration::from_secs(1), ..Self::main_port() }
+        Self {
+            farewell: Duration::from_secs(1),
+            refusals_per_second: Some(REFUSALS_PER_SECOND_AND_CORE * cores()),
+            ..Self::main_port()
+        }
     }
 
     /// For a port that only a few other processes use: one eighth, up to 4096.
@@ -97,7 +107,7 @@ impl Default for Limits {
             farewell: Duration::ZERO,
             headers_max: 64,
             head_bytes_max: 16 * 1024,
-            refusals_per_second: REFUSALS_PER_SECOND_AND_CORE * cores(),
+            refusals_per_second: None,
         }
     }
 }
@@ -113,7 +123,7 @@ enum Socket {
 }
 
 impl Listener {
-    /// Binds a port on every address (IPv6 too, where there is IPv6), or on `host`'s. Port 0 lets the OS pick.
+    /// Binds a port on `host`'s address. `::` is every address there is, IPv4 or IPv6. Port 0 lets the OS pick.
     ///
     /// # Errors
     /// Names the port and says what is wrong with it.
@@ -134,8 +144,28 @@ impl Listener {
     }
 }
 
+/// `::` is every address there is: of both families, whatever the machine's default is, or of IPv4 alone where there is no IPv6.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    if address.ip() != Ipv6Addr::UNSPECIFIED {
+        return listen_at(address);
+    }
+    match listen_at(address) {
+        Err(error) if is_without_ipv6(&error) => listen_at((Ipv4Addr::UNSPECIFIED, address.port()).into()),
+        bound => bound,
+    }
+}
+
+fn is_without_ipv6(error: &io::Error) -> bool {
+    [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL]
+        .into_iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
     // A restarted process takes over its port at once, although old connections still linger in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -145,13 +175,14 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves `router` on `listener` until `stop` is cancelled; then finishes what is in flight, for [`DRAIN_TIMEOUT`] at most.
+/// Serves `service`, such as a router, on `listener` until `stop` is cancelled; then finishes what is in flight, for [`DRAIN_TIMEOUT`] at most.
 ///
 /// A handler's future is dropped when its client hangs up: work that must not stop half-way belongs into a task.
-pub async fn serve(listener: Listener, router: Router, limits: Limits, stop: CancellationToken) {
+pub async fn serve(listener: Listener, service: impl Into<Service>, limits: Limits, stop: CancellationToken) {
+    let service = service.into();
     let listener = match listener.0 {
         Socket::Os(listener) => listener,
-        Socket::World(world, at) => return world.serve(at, router, stop).await,
+        Socket::World(world, at) => return world.serve(at, service.into_router(), stop).await,
     };
     let connections = Connections::new(limits.connections_max);
     let graceful = GracefulShutdown::new();
@@ -167,18 +198,15 @@ pub async fn serve(listener: Listener, router: Router, limits: Limits, stop: Can
             continue;
         }
         let refused = Refused::default();
-        let stream = Lingering::new(Unstuck::new(stream, limits.write_timeout), refused.clone());
-        let (answers, stream) = pace.connection(stream);
+        let (answers, hold) = pace.connection();
+        let (stall, linger) = (Stall::new(limits.write_timeout), Linger::new(refused.clone()));
+        let stream = ClientStream { stream, hold, stall, linger };
         let (begun, ended) = (entry.pulse(), entry.pulse());
         let stops = stop.clone();
-        let router = ServiceExt::<Request<Incoming>>::map_request(router.clone(), move |request: Request<Incoming>| {
-            begun.busy();
-            request
-        });
-        let router = ServiceExt::<Request<Incoming>>::map_response(router, move |mut response: Response| {
+        let finish = Arc::new(move |mut response: Response| {
             ended.quiet();
             refused.set(!response.status().is_success());
-            answers.see(&response);
+            answers.see(&mut response);
             // Its body was not read to the end, so that no other request can follow: told, instead of found out.
             let cut_off = matches!(response.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
             if cut_off || stops.is_cancelled() {
@@ -186,13 +214,24 @@ pub async fn serve(listener: Listener, router: Router, limits: Limits, stop: Can
             }
             response
         });
+        let service = service.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            begun.busy();
+            let answering = match service.take(request.map(body)) {
+                Taken::Answered(answer) => return Either::Left(ready(Ok(finish(answer)))),
+                Taken::UnderWay(answer) => Either::Left(answer.into_future().map(Ok)),
+                Taken::Not(request) => Either::Right(service.router.clone().call(request)),
+            };
+            let finish = Arc::clone(&finish);
+            Either::Right(answering.map_ok(move |response| finish(response)))
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
             .max_headers(limits.headers_max)
             // Bounds what waits to be written, too: without `pipeline_flush`, which lifts that bound for clients that pipeline and do not read.
             .max_buf_size(limits.head_bytes_max)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+            .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             tokio::select! {
@@ -211,6 +250,11 @@ pub async fn serve(listener: Listener, router: Router, limits: Limits, stop: Can
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
         tracing::warn!(timeout_s = DRAIN_TIMEOUT.as_secs(), "gave up waiting for requests in flight");
     }
+}
+
+/// None needs no memory.
+fn body(incoming: Incoming) -> Body {
+    if incoming.is_end_stream() { Body::empty() } else { Body::new(incoming) }
 }
 
 async fn accept(listener: &TcpListener, connections: &Connections) -> (TcpStream, Entry) {
@@ -240,6 +284,7 @@ async fn entered(connections: &Connections) -> Entry {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use axum::Router;
     use axum::routing::{get, post};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -291,6 +336,32 @@ mod tests {
         let mut answers = String::new();
         client.read_to_string(&mut answers).await.unwrap();
         assert!(answers.contains("HTTP/1.1 200 OK") && answers.contains("connection: close"), "{answers}");
+    }
+
+    #[tokio::test]
+    async fn a_shortcut_answers_what_it_knows_and_the_router_the_rest() {
+        let router = || Router::new().route("/", get(async || "routed")).route("/near", get(async || "routed"));
+        let near = |request: axum::extract::Request| match request.uri().path() {
+            "/near" => Taken::Answered(Response::new("at hand".into())),
+            "/soon" => Taken::under_way(async { Response::new("soon".into()) }),
+            _ => Taken::Not(request),
+        };
+        let shortcut = crate::http::Shortcut::new(near);
+        for service in [
+            Service::with_shortcut(router(), shortcut.clone()),
+            // As in a simulated world.
+            Service::with_shortcut(router(), shortcut).into_router().into(),
+        ] {
+            let listener = Listener::bind(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
+            let (at, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+            tokio::spawn(serve(listener, service, Limits::default(), stop.clone()));
+            for (path, body) in [("/near", "at hand"), ("/soon", "soon"), ("/", "routed"), ("/nowhere", "")] {
+                let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+                let answer = exchange(at, request.as_bytes()).await.unwrap();
+                assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{path}: {answer}");
+            }
+            stop.cancel();
+        }
     }
 
     fn with_two_places(router: Router, write_timeout: Duration) -> (SocketAddr, CancellationToken) {
@@ -347,6 +418,22 @@ mod tests {
         stop.cancel();
         assert_eq!(gone.recv().await, None);
         drop(client);
+    }
+
+    #[tokio::test]
+    async fn every_address_is_that_of_both_families() {
+        let listener = Listener::bind(Ipv6Addr::UNSPECIFIED.into(), 0).unwrap();
+        let (at, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        tokio::spawn(serve(listener, Router::new().route("/", get(async || "here")), Limits::default(), stop.clone()));
+        get_ok(&mut TcpStream::connect((Ipv4Addr::LOCALHOST, at.port())).await.unwrap()).await;
+        // Not every machine has an address of the other family.
+        if std::net::UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+            get_ok(&mut TcpStream::connect((Ipv6Addr::LOCALHOST, at.port())).await.unwrap()).await;
+        }
+        stop.cancel();
+        let none =
+            [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL, Errno::ADDRINUSE].map(|errno| is_without_ipv6(&errno.into()));
+        assert_eq!(none, [true, true, false]);
     }
 
     #[test]
