@@ -3,6 +3,7 @@
 //! | call | by | body → answer |
 //! |---|---|---|
 //! | `GET /products/{name}?holder=…` | frontend | → [`ProductRead`] |
+//! | `POST /looks` | frontend | [`LookTogether`] → a [`Look`] per name, in their order |
 //! | `GET /products` | frontend | → all [`Product`]s, by name |
 //! | `POST /leases` | frontend | [`LeaseRequest`] → [`LeaseGranted`]; grants and renews |
 //! | `DELETE /leases/{holder}` | frontend | → `{}`; gives the lease back |
@@ -31,6 +32,33 @@ pub struct ProductRead {
     pub version: ProductVersion,
     /// False while a change is under way, or if the asker holds no lease.
     pub cacheable: bool,
+}
+
+/// Where several products are looked at with one request.
+pub const LOOK_TOGETHER_PATH: &str = "/looks";
+
+/// Products in one request, at most: their answers fit into some packets.
+pub const LOOK_TOGETHER_MAX: usize = 128;
+
+/// Looks that travel together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookTogether {
+    /// Who wants to cache them, if anybody does.
+    #[serde(default)]
+    pub holder: Option<HolderId>,
+    /// Which products; at most [`LOOK_TOGETHER_MAX`].
+    pub names: Vec<ProductName>,
+}
+
+/// What one of several looks has found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Look {
+    /// As if it had been asked for alone.
+    Read(ProductRead),
+    /// There is no such product.
+    NoSuchProduct,
 }
 
 /// A frontend wants to cache for a while.

@@ -10,10 +10,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::catalog::{
-    BatchReserved, Fence, Fenced, LeaseGranted, LeaseRequest, ProductRead, ReserveBatch, Resolve, Settle, StockAccount,
+    BatchReserved, Fence, Fenced, LeaseGranted, LeaseRequest, Look, LookTogether, ProductRead, ReserveBatch, Resolve,
+    Settle, StockAccount,
 };
 use crate::frontend::{CacheContents, Invalidate};
-use crate::order::PlaceOrder;
+use crate::order::{PlaceOrder, PlaceTogether, Placement};
 use crate::public::{NewOrder, Order, OrderPlaced};
 use crate::replica::{ReplicaStatus, StandForElection};
 use crate::{Data, ErrorBody, HolderId, OrderId, OrderNumber, Price, Product, ProductName};
@@ -22,17 +23,21 @@ use crate::{Data, ErrorBody, HolderId, OrderId, OrderNumber, Price, Product, Pro
 pub fn body(json: &[u8]) {
     same_again::<NewOrder>(json);
     same_again::<PlaceOrder>(json);
+    same_again::<PlaceTogether>(json);
     same_again::<ReserveBatch>(json);
     same_again::<Settle>(json);
     same_again::<Fence>(json);
     same_again::<Resolve>(json);
+    same_again::<LookTogether>(json);
     same_again::<LeaseRequest>(json);
     same_again::<Invalidate>(json);
     same_again::<StandForElection>(json);
     same_again::<Data<OrderPlaced>>(json);
+    same_again::<Data<Vec<Placement>>>(json);
     same_again::<Data<Order>>(json);
     same_again::<Data<Vec<Product>>>(json);
     same_again::<Data<ProductRead>>(json);
+    same_again::<Data<Vec<Look>>>(json);
     same_again::<Data<BatchReserved>>(json);
     same_again::<Data<Fenced>>(json);
     same_again::<Data<LeaseGranted>>(json);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use api::catalog::{
-    BatchReserved, Fence, Fenced, LeaseGranted, LeaseRequest, ProductRead, ReserveBatch, Resolve, Settle, StockAccount,
+    BatchReserved, Fence, Fenced, LOOK_TOGETHER_MAX, LOOK_TOGETHER_PATH, LeaseGranted, LeaseRequest, Look,
+    LookTogether, ProductRead, ReserveBatch, Resolve, Settle, StockAccount,
 };
 use api::{ApiError, BatchNumber, ErrorCode, HolderId, Product};
 use axum::Router;
@@ -46,6 +47,7 @@ pub(crate) fn service(desk: Desk, frame: Frame) -> Router {
     let catalog = Router::new()
         .route("/products", get(products))
         .route("/products/{name}", get(product))
+        .route(LOOK_TOGETHER_PATH, post(together))
         .route("/leases", post(lease))
         .route("/leases/{holder}", delete(release))
         .route("/reservations", post(reserve))
@@ -78,6 +80,15 @@ async fn product(
     QueryParams(reader): QueryParams<Reader>,
 ) -> Reply<ProductRead> {
     data(desk.tenure()?.product(&name, reader.holder).await?)
+}
+
+async fn together(State(desk): State<Desk>, Body(looks): Body<LookTogether>) -> Reply<Vec<Look>> {
+    let number = looks.names.len();
+    if number > LOOK_TOGETHER_MAX {
+        let what = format!("{number} products in one request: it may be {LOOK_TOGETHER_MAX}");
+        return Err(ApiError::new(ErrorCode::BadRequest, what).into());
+    }
+    data(desk.tenure()?.together(&looks).await?)
 }
 
 async fn products(State(desk): State<Desk>) -> Reply<Vec<Product>> {

@@ -15,8 +15,8 @@
 
 use std::time::Duration;
 
-use api::catalog::{LeaseGranted, LeaseRequest, ProductRead, StockAccount};
-use api::{ApiError, ErrorCode, HolderId, Product, Term};
+use api::catalog::{LeaseGranted, LeaseRequest, Look, LookTogether, ProductRead, StockAccount};
+use api::{ApiError, ErrorCode, HolderId, Product, ProductName, Term};
 use replication::{ProposeError, Replica};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -97,21 +97,31 @@ impl Tenure {
 
     /// One product as of now.
     pub(crate) async fn product(&self, name: &str, holder: Option<HolderId>) -> Result<ProductRead, ApiError> {
-        self.answered(async {
-            sleep_until(self.opens).await;
-            self.confirm().await?;
-            let read = self.window.lock().read(name, holder, Instant::now());
-            read.ok_or_else(|| ApiError::new(ErrorCode::NoSuchProduct, "the catalog has no such product"))
+        let read = self.as_of_now(|window, now| window.read(name, holder, now)).await?;
+        read.ok_or_else(|| ApiError::new(ErrorCode::NoSuchProduct, "the catalog has no such product"))
+    }
+
+    /// Several products as of one moment.
+    pub(crate) async fn together(&self, LookTogether { holder, names }: &LookTogether) -> Result<Vec<Look>, ApiError> {
+        self.as_of_now(|window, now| {
+            let look =
+                |name: &ProductName| window.read(name.as_str(), *holder, now).map_or(Look::NoSuchProduct, Look::Read);
+            names.iter().map(look).collect()
         })
         .await
     }
 
     /// All products as of now, by name.
     pub(crate) async fn products(&self) -> Result<Vec<Product>, ApiError> {
+        self.as_of_now(|window, _| window.read_all()).await
+    }
+
+    /// What the window shows, at a moment after the call at which nobody else leads.
+    async fn as_of_now<T>(&self, read: impl FnOnce(&mut Window, Instant) -> T) -> Result<T, ApiError> {
         self.answered(async {
             sleep_until(self.opens).await;
             self.confirm().await?;
-            Ok(self.window.lock().read_all())
+            Ok(read(&mut self.window.lock(), Instant::now()))
         })
         .await
     }

@@ -4,9 +4,11 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use api::catalog::{BatchReserved, Reservation, Resolve, Settle};
+use api::catalog::{
+    BatchReserved, LOOK_TOGETHER_MAX, LOOK_TOGETHER_PATH, Look, LookTogether, Reservation, Resolve, Settle,
+};
 use api::replica::Replicas;
-use api::{BatchNumber, ErrorCode, OrderId, Ordinal, Product, Stock, Term};
+use api::{BatchNumber, ErrorCode, OrderId, Ordinal, Product, ProductName, Stock, Term};
 use catalog::{Restock, Seed, Service};
 use serde::de::IgnoredAny;
 use service::call::Route;
@@ -248,6 +250,26 @@ async fn what_is_sold_out_comes_back_and_caches_hear_of_it() {
     told.await.expect("restocked");
     assert_eq!(client.account("Tux").await, (70, 0, 100));
     assert_eq!(client.account("Fox").await, (100, 0, 0), "only what is sold out is restocked");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn looks_together_are_what_each_is_alone() {
+    let (_dir, service, client) = start_alone(|_| ()).await;
+    let mut frontend = Frontend::start().await;
+    client.lease(&frontend).await;
+    client.fence(1).await.unwrap();
+    let names = ["Tux", "Unicorn", "Fox"].map(|name| ProductName::new(name).unwrap());
+    let looks = LookTogether { holder: Some(frontend.holder), names: names.to_vec() };
+    let found: Vec<Look> = client.post(LOOK_TOGETHER_PATH, &looks).await.unwrap();
+    let alone = client.product("Tux", Some(frontend.holder)).await;
+    assert_eq!(found[..2], [Look::Read(alone), Look::NoSuchProduct]);
+    assert!(matches!(&found[2], Look::Read(read) if read.product.name == names[2] && read.cacheable));
+    client.reserve(&batch(1, 1, vec![line(OrderId::random(), "Fox", 1)])).await.unwrap();
+    assert_eq!(frontend.told().await, [("Fox".to_owned(), 2)], "who may keep it is told of its change");
+
+    let many = LookTogether { holder: None, names: vec![names[0].clone(); LOOK_TOGETHER_MAX + 1] };
+    assert_eq!(code(client.post::<IgnoredAny>(LOOK_TOGETHER_PATH, &many).await), ErrorCode::BadRequest);
     service.stop().await;
 }
 

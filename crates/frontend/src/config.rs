@@ -16,6 +16,8 @@ use crate::admission::{PLACES_MAX, PLACES_MIN};
 
 /// The largest cache. A store has dozens of products; an answer has about 100 bytes.
 const CACHE_SIZE_MAX: usize = 1_000_000;
+/// With so many, nobody travels together any more but in a flood.
+const ORDER_REQUESTS_MAX_MAX: usize = 64;
 /// A minute; who kills what does not stop (Kubernetes after 30 s, unless told otherwise) waits for no longer, mostly.
 const SHUTDOWN_DELAY_MS_MAX: u64 = 60_000;
 
@@ -33,6 +35,11 @@ pub fn settings() -> Vec<Setting> {
             "ORDERS_IN_FLIGHT_MAX",
             "512",
             "Orders under way at once; more are refused (fewer while the leader refuses, too)",
+        ),
+        Setting::new(
+            "ORDER_REQUESTS_MAX",
+            "4",
+            "Requests with orders on their way to the leader at once, 1 to 64; orders that come meanwhile share the next one",
         ),
         Setting::new("READS_IN_FLIGHT_MAX", "1024", "The same for what is read from the services behind"),
         Setting::new(
@@ -67,6 +74,8 @@ pub struct Config {
     pub cache_size: usize,
     /// Orders under way at once, at most.
     pub orders_in_flight_max: u32,
+    /// Requests with orders on their way to the leader at once, at most.
+    pub order_requests_max: usize,
     /// Reads under way at once, at most; what is cached does not count.
     pub reads_in_flight_max: u32,
     /// Whether health and metrics are on the public port, too.
@@ -93,6 +102,7 @@ impl Config {
         let advertised = values.optional::<NonZeroU16>("FRONT_PORT_ADVERTISED");
         let cache_size = values.within("CACHE_SIZE", 0..=CACHE_SIZE_MAX);
         let orders_in_flight_max = values.within("ORDERS_IN_FLIGHT_MAX", PLACES_MIN..=PLACES_MAX);
+        let order_requests_max = values.within("ORDER_REQUESTS_MAX", 1..=ORDER_REQUESTS_MAX_MAX);
         let reads_in_flight_max = values.within("READS_IN_FLIGHT_MAX", PLACES_MIN..=PLACES_MAX);
         let public_admin = values.required("PUBLIC_ADMIN");
         let token = values.optional("INTERNAL_TOKEN");
@@ -112,6 +122,7 @@ impl Config {
             front_port_advertised: advertised.map(NonZeroU16::get),
             cache_size: cache_size?,
             orders_in_flight_max: orders_in_flight_max?,
+            order_requests_max: order_requests_max?,
             reads_in_flight_max: reads_in_flight_max?,
             public_admin: public_admin?,
             token,

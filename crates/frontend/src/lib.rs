@@ -20,6 +20,7 @@
 mod admission;
 pub mod cache;
 mod config;
+mod courier;
 mod deadline;
 pub mod election;
 #[cfg(any(test, fuzzing))]
@@ -35,6 +36,7 @@ mod products;
 mod refusal;
 mod routes;
 mod session;
+mod shortcut;
 
 pub use config::{Config, settings};
 pub use process::{Frontend, StartError, run};

@@ -9,7 +9,7 @@ use discovery::{Group, Leader};
 use prometheus::Registry;
 use service::call::Caller;
 use service::health::Readiness;
-use service::http::{CallMetrics, Limits, Listener, RequestMetrics, serve};
+use service::http::{CallMetrics, Limits, Listener, RequestMetrics, Service, serve};
 use service::lifecycle::ExitCode;
 use service::metrics::registry;
 use service::world;
@@ -21,12 +21,14 @@ use tokio_util::task::TaskTracker;
 use crate::admission::Admission;
 use crate::cache::SharedCache;
 use crate::config::Config;
+use crate::courier::Courier;
 use crate::election::{Conductor, ElectionMetrics};
 use crate::lease::LeaseKeeper;
 use crate::openapi::Document;
-use crate::orders::Orders;
-use crate::products::Products;
+use crate::orders::{Orders, Placing};
+use crate::products::{Looking, Products};
 use crate::routes;
+use crate::shortcut::shortcut;
 
 /// Why a frontend could not start.
 #[derive(Debug, thiserror::Error)]
@@ -134,19 +136,19 @@ impl Parts {
     ) {
         let caching = config.cache_size > 0;
         let admission = Admission::new(config.orders_in_flight_max, config.reads_in_flight_max, &self.registry);
-        let products = Products {
-            catalog: self.catalog.clone(),
-            cache: self.cache.clone(),
-            holder: caching.then_some(self.holder),
-            places: admission.reads.clone(),
-        };
-        let orders = Orders::new(self.order.clone(), admission.clone(), &self.registry);
+        let looking = Looking { holder: caching.then_some(self.holder) };
+        let products = Products::new(self.catalog.clone(), self.cache.clone(), admission.reads.clone(), looking);
+        let courier = Courier::new(Placing, config.order_requests_max);
+        let orders = Orders::new(self.order.clone(), admission.clone(), courier, &self.registry);
         let requests = RequestMetrics::new(&self.registry);
         let health = || (self.readiness.clone(), self.registry.clone());
         let document = Document::new(config.public_admin);
-        let router = routes::public(products, orders, document, admission.orders);
-        let router = routes::port(router, config.public_admin.then(health), requests.port("public"));
-        tasks.spawn(serve(public, router, Limits::public_port(), stop.clone()));
+        let metrics = requests.port("public");
+        let shortcut = shortcut(products.clone(), orders.clone(), &metrics);
+        let router = routes::public(products, orders, document);
+        let router = routes::port(router, config.public_admin.then(health), metrics);
+        let service = Service::with_shortcut(router, shortcut);
+        tasks.spawn(serve(public, service, Limits::public_port(), stop.clone()));
 
         let router = routes::internal(self.cache.clone(), self.holder, config.token.clone());
         let router = routes::port(router, Some(health()), requests.port("frontend"));

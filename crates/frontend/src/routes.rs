@@ -9,7 +9,6 @@ use service::Token;
 use service::health::{self, Readiness};
 use service::http::{PortMetrics, guard, harden};
 
-use crate::admission::{Gate, turn_away};
 use crate::cache::SharedCache;
 use crate::internal::{self, Invalidations};
 use crate::openapi::{self, Document};
@@ -21,16 +20,14 @@ use crate::session;
 pub(crate) const PUBLIC_BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// `REST_API_PORT`, without health and metrics.
-pub(crate) fn public(products: Products, orders: Orders, document: Document, order_places: Gate) -> Router {
-    let place = post(orders::place).route_layer(middleware::from_fn_with_state(order_places, turn_away));
+pub(crate) fn public(products: Products, orders: Orders, document: Document) -> Router {
     Router::new()
-        .route("/products/{name}", get(products::product).with_state(products.clone()))
+        .route(products::ROUTE, get(products::product).with_state(products.clone()))
         .route("/products", get(products::all).with_state(products))
-        .route("/orders", place.with_state(orders.clone()))
+        .route(orders::PATH, post(orders::place).with_state(orders.clone()))
         .route("/orders/{number}", get(orders::read).with_state(orders))
         .route(openapi::PATH, get(openapi::serve).with_state(document))
-        .layer(DefaultBodyLimit::max(PUBLIC_BODY_BYTES_MAX))
-        .layer(middleware::from_fn(session::echo))
+        .layer((middleware::from_fn(session::echo), DefaultBodyLimit::max(PUBLIC_BODY_BYTES_MAX)))
 }
 
 /// `FRONT_PORT`, without health and metrics.

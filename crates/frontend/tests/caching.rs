@@ -37,6 +37,29 @@ async fn a_product_is_fetched_once_and_the_least_recently_used_gives_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn looks_that_wait_for_each_other_travel_together_and_each_has_its_own_answer() {
+    let store = Store::start().await;
+    store.catalog.set_sending(false);
+    let look = |name: &'static str| tokio::spawn(store.client.get(format!("{}/products/{name}", store.public)).send());
+    let mut looks = vec![look("Tux")];
+    store.catalog.read_times(1).await;
+    looks.push(look("Whale"));
+    store.catalog.read_times(2).await;
+    // Now as many as are under way leave at once, and ask for the same once.
+    looks.extend([look("Fox"), look("Fox")]);
+    store.catalog.read_times(3).await;
+    looks.extend([look("Unicorn"), look("Fox")]);
+    store.catalog.set_sending(true);
+    let mut found = Vec::new();
+    for look in looks {
+        let answer = look.await.unwrap().unwrap();
+        found.push(if answer.status() == 404 { None } else { Some(body::<Product>(answer).await.name.to_string()) });
+    }
+    let found: Vec<_> = found.iter().map(Option::as_deref).collect();
+    assert_eq!(found, [Some("Tux"), Some("Whale"), Some("Fox"), Some("Fox"), None, Some("Fox")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_invalidated_product_is_fetched_anew() {
     let store = Store::start().await;
     store.quantity("Tux").await;

@@ -27,6 +27,12 @@ impl<'a> Wish<'a> {
         self.attempts[0].called
     }
 
+    /// Since when `attempt` may have been decided: it joins those before it that were not answered yet, and shares their fate.
+    pub(crate) fn under_way_since(&self, attempt: &OrderCall) -> Moment {
+        let joined = |call: &&&OrderCall| call.outcome == OrderOutcome::Unknown || ended(call) >= attempt.called;
+        self.attempts.iter().filter(joined).map(|call| call.called).fold(attempt.called, Moment::min)
+    }
+
     /// The acknowledgement that was received first.
     pub(crate) fn acknowledgement(&self) -> Option<&'a OrderCall> {
         let acknowledged = |call: &&&OrderCall| matches!(call.outcome, OrderOutcome::Acknowledged(_));

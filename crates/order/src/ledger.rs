@@ -100,9 +100,8 @@ impl Ledger {
             return Err(StoreError::damaged(path, what));
         }
         let file = open_locked(&path)?;
-        if !exists {
-            sync_directory_of(&path)?;
-        }
+        // Also if it is there: the process that made it may have ended because this very sync failed.
+        sync_directory_of(&path)?;
         Ok(Self { path, mark_path, file, mark, agreed: Place::START, tail: None, buffer: Vec::new() })
     }
 

@@ -1,12 +1,13 @@
 //! Every route of the service's port.
 
-use api::OrderNumber;
 use api::catalog::OrderLine;
-use api::order::{PlaceOrder, REACH_PATH, Reach};
+use api::order::{PlaceOrder, PlaceTogether, Placement, REACH_PATH, Reach, TOGETHER_PATH};
 use api::public::{Order, OrderPlaced};
+use api::{ApiError, OrderNumber};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
+use futures::future::join_all;
 use service::Token;
 use service::http::{Body, PathParam, Reply, data, guard};
 
@@ -16,14 +17,27 @@ use crate::stock::Stock;
 /// Orders, and whatever the replica answers, for those with the token; `health` for everyone.
 pub(crate) fn service(desk: Desk, stock: Stock, replica: Router, health: Router, token: Option<Token>) -> Router {
     let reach = Router::new().route(REACH_PATH, get(reach)).with_state((desk.clone(), stock));
-    let orders = Router::new().route("/orders", post(place)).route("/orders/{number}", get(find)).with_state(desk);
+    let orders = Router::new()
+        .route("/orders", post(place))
+        .route(TOGETHER_PATH, post(place_together))
+        .route("/orders/{number}", get(find))
+        .with_state(desk);
     guard(orders.merge(reach).merge(replica), token).merge(health)
 }
 
 async fn place(State(desk): State<Desk>, Body(order): Body<PlaceOrder>) -> Reply<OrderPlaced> {
-    let PlaceOrder { order_id, name, quantity } = order;
+    data(place_one(&desk, order).await?)
+}
+
+async fn place_together(State(desk): State<Desk>, Body(orders): Body<PlaceTogether>) -> Reply<Vec<Placement>> {
+    // All of them are in the queue before any is waited for.
+    let placed = Vec::from(orders).into_iter().map(async |order| place_one(&desk, order).await.into());
+    data(join_all(placed).await)
+}
+
+async fn place_one(desk: &Desk, PlaceOrder { order_id, name, quantity }: PlaceOrder) -> Result<OrderPlaced, ApiError> {
     let order_number = desk.place(OrderLine { order_id, name, quantity }).await?;
-    data(OrderPlaced { order_number })
+    Ok(OrderPlaced { order_number })
 }
 
 async fn find(State(desk): State<Desk>, PathParam(number): PathParam<OrderNumber>) -> Reply<Order> {

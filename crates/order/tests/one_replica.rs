@@ -7,8 +7,9 @@ use std::fs;
 use std::time::Duration;
 
 use api::catalog::OrderLine;
+use api::order::{PlaceOrder, Placement, TOGETHER_PATH};
 use api::public::{Order, OrderPlaced};
-use api::{Address, ErrorCode, OrderId, OrderNumber, Ordinal, ProductName, Quantity, Term};
+use api::{Address, ApiError, ErrorCode, OrderId, OrderNumber, Ordinal, ProductName, Quantity, Term};
 use futures::future::join_all;
 use order::{Service, StartError};
 use service::call::{CallError, Caller, Route};
@@ -58,6 +59,32 @@ impl Store {
 
 fn code(error: &CallError) -> ErrorCode {
     error.code().unwrap_or_else(|| panic!("no refusal: {error}"))
+}
+
+#[tokio::test]
+async fn orders_that_come_together_have_a_fate_each() {
+    let (dir, shelf) = (tempfile::tempdir().unwrap(), Shelf::start(&[("Tux", 3)]));
+    let store = Store::open(&dir, &shelf).await;
+    let (known, first, second) = (OrderId::random(), OrderId::random(), OrderId::random());
+    assert_eq!(store.place(known, "Tux", 1).await, Ok(1));
+    let orders = [
+        order(first, "Tux", 1),
+        order(OrderId::random(), "Unicorn", 1),
+        order(known, "Tux", 1),
+        order(first, "Tux", 1),
+        order(known, "Tux", 2),
+        order(second, "Tux", 1),
+    ];
+    let placed: Vec<Placement> = store.caller.post(&store.address, TOGETHER_PATH, &orders, LONG).await.unwrap();
+    let fates: Vec<_> = placed.into_iter().map(|one| Result::from(one).map_err(|error: ApiError| error.code)).collect();
+    let number = |number| Ok(OrderPlaced { order_number: OrderNumber::new(number).unwrap() });
+    let unknown = Err(ErrorCode::NoSuchProduct);
+    let wanted = [number(2), unknown, number(1), number(2), Err(ErrorCode::IdempotencyKeyReused), number(3)];
+    assert_eq!(fates, wanted);
+    let none: [PlaceOrder; 0] = [];
+    let refused = store.caller.post::<_, Vec<Placement>>(&store.address, TOGETHER_PATH, &none, LONG).await.unwrap_err();
+    assert_eq!(code(&refused), ErrorCode::BadRequest);
+    store.service.stop().await;
 }
 
 #[tokio::test]

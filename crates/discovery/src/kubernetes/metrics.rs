@@ -5,7 +5,7 @@ use std::time::Duration;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
-use service::health::registered;
+use service::metrics::registered;
 use tokio::sync::watch;
 use tokio::time::Instant;
 

@@ -13,9 +13,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::ErrorCode;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use service::http::Failure;
 use service::metrics::registered;
@@ -93,6 +90,12 @@ impl Gate {
         Ok(Place { shared: Arc::clone(&self.0), begun: Instant::now() })
     }
 
+    /// The refusal while there is no place; nothing is taken.
+    pub(crate) fn look(&self) -> Result<(), Failure> {
+        let has_room = self.0.limit().has_room();
+        if has_room { Ok(()) } else { Err(self.refusal()) }
+    }
+
     /// Runs `work` in a place, and learns from its answer.
     pub(crate) async fn admit<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         let place = self.enter()?;
@@ -141,12 +144,6 @@ impl Drop for Place {
         limit.leave();
         self.shared.in_flight.set(limit.in_flight().into());
     }
-}
-
-/// Middleware: refuses by the head alone while there is no place.
-pub(crate) async fn turn_away(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let room = gate.0.limit().has_room();
-    if room { next.run(request).await } else { gate.refusal().into_response() }
 }
 
 #[cfg(test)]

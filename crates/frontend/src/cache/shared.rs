@@ -26,15 +26,22 @@ impl SharedCache {
         Self { cache: Arc::new(Mutex::new(Cache::new(capacity))), metrics }
     }
 
-    /// The answer for the product, if it may be served now.
+    /// The answer for the product, if it may be served now. Who goes on to fetch it calls [`Self::missed`].
     pub fn hit(&self, name: &str) -> Option<Bytes> {
         let answer = {
             let mut cache = self.lock();
             // Under the lock: no invalidation comes between the clock and the answer.
             cache.hit(name, Instant::now())
         };
-        if answer.is_some() { &self.metrics.hits } else { &self.metrics.misses }.inc();
+        if answer.is_some() {
+            self.metrics.hits.inc();
+        }
         answer
+    }
+
+    /// A product is to be answered for that was no hit.
+    pub fn missed(&self) {
+        self.metrics.misses.inc();
     }
 
     /// See [`Cache::begin_fetch`].

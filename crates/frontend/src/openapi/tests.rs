@@ -11,8 +11,9 @@ use service::http::{RequestMetrics, testing};
 use super::*;
 use crate::admission::{Admission, PLACES_MIN};
 use crate::cache::SharedCache;
-use crate::orders::Orders;
-use crate::products::Products;
+use crate::courier::Courier;
+use crate::orders::{Orders, Placing};
+use crate::products::{Looking, Products};
 use crate::routes;
 
 /// The router of a public port whose services are nowhere.
@@ -22,15 +23,11 @@ fn router(with_admin: bool) -> axum::Router {
     let cache = SharedCache::new(0, &registry);
     let admission = Admission::new(PLACES_MIN, PLACES_MIN, &registry);
     let places = admission.reads.clone();
-    let products = Products { catalog: group("catalog"), cache, holder: None, places };
-    let orders = Orders::new(group("order"), admission.clone(), &registry);
+    let products = Products::new(group("catalog"), cache, places, Looking { holder: None });
+    let orders = Orders::new(group("order"), admission.clone(), Courier::new(Placing, 1), &registry);
     let metrics = RequestMetrics::new(&registry);
     let health = with_admin.then(|| (Readiness::not_yet("a test"), registry));
-    routes::port(
-        routes::public(products, orders, Document::new(with_admin), admission.orders),
-        health,
-        metrics.port("public"),
-    )
+    routes::port(routes::public(products, orders, Document::new(with_admin)), health, metrics.port("public"))
 }
 
 fn operations(document: &Value) -> BTreeMap<(&str, &str), &Value> {

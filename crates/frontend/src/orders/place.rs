@@ -9,7 +9,7 @@ use std::sync::Arc;
 use api::order::PlaceOrder;
 use api::public::{NewOrder, OrderPlaced};
 use api::{ApiError, ErrorCode, IDEMPOTENCY_KEY_HEADER, OrderId};
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use discovery::Group;
@@ -20,9 +20,11 @@ use service::metrics::registered;
 use service::world;
 use tokio::time::Instant;
 
+use super::errand::Placing;
 use super::read::Replicas;
 use crate::admission::Admission;
-use crate::deadline::{Deadline, remaining};
+use crate::courier::Courier;
+use crate::deadline::ANSWER_WITHIN;
 use crate::new_order::RawOrder;
 use crate::openapi::PLACE_ERRORS;
 use crate::refusal::{internal, unavailable};
@@ -36,38 +38,44 @@ pub(crate) struct Orders {
     pub(super) group: Group,
     pub(super) replicas: Arc<Replicas>,
     pub(super) admission: Admission,
+    courier: Courier<Placing>,
     outcomes: IntCounterVec,
 }
 
 impl Orders {
-    /// Through the order service `group`. Registers `toystore_frontend_orders_total`.
-    pub(crate) fn new(group: Group, admission: Admission, registry: &Registry) -> Self {
+    /// Through the order service `group`, to whose leader `courier` goes. Registers `toystore_frontend_orders_total`.
+    pub(crate) fn new(group: Group, admission: Admission, courier: Courier<Placing>, registry: &Registry) -> Self {
         let opts = Opts::new("toystore_frontend_orders_total", "Orders of shoppers, by what they were told");
         let outcomes = registered(registry, IntCounterVec::new(opts, &["outcome"]));
         for outcome in PLACE_ERRORS.iter().map(|code| code.as_str()).chain([PLACED]) {
             outcomes.with_label_values(&[outcome]);
         }
-        Self { group, replicas: Arc::default(), admission, outcomes }
+        Self { group, replicas: Arc::default(), admission, courier, outcomes }
     }
 
     async fn place(&self, order: &PlaceOrder, deadline: Instant) -> Result<OrderPlaced, Failure> {
         let placed = self.group.ask_leader(deadline, async |caller, leader| {
             // Without a shorter time-out per attempt: a leader that is gone is noticed by its status, and the attempt is abandoned
             // for its successor. One that is merely slow has the order in its queue, and asking twice would not speed it up.
-            caller.post(&leader, "/orders", order, remaining(deadline)).await
+            self.courier.ask(caller, leader, order, deadline).await
         });
         placed.await.map_err(|error| refused(order, error))
     }
 }
 
+/// Where orders come in.
+pub(crate) const PATH: &str = "/orders";
+
 /// The handler.
-pub(crate) async fn place(
-    State(orders): State<Orders>,
-    Deadline(deadline): Deadline,
-    headers: HeaderMap,
-    Body(order): Body<RawOrder>,
-) -> Response {
-    let order_id = match order_id(&headers) {
+pub(crate) async fn place(State(orders): State<Orders>, request: Request) -> Response {
+    // Taken before the body is read, so that a slow body is part of the promise.
+    let deadline = Instant::now() + ANSWER_WITHIN;
+    let order_id = order_id(request.headers());
+    let order = match Body::<RawOrder>::from_request(request, &()).await {
+        Ok(Body(order)) => order,
+        Err(unreadable) => return unreadable.into_response(),
+    };
+    let order_id = match order_id {
         Ok(order_id) => order_id,
         Err(failure) => return orders.counted(Err(failure)),
     };
@@ -85,6 +93,11 @@ pub(crate) async fn place(
 }
 
 impl Orders {
+    /// The refusal of any order while there is no place for one.
+    pub(crate) fn look_for_place(&self) -> Result<(), Failure> {
+        self.admission.orders.look()
+    }
+
     fn counted(&self, reply: Result<OrderPlaced, Failure>) -> Response {
         let outcome = reply.as_ref().map_or_else(|failure| failure.0.code.as_str(), |_| PLACED);
         self.outcomes.with_label_values(&[outcome]).inc();

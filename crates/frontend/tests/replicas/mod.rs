@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use api::order::PlaceOrder;
+use api::order::{PlaceOrder, PlaceTogether, Placement, TOGETHER_PATH};
 use api::public::{Order, OrderPlaced};
 use api::replica::{ReplicaStatus, Replicas, Role};
 use api::{Address, ApiError, ErrorCode, LogPosition, OrderNumber, Ordinal};
@@ -206,6 +206,7 @@ async fn run(part: Part) {
     let replica = Replica::start(config, Numbered::default(), store).await.expect("a sound disk");
     let routes = Router::new()
         .route("/orders", post(place))
+        .route(TOGETHER_PATH, post(place_together))
         .route("/orders/{number}", get(read))
         .with_state(replica.clone())
         .merge(replica.status_routes());
@@ -222,8 +223,20 @@ fn not_now(error: &ProposeError) -> ApiError {
 }
 
 async fn place(State(replica): State<Replica<Numbered>>, Body(order): Body<PlaceOrder>) -> Reply<OrderPlaced> {
+    data(place_one(&replica, order).await?)
+}
+
+async fn place_together(
+    State(replica): State<Replica<Numbered>>,
+    Body(orders): Body<PlaceTogether>,
+) -> Reply<Vec<Placement>> {
+    let placed = Vec::from(orders).into_iter().map(async |order| place_one(&replica, order).await.into());
+    data(futures::future::join_all(placed).await)
+}
+
+async fn place_one(replica: &Replica<Numbered>, order: PlaceOrder) -> Result<OrderPlaced, ApiError> {
     let (_, order_number) = replica.propose(order).await.map_err(|error| not_now(&error))?;
-    data(OrderPlaced { order_number })
+    Ok(OrderPlaced { order_number })
 }
 
 async fn read(State(replica): State<Replica<Numbered>>, PathParam(number): PathParam<OrderNumber>) -> Reply<Order> {

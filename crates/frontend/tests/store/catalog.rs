@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use api::catalog::{LeaseGranted, LeaseRequest, ProductRead};
+use api::catalog::{LOOK_TOGETHER_PATH, LeaseGranted, LeaseRequest, Look, LookTogether, ProductRead};
 use api::frontend::{Invalidate, Invalidated};
 use api::replica::ReplicaStatus;
 use api::{ErrorCode, HolderId, Price, Product, ProductName, ProductVersion, Stock, Term};
@@ -116,6 +116,7 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/status", get(status))
         .route("/products", get(products))
         .route("/products/{name}", get(product))
+        .route(LOOK_TOGETHER_PATH, post(together))
         .route("/leases", post(lease))
         .route("/leases/{holder}", delete(release))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), pause))
@@ -145,15 +146,31 @@ async fn product(
     PathParam(name): PathParam<String>,
     QueryParams(reader): QueryParams<Reader>,
 ) -> Reply<ProductRead> {
-    let read = {
-        let books = shared.books.lock().unwrap();
-        let holds = books.leases.last().is_some_and(|lease| Some(lease.holder) == reader.holder);
-        let found = books.products.get(name.as_str()).cloned();
-        found.map(|(product, version)| ProductRead { product, version, cacheable: books.cacheable && holds })
-    };
-    shared.reads.send_modify(|reads| *reads += 1);
-    shared.sending.subscribe().wait_for(|sending| *sending).await.expect("the catalog lives");
+    let read = shared.read(&name, reader.holder);
+    shared.sent(1).await;
     data(read.ok_or_else(|| Failure::new(ErrorCode::NoSuchProduct, "no such product"))?)
+}
+
+async fn together(State(shared): State<Arc<Shared>>, Body(looks): Body<LookTogether>) -> Reply<Vec<Look>> {
+    let look = |name: &ProductName| shared.read(name.as_str(), looks.holder).map_or(Look::NoSuchProduct, Look::Read);
+    let found: Vec<Look> = looks.names.iter().map(look).collect();
+    shared.sent(found.len()).await;
+    data(found)
+}
+
+impl Shared {
+    fn read(&self, name: &str, holder: Option<HolderId>) -> Option<ProductRead> {
+        let books = self.books.lock().unwrap();
+        let holds = books.leases.last().is_some_and(|lease| Some(lease.holder) == holder);
+        let (product, version) = books.products.get(name).cloned()?;
+        Some(ProductRead { product, version, cacheable: books.cacheable && holds })
+    }
+
+    /// Counts what was read; returns when it may be sent.
+    async fn sent(&self, number: usize) {
+        self.reads.send_modify(|reads| *reads += number);
+        self.sending.subscribe().wait_for(|sending| *sending).await.expect("the catalog lives");
+    }
 }
 
 async fn lease(State(shared): State<Arc<Shared>>, Body(request): Body<LeaseRequest>) -> Reply<LeaseGranted> {

@@ -147,6 +147,7 @@ pub fn config(order: Address, catalog: Address) -> Config {
         front_port_advertised: None,
         cache_size: 2,
         orders_in_flight_max: 512,
+        order_requests_max: 4,
         reads_in_flight_max: 1024,
         public_admin: true,
         token: None,

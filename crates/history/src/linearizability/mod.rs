@@ -11,7 +11,8 @@
 //! # The shelf
 //! * An **acknowledged** order takes its quantity, once, before it returns. So does an order without an answer that is in the ledger: at the
 //!   latest when an order of the same or a higher number was acknowledged, or it was read.
-//! * A **refused** order (out of stock) finds less than its quantity.
+//! * A **refused** order (out of stock) finds less than its quantity. One that is sent again before it was answered joins the attempt that
+//!   is under way and gets its answer, which may have been decided before it was sent again.
 //! * A **read** tells what is there.
 //! * A **restock** brings a product that is sold out to its level, at any moment; in the whole as often as the books say.
 //! * In a quiet store, the **books** are one more read, after all else.

@@ -244,7 +244,7 @@ impl<'a> Evidence<'a> {
             Fate::Released { .. } | Fate::Open | Fate::Nothing => {}
         }
         for call in wish.attempts.iter().filter(|call| call.outcome == OrderOutcome::Refused(ErrorCode::OutOfStock)) {
-            let (called, returns) = (call.called, ended(call));
+            let (called, returns) = (wish.under_way_since(call), ended(call));
             problem.ops.push(Op { called, returns, what: What::Refuse { wish: id }, source: Source::Refusal(call) });
         }
         problem.wishes.push(Pieces { quantity: u64::from(wish.quantity().get()), called, holds });

@@ -90,6 +90,23 @@ fn a_refusal_needs_a_moment_with_too_little() {
 }
 
 #[test]
+fn an_order_that_is_sent_again_may_have_been_refused_before() {
+    let story = |first, outcome| {
+        Story::of(1)
+            .order(1, 1, (0, 10), acknowledged(1))
+            .order(2, 1, first, outcome)
+            .read(10, (15, 16))
+            .order(2, 1, (20, 30), SOLD_OUT)
+            .restocked(1)
+    };
+    accepted(story((11, 12), UNKNOWN));
+    accepted(story((11, 25), SOLD_OUT));
+    let decided = "I5: refused for want of stock although there was enough";
+    rejected(story((11, 12), SOLD_OUT), &[decided]);
+    rejected(story((17, 18), UNKNOWN), &[decided]);
+}
+
+#[test]
 fn no_more_is_sold_than_there_is() {
     let story = Story::of(2).order(1, 1, (0, 10), acknowledged(1)).order(2, 2, (20, 30), acknowledged(2)).finished();
     let texts: Vec<_> = story.judge().violations.iter().map(ToString::to_string).collect();
