@@ -67,6 +67,10 @@ pub struct Config {
     pub seed: Option<u64>,
     /// How long shoppers put up with failures.
     pub patience: Patience,
+    /// They go home after this, however many sessions were planned: then those count as planned that there were.
+    pub time_limit: Option<Duration>,
+    /// Whether to show how far they are. A program that shows something of its own says no.
+    pub is_shown: bool,
 }
 
 /// The whole table of settings.
@@ -128,6 +132,8 @@ impl Config {
             summary_file,
             seed,
             patience: Patience::default(),
+            time_limit: None,
+            is_shown: true,
         };
         if config.sessions_planned() > SESSIONS_MAX {
             let (threads, repeats) = (values.name("N_THREADS"), values.name("N_REPEATS"));
@@ -185,6 +191,8 @@ mod tests {
             summary_file: None,
             seed: None,
             patience: Patience::default(),
+            time_limit: None,
+            is_shown: true,
         };
         assert_eq!(read(&[], &BTreeMap::new()), Ok(expected));
     }

@@ -55,5 +55,5 @@ pub use patient::Patience;
 pub use record::Acknowledged;
 pub use report::Summary;
 pub use run::{RunError, run};
-pub use store::{Purchase, Store, StoreError, base_url};
+pub use store::{Purchase, Store, StoreError, base_url, parse_address};
 pub use tally::{FirstFew, Latency, RequestKind, RequestSummary};

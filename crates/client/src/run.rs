@@ -87,7 +87,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<Summary, Run
     let products = opening(&config.front, &run.base, config.patience, &run.stop).await?;
     let products: Arc<[ProductName]> = products.into_iter().map(|product| product.name).collect();
     let seed = config.seed.unwrap_or_else(rand::random);
-    tracing::info!(store = %config.front, products = products.len(), config.shoppers, config.sessions, seed, "shopping");
+    if config.is_shown {
+        let Config { front, shoppers, sessions, .. } = &config;
+        tracing::info!(store = %front, products = products.len(), shoppers, sessions, seed, "shopping");
+    }
 
     let begun = Instant::now();
     let visits = run.shop(Wishes::of_all(&config, seed, &products), recorder).await;
@@ -149,15 +152,27 @@ impl Run<'_> {
     /// A task per shopper, all at once.
     async fn shop(&self, wishes: impl Iterator<Item = Wishes>, recorder: Option<Recorder>) -> Vec<Visit> {
         let mut shoppers = JoinSet::new();
+        let closing = self.config.time_limit.map(|limit| Instant::now() + limit);
         for wishes in wishes {
             let store = Store::enter(self.base.clone(), self.config.patience.answer_timeout);
             let store = PatientStore::new(store, self.config.patience, Arc::clone(&self.tally), self.stop.clone());
-            shoppers.spawn(Shopper { store, wishes, recorder: recorder.clone() }.shop(self.config.sessions));
+            shoppers.spawn(Shopper { store, wishes, recorder: recorder.clone() }.shop(self.config.sessions, closing));
         }
         // The file is finished when the last shopper is.
         drop(recorder);
         let done = || self.tally.sessions();
-        progress::during("shopping", self.config.sessions_planned(), done, shoppers.join_all()).await
+        self.shown("shopping", self.config.sessions_planned(), done, shoppers.join_all()).await
+    }
+
+    /// Shows how far `work` is, if it is to be shown.
+    async fn shown<T>(
+        &self,
+        phase: &'static str,
+        total: u64,
+        done: impl Fn() -> u64,
+        work: impl Future<Output = T>,
+    ) -> T {
+        if self.config.is_shown { progress::during(phase, total, done, work).await } else { work.await }
     }
 
     async fn reckon(&self, visits: Vec<Visit>, seed: u64, shopping: Duration) -> Summary {
@@ -170,6 +185,7 @@ impl Run<'_> {
             RunType::Query | RunType::Session => None,
         };
         let checking = begun.elapsed();
+        let sessions_done = tally.sessions();
         let request_summary = |kind| match kind {
             RequestKind::Query | RequestKind::Order => tally.summary(kind, shopping),
             RequestKind::Repeat | RequestKind::Check => tally.summary(kind, checking),
@@ -178,8 +194,8 @@ impl Run<'_> {
             run_type: config.run_type,
             seed,
             shoppers: config.shoppers,
-            sessions_planned: config.sessions_planned(),
-            sessions_done: tally.sessions(),
+            sessions_planned: if config.time_limit.is_some() { sessions_done } else { config.sessions_planned() },
+            sessions_done,
             shopping,
             requests: RequestKind::ALL.into_iter().filter_map(request_summary).collect(),
             acknowledged,
@@ -196,7 +212,7 @@ impl Run<'_> {
         let checks: JoinSet<Checked> = visits.into_iter().map(check::check).collect();
         let done = || self.tally.finished(RequestKind::Check);
         let mut checked = Checked::default();
-        for one in progress::during("checking", acknowledged, done, checks.join_all()).await {
+        for one in self.shown("checking", acknowledged, done, checks.join_all()).await {
             checked.absorb(one);
         }
         checked

@@ -2,6 +2,7 @@
 
 use api::OrderId;
 use api::public::NewOrder;
+use tokio::time::Instant;
 
 use crate::Acknowledged;
 use crate::patient::PatientStore;
@@ -30,11 +31,11 @@ pub(crate) struct Visit {
 }
 
 impl Shopper {
-    /// Goes through `sessions` sessions; fewer if told to stop, or if nothing works any more.
-    pub(crate) async fn shop(mut self, sessions: u32) -> Visit {
+    /// Goes through `sessions` sessions; fewer if it is late, if told to stop, or if nothing works any more.
+    pub(crate) async fn shop(mut self, sessions: u32, closing: Option<Instant>) -> Visit {
         let mut orders = Vec::new();
         for _ in 0..sessions {
-            if !self.store.goes_on() {
+            if !self.store.goes_on() || closing.is_some_and(|closing| Instant::now() >= closing) {
                 break;
             }
             let wish = self.wishes.next().expect("wishes have no end");

@@ -168,6 +168,12 @@ pub fn base_url(front: &Address) -> Result<Url, String> {
     if bare { Ok(url) } else { Err(format!("{front} is more than host and port")) }
 }
 
+/// An address as people write it; an error says what is wrong with it.
+pub fn parse_address(text: &str) -> Result<Address, String> {
+    let address = text.rsplit_once(':').and_then(|(host, port)| Some(Address::new(host, port.parse().ok()?)));
+    address.filter(|address| base_url(address).is_ok()).ok_or_else(|| format!("{text:?} is not host:port"))
+}
+
 /// The whole body, or `None` if it is too long.
 async fn read(mut response: Response) -> reqwest::Result<Option<Vec<u8>>> {
     let mut body = Vec::new();

@@ -78,6 +78,8 @@ mod tests {
             summary_file: None,
             seed: None,
             patience: Patience::default(),
+            time_limit: None,
+            is_shown: false,
         };
         let products = ["Tux", "Uno", "Whale"].map(|name| ProductName::new(name).unwrap()).into();
         Wishes::of_all(&config, seed, &products).map(|wishes| wishes.take(200).collect()).collect()

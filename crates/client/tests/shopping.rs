@@ -28,6 +28,8 @@ fn buyer(toy: &Toy, folder: &TempDir, sessions: u32) -> Config {
         summary_file: None,
         seed: Some(1),
         patience: Patience { pause: Duration::from_millis(1), ..Patience::default() },
+        time_limit: None,
+        is_shown: false,
     }
 }
 
@@ -268,4 +270,13 @@ async fn nobody_waits_for_the_next_try_once_told_to_stop() {
     let summary = tokio::time::timeout(Duration::from_mins(1), running).await.unwrap().unwrap().unwrap();
     assert_eq!((summary.sessions_done, summary.failures.total, summary.acknowledged), (1, 1, 0), "{summary}");
     assert_eq!(summary.exit_code(), ExitCode::Failure);
+}
+
+#[tokio::test]
+async fn shoppers_go_home_in_time() {
+    let (toy, folder) = (Toy::open(TOYS, None).await, TempDir::new().unwrap());
+    let limit = Duration::from_millis(200);
+    let summary = shop(Config { time_limit: Some(limit), ..buyer(&toy, &folder, 1_000_000) }).await;
+    assert!(summary.sessions_done > 0 && summary.sessions_done < 1_000_000, "{summary}");
+    assert!(summary.shopping >= limit && summary.is_flawless(), "{summary}");
 }

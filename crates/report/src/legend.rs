@@ -6,6 +6,12 @@ use plotters::prelude::{DrawingArea, DrawingBackend, Rectangle, Text};
 
 use crate::ink::{self, TEXT};
 
+/// A part of a picture, in its own pixels.
+pub(crate) type Area<B> = DrawingArea<B, Shift>;
+
+/// What drawing gives.
+pub(crate) type Drawn<T, B> = Result<T, DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
+
 const TITLE_SIZE: u32 = 17;
 const ENTRY_SIZE: u32 = 14;
 const LEFT: i32 = 12;
@@ -22,11 +28,7 @@ pub(crate) fn height(names: &[&str]) -> u32 {
 }
 
 /// Draws them at the top of `area`.
-pub(crate) fn draw<B: DrawingBackend>(
-    area: &DrawingArea<B, Shift>,
-    title: &str,
-    names: &[&str],
-) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+pub(crate) fn draw<B: DrawingBackend>(area: &Area<B>, title: &str, names: &[&str]) -> Drawn<(), B> {
     area.draw(&Text::new(title.to_owned(), (LEFT, 10), TEXT.text(TITLE_SIZE)))?;
     for (n, (name, (x, y))) in names.iter().zip(places(names)).enumerate() {
         area.draw(&Rectangle::new([(x, y + 3), (x + SWATCH, y + 3 + SWATCH)], ink::series(n).fill()))?;

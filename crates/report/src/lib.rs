@@ -4,6 +4,7 @@
 //! the SVG puts others in their place where dark mode is preferred, so that the same file is readable on either page, and as an image too.
 //! Nothing is loaded from anywhere: a report can be mailed, or looked at years later.
 
+mod axis;
 mod document;
 mod html;
 mod ink;
@@ -12,6 +13,7 @@ mod markdown;
 mod plot;
 mod raster;
 
+pub use axis::{Axis, Scale};
 pub use document::{Block, Document};
-pub use plot::{Axis, Look, Mark, Plot, Scale, Series, Spread};
-pub use raster::{Cell, Raster};
+pub use plot::{Look, Mark, Plot, Series, Spread};
+pub use raster::{Cell, Dot, Raster};

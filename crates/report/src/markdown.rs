@@ -7,12 +7,17 @@ use crate::{Block, Document};
 impl Document {
     /// Markdown that shows the plots from files `<figures>/<name>.svg`, relative to its own.
     pub fn markdown(&self, figures: &str) -> String {
-        let mut text = format!("# {}\n", self.title);
-        for block in &self.blocks {
-            text.push('\n');
+        format!("# {}\n\n{}", self.title, self.markdown_body(figures))
+    }
+
+    /// The same without the title: a part of a page.
+    pub fn markdown_body(&self, figures: &str) -> String {
+        let block = |block| {
+            let mut text = String::new();
             put(&mut text, block, figures);
-        }
-        text
+            text
+        };
+        self.blocks.iter().map(block).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -49,6 +54,7 @@ mod tests {
         let expected =
             "# Report\n\n| a\\|b | n |\n|---|---:|\n| x | 1 |\n\n![It rises.](plots/latency.svg)\n\n*It rises.*\n";
         assert_eq!(document.markdown("plots"), expected);
+        assert_eq!(format!("# Report\n\n{}", document.markdown_body("plots")), expected);
         assert_eq!(document.figures().collect::<Vec<_>>(), [("latency", "<svg></svg>")]);
     }
 }

@@ -1,17 +1,16 @@
 //! Lines and points over two axes.
 
-use std::ops::Range;
-
 use plotters::chart::{ChartBuilder, ChartContext};
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::{
-    Cartesian2d, Circle, DrawingArea, DrawingAreaErrorKind, DrawingBackend, IntoDrawingArea, IntoLogRange, LineSeries,
-    LogCoord, PathElement, Ranged, SVGBackend, Text,
+    Cartesian2d, Circle, DrawingBackend, IntoDrawingArea, IntoLogRange, LineSeries, LogCoord, PathElement, Ranged,
+    SVGBackend, Text,
 };
 
+use crate::axis::{Axis, Scale};
 use crate::ink::{self, AXIS, GRID, TEXT, WIDTH};
-use crate::legend;
+use crate::legend::{self, Area, Drawn};
 
 const HEIGHT: u32 = 330;
 const LABEL_SIZE: u32 = 13;
@@ -20,65 +19,6 @@ const Y_LABELS_WIDTH: u32 = 68;
 const X_LABELS_HEIGHT: u32 = 42;
 /// Half the width of the bars at the ends of a spread.
 const WHISKER: i32 = 4;
-
-/// How an axis counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scale {
-    /// Evenly, from 0 on.
-    Linear,
-    /// By factors of ten. What is not above 0 is not drawn.
-    Log,
-}
-
-/// One axis.
-#[derive(Clone, Debug)]
-pub struct Axis {
-    /// What it shows, with the unit.
-    pub label: String,
-    /// How it counts.
-    pub scale: Scale,
-    /// From where to where; from the data if there is none.
-    pub range: Option<Range<f64>>,
-    /// A number on it, as text.
-    pub tick: fn(f64) -> String,
-}
-
-impl Axis {
-    /// An axis that shows all data, with plain numbers.
-    pub fn new(label: &str, scale: Scale) -> Self {
-        Self { label: label.into(), scale, range: None, tick: plain }
-    }
-
-    /// What it goes over: its own range, or one around all of `values`.
-    fn over(&self, values: impl Iterator<Item = f64>) -> Range<f64> {
-        if let Some(range) = &self.range {
-            return range.clone();
-        }
-        let values = values.filter(|value| value.is_finite() && (self.scale == Scale::Linear || *value > 0.0));
-        let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
-        match self.scale {
-            _ if low > high => 0.1..1.0,
-            Scale::Linear => 0.0..if high > 0.0 { high * 1.05 } else { 1.0 },
-            // Whole decades: else an axis may have one number on it, or none.
-            Scale::Log => 10_f64.powf(low.log10().floor())..10_f64.powf((high * 1.05).log10().ceil()),
-        }
-    }
-}
-
-/// As many digits as are of use.
-fn plain(value: f64) -> String {
-    let digits = match value.abs() {
-        0.0 => 0,
-        small if small < 0.0995 => 2,
-        small if small < 9.95 && small.fract() != 0.0 => 1,
-        _ => 0,
-    };
-    let text = format!("{value:.digits$}");
-    match text.split_once('.') {
-        None if value.abs() >= 10_000.0 => format!("{}k", (value / 100.0).round() / 10.0),
-        _ => text,
-    }
-}
 
 /// How a series looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,8 +86,6 @@ pub struct Plot {
     pub marks: Vec<Mark>,
 }
 
-type Drawn<T, B> = Result<T, DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
-
 impl Plot {
     /// Draws it.
     ///
@@ -167,7 +105,7 @@ impl Plot {
         ink::finish(&svg, &self.title)
     }
 
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, plotters::coord::Shift>) -> Drawn<(), B> {
+    fn draw<B: DrawingBackend>(&self, area: &Area<B>) -> Drawn<(), B> {
         let points = || self.series.iter().flat_map(|series| &series.points);
         let spreads = || self.series.iter().flat_map(|series| &series.spreads);
         let x = self.x.over(points().map(|point| point.0).chain(self.marks.iter().map(|mark| mark.x)));
@@ -315,13 +253,5 @@ mod tests {
     fn a_plot_of_nothing_is_an_empty_one() {
         let svg = Plot { series: Vec::new(), marks: Vec::new(), ..plot(Scale::Linear, Scale::Log) }.svg();
         assert!(svg.contains("seconds"), "{svg}");
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        assert_eq!(
-            [0.0, 0.05, 0.5, 1.5, 2.0, 12.34, 999.0, 12_345.0].map(plain),
-            ["0", "0.05", "0.5", "1.5", "2", "12", "999", "12.3k"]
-        );
     }
 }

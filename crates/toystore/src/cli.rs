@@ -12,7 +12,7 @@ use service::settings::{self, ProcessEnvironment, Setting, Values};
 use service::trace::TraceConfig;
 use tokio_util::sync::CancellationToken;
 
-use crate::{catalog_file, drill, health, local, scale, up};
+use crate::{catalog_file, drill, experiment, health, local, scale, up};
 
 /// More threads than any machine of today has processors for.
 const WORKERS_MAX: usize = 512;
@@ -37,6 +37,11 @@ pub fn subcommands() -> Vec<Subcommand> {
             "drill",
             "Break a store of real processes on purpose, and check that it keeps its word",
             drill::settings(),
+        ),
+        subcommand(
+            "experiment",
+            "Repeat the classic evaluation: latency with and without cache, what the cache holds, what a kill costs",
+            experiment::settings(),
         ),
         plain(
             "simulate",
@@ -178,6 +183,9 @@ pub fn run(matches: &ArgMatches) -> ProcessExitCode {
     match matches.subcommand() {
         Some(("up", matches)) => start(&up::settings(), matches, up::Config::read, up::run),
         Some(("drill", matches)) => start(&drill::settings(), matches, drill::Config::read, drill::run),
+        Some(("experiment", matches)) => {
+            start(&experiment::settings(), matches, experiment::Config::read, experiment::run)
+        }
         Some(("simulate", matches)) => simulate(matches),
         Some((component @ "catalog", matches)) => {
             serve(component, &catalog::settings(), matches, catalog::Config::read, async |config, stop| {

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use api::OrderNumber;
 use hdrhistogram::Histogram;
+use history::OrderOutcome;
 use serde::Serialize;
 
 use super::book::Slip;
@@ -280,6 +282,14 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// The number of each order that was acknowledged, but for those beyond the first million attempts.
+    pub fn order_numbers(&self) -> impl Iterator<Item = OrderNumber> {
+        self.slips.iter().filter_map(|slip| match slip.outcome {
+            OrderOutcome::Acknowledged(number) => Some(number),
+            OrderOutcome::Refused(_) | OrderOutcome::Unknown => None,
+        })
+    }
+
     /// What was due in the stages that count.
     pub fn counted(&self) -> Outcome {
         let mut counted = Outcome::default();

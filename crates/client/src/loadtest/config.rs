@@ -9,9 +9,9 @@ use service::settings::{Setting, Values};
 
 use super::scenario::{ANSWER_TIMEOUT_MS_MAX, CONNECTIONS_MAX, RATE_MAX, SECONDS_MAX};
 use super::{Scenario, Threshold};
-use crate::base_url;
 use crate::config::read_front;
 use crate::load::{Pace, Stage, Visit};
+use crate::store::parse_address;
 
 /// Visits per second if nobody says anything.
 const RATE: f64 = 100.0;
@@ -106,12 +106,12 @@ fn read_targets(values: &mut Values) -> Option<Vec<Address>> {
     };
     let mut targets = Vec::new();
     for target in list.split(',').map(str::trim) {
-        let address = target.rsplit_once(':').and_then(|(host, port)| Some(Address::new(host, port.parse().ok()?)));
-        if let Some(address) = address.filter(|address| base_url(address).is_ok()) {
-            targets.push(address);
-        } else {
-            let name = values.name("TARGETS");
-            values.mistake(format!("{name}: {target:?} is not host:port"));
+        match parse_address(target) {
+            Ok(address) => targets.push(address),
+            Err(why) => {
+                let name = values.name("TARGETS");
+                values.mistake(format!("{name}: {why}"));
+            }
         }
     }
     Some(targets).filter(|targets| !targets.is_empty())

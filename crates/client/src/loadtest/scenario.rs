@@ -255,19 +255,11 @@ mod tests {
             connections = 5
             answer_timeout_ms = 0
             thresholds = ["p99"]
-            [[stage]]
-            name = "a"
-            seconds = 0
-            rate = -1
-            [[stage]]
-            name = "b"
-            seconds = 1
-            rate = 1
-            shoppers = 1
-            [[stage]]
-            name = "c"
-            seconds = 1
-            shoppers = 6
+            stage = [
+                { name = "a", seconds = 0, rate = -1 },
+                { name = "b", seconds = 1, rate = 1, shoppers = 1 },
+                { name = "c", seconds = 1, shoppers = 6 },
+            ]
         "#;
         let mistakes = Scenario::parse(text).unwrap_err();
         assert_eq!(mistakes.len(), 9, "{mistakes:#?}");

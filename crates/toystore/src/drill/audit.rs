@@ -20,7 +20,7 @@ const ACCOUNTS_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// What still moves, or differs, after [`PATIENCE`]; and what is there all the same.
-pub(super) async fn quiet(store: &Store) -> Result<EndState, (String, EndState)> {
+pub(crate) async fn quiet(store: &Store) -> Result<EndState, (String, EndState)> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let (end, unrest) = look(store).await;
@@ -58,6 +58,6 @@ async fn accounts(store: &Store) -> Result<Vec<StockAccount>, CallError> {
 }
 
 /// Whether the replicas' ledgers are the same bytes.
-pub(super) fn identical(end: &EndState) -> bool {
+pub(crate) fn identical(end: &EndState) -> bool {
     end.ledgers.windows(2).all(|pair| pair[0].bytes == pair[1].bytes)
 }

@@ -22,7 +22,7 @@
 //! * A disk that is slow or full is played by the process itself, on the word of a file. The real thing is slower in more places.
 //! * One fault at a time, but for what the healing of the last one still does.
 
-mod audit;
+pub(crate) mod audit;
 mod config;
 mod fault;
 mod field;
@@ -111,6 +111,29 @@ fn data_dir(config: &Config) -> std::io::Result<(PathBuf, Option<tempfile::TempD
 /// If the store cannot even be started.
 pub async fn drill(config: &Config, data: &Path, stop: &CancellationToken) -> Result<Report, String> {
     let seed = config.seed.unwrap_or_else(rand::random);
+    let plan = Plan::new(&config.faults, seed);
+    let show = Show::new(config.length, plan.round_len());
+    show.line(&format!("seed {seed}; files and all logs (drill.log) are in {}", data.display()));
+    begin(config, data, seed, show.clone()).await?.run(plan, stop).await.map(|(report, _)| report)
+}
+
+/// One drill whose rounds have their faults in the order in which they are given, for a program that tells of it in its own way: what it came
+/// to, and what shoppers saw.
+///
+/// # Errors
+/// As [`drill`].
+pub(crate) async fn drill_in_order(
+    config: &Config,
+    data: &Path,
+    stop: &CancellationToken,
+) -> Result<(Report, History), String> {
+    let seed = config.seed.unwrap_or_else(rand::random);
+    let plan = Plan::new(&config.faults, seed).in_order();
+    begin(config, data, seed, Show::silent()).await?.run(plan, stop).await
+}
+
+/// Prepares one; nothing runs yet.
+async fn begin<'a>(config: &'a Config, data: &Path, seed: u64, show: Show) -> Result<Drill<'a>, String> {
     let told = |error: std::io::Error| error.to_string();
     let ports = PortBase::ephemeral().map_err(told)?;
     let layout = Layout::new(data, ports)
@@ -129,10 +152,7 @@ pub async fn drill(config: &Config, data: &Path, stop: &CancellationToken) -> Re
     let journal = Journal::begin(&data.join("drill.log"), clock).map_err(told)?;
     let binary = std::env::current_exe().map_err(told)?;
     let field = Field::new(Store::new(layout, binary, journal.sink()), network);
-    let plan = Plan::new(&config.faults, seed);
-    let show = Show::new(config.length, plan.round_len());
-    show.line(&format!("seed {seed}; files and all logs (drill.log) are in {}", data.display()));
-    Drill { config, seed, clock, journal, field, show: show.clone() }.run(plan, stop).await.inspect_err(|_| show.end())
+    Ok(Drill { config, seed, clock, journal, field, show })
 }
 
 /// A drill under way.
@@ -146,7 +166,12 @@ struct Drill<'a> {
 }
 
 impl Drill<'_> {
-    async fn run(mut self, plan: Plan, stop: &CancellationToken) -> Result<Report, String> {
+    async fn run(self, plan: Plan, stop: &CancellationToken) -> Result<(Report, History), String> {
+        let show = self.show.clone();
+        self.run_to_end(plan, stop).await.inspect_err(|_| show.end())
+    }
+
+    async fn run_to_end(mut self, plan: Plan, stop: &CancellationToken) -> Result<(Report, History), String> {
         self.field.store.start_all().map_err(|error| error.to_string())?;
         whole::members(&mut self.field.store).await?;
         let fronts: Vec<_> = (1..=FRONTENDS).map(|n| self.field.store.layout().public(n)).collect();
@@ -168,13 +193,13 @@ impl Drill<'_> {
         self.show.end();
         report.seen = load.seen();
         report.order_latency = load.latency();
-        print("the shoppers go home; checking");
+        self.show.line("the shoppers go home; checking");
         let history = load.finish().await;
         self.judge(&history, &mut report).await;
         self.field.store.stop().await;
         self.journal.note("the end");
         report.sum_up();
-        Ok(report)
+        Ok((report, history))
     }
 
     /// One fault after the other.

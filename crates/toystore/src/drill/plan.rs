@@ -23,11 +23,12 @@ pub(super) struct Step {
     pub(super) victim: usize,
 }
 
-/// All rounds, without end: each has every kind of fault once, in an order of its own.
+/// All rounds, without end: each has every kind of fault once, in an order of its own if nobody says otherwise.
 #[derive(Debug)]
 pub(super) struct Plan {
     faults: Vec<Fault>,
     random: Xoshiro256PlusPlus,
+    is_shuffled: bool,
     round: Vec<Step>,
 }
 
@@ -36,7 +37,13 @@ impl Plan {
     /// If there is no fault to choose from.
     pub(super) fn new(faults: &[Fault], seed: u64) -> Self {
         assert!(!faults.is_empty(), "a drill needs a fault");
-        Self { faults: faults.to_vec(), random: Xoshiro256PlusPlus::seed_from_u64(seed), round: Vec::new() }
+        let random = Xoshiro256PlusPlus::seed_from_u64(seed);
+        Self { faults: faults.to_vec(), random, is_shuffled: true, round: Vec::new() }
+    }
+
+    /// The same, with each round's faults as they were given.
+    pub(super) fn in_order(self) -> Self {
+        Self { is_shuffled: false, ..self }
     }
 
     /// Steps in a round.
@@ -51,7 +58,12 @@ impl Iterator for Plan {
     fn next(&mut self) -> Option<Step> {
         if self.round.is_empty() {
             let mut faults = self.faults.clone();
-            faults.shuffle(&mut self.random);
+            if self.is_shuffled {
+                faults.shuffle(&mut self.random);
+            } else {
+                // Steps are taken from the end.
+                faults.reverse();
+            }
             let random = &mut self.random;
             let mut between = |range: (u64, u64)| Duration::from_millis(random.random_range(range.0..=range.1));
             // Every step draws the same number of values, whichever fault it is.
@@ -118,5 +130,8 @@ mod tests {
             assert_eq!(faults, Fault::ALL);
         }
         assert_ne!(orders[0], orders[1]);
+        let in_order: Vec<_> =
+            Plan::new(Fault::ALL, 7).in_order().map(|step| step.fault).take(orders[0].len()).collect();
+        assert_eq!(in_order, Fault::ALL);
     }
 }

@@ -1,40 +1,38 @@
 //! How far the drill is: a bar on a terminal, and a line per fault everywhere.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::config::Length;
+use crate::bar::{bar, millis};
 use crate::cli::print;
-
-/// Smooth to the eye.
-const BAR_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Tells a person what goes on. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Show {
     bar: Option<ProgressBar>,
+    is_silent: bool,
     length: Length,
     round_len: u64,
 }
 
 impl Show {
     pub(super) fn new(length: Length, round_len: usize) -> Self {
-        let bar = std::io::stdout().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner} [{bar:30}] {elapsed} {wide_msg}");
-            let bar = ProgressBar::new(1000).with_style(style.expect("the template is well-formed"));
-            bar.enable_steady_tick(BAR_INTERVAL);
-            bar
-        });
-        Self { bar, length, round_len: round_len as u64 }
+        Self { bar: bar(1000), is_silent: false, length, round_len: round_len as u64 }
+    }
+
+    /// Tells nothing: whoever runs the drill has something of its own to show.
+    pub(super) fn silent() -> Self {
+        Self { bar: None, is_silent: true, length: Length::Rounds(1), round_len: 1 }
     }
 
     /// A line that stays.
     pub(super) fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.println(text),
-            None => print(text),
+            Some(bar) if !bar.is_finished() => bar.println(text),
+            _ if self.is_silent => {}
+            _ => print(text),
         }
     }
 
@@ -56,8 +54,4 @@ impl Show {
             bar.finish_and_clear();
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -20,4 +20,5 @@ mod overload;
 mod rolling;
 mod seats;
 mod shopping;
+mod threads;
 mod traces;

@@ -17,9 +17,9 @@ use api::{Address, OrderNumber, ProductName};
 use client::Store;
 use history::{ClientId, Full, History, Moment, Recorder};
 use rand::rngs::Xoshiro256PlusPlus;
-use rand::{RngExt, SeedableRng};
+use rand::{Rng, RngExt, SeedableRng};
 use tokio::task::JoinSet;
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::pulse::{Clock, Pulse};
@@ -94,7 +94,7 @@ struct Shopper {
     /// By frontend.
     stores: Vec<Store>,
     random: Xoshiro256PlusPlus,
-    pace: Option<Interval>,
+    pace: Option<Pace>,
     shared: Arc<Shared>,
 }
 
@@ -117,7 +117,7 @@ impl Load {
         let mut shopper = |id, per_s: u32, of_all: u32| -> Result<Shopper, String> {
             let stores = demand.fronts.iter().map(|front| Ok(Store::enter(client::base_url(front)?, ANSWER_TIMEOUT)));
             let random = Xoshiro256PlusPlus::seed_from_u64(seeds.random());
-            let pace = (per_s > 0).then(|| pace(per_s, of_all));
+            let pace = (per_s > 0).then(|| Pace::new(per_s, of_all));
             Ok(Shopper {
                 id: ClientId(id),
                 stores: stores.collect::<Result<_, String>>()?,
@@ -173,12 +173,25 @@ impl Load {
     }
 }
 
-/// A place in the queue of `of_all` shoppers who together do `per_s` things per second.
-fn pace(per_s: u32, of_all: u32) -> Interval {
-    let mut interval = tokio::time::interval(Duration::from_secs(1) * of_all / per_s);
-    // Who waited for a dead store does not make up for it in a rush.
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
+/// When a shopper comes next: at random, as people do. Shoppers who came at fixed intervals would all be in step after an outage, and their
+/// common pause would pass for one of the store.
+struct Pace {
+    mean: Duration,
+    due: Instant,
+}
+
+impl Pace {
+    /// Of one of `of_all` shoppers who together do `per_s` things per second.
+    fn new(per_s: u32, of_all: u32) -> Self {
+        Self { mean: Duration::from_secs(1) * of_all / per_s, due: Instant::now() }
+    }
+
+    /// Waits for its turn; the next one comes after an exponentially distributed time. Who waited for a dead store does not make up for it in a rush.
+    async fn turn(&mut self, random: &mut impl Rng) {
+        sleep_until(self.due).await;
+        let pause = self.mean.mul_f64(-(1.0 - random.random::<f64>()).ln());
+        self.due = self.due.max(Instant::now()) + pause;
+    }
 }
 
 impl Shared {
@@ -205,10 +218,11 @@ impl Shared {
 impl Shopper {
     /// Waits for its turn; false when it is to go home.
     async fn turn(&mut self, stop: &CancellationToken) -> bool {
-        let full = &self.shared.full;
+        let Self { pace, random, shared, .. } = self;
+        let full = &shared.full;
         let turn = async {
-            match &mut self.pace {
-                Some(pace) => drop(pace.tick().await),
+            match pace {
+                Some(pace) => pace.turn(random).await,
                 // Shoppers who are answered at once must not keep others from running.
                 None => tokio::task::yield_now().await,
             }

@@ -1,0 +1,111 @@
+//! How far an experiment is, and how long it will take: a bar on a terminal, else a line now and then.
+
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use tokio::time::Instant;
+
+use crate::bar::{bar, millis};
+use crate::cli::print;
+
+/// Often enough to see that it lives, seldom enough for a log.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Tells a person what goes on.
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    begun: Instant,
+    planned: Planned,
+    last_line: Option<Instant>,
+}
+
+/// What is planned, and how much of it is done.
+#[derive(Clone, Copy, Debug)]
+struct Planned {
+    all: Duration,
+    done: Duration,
+}
+
+impl Planned {
+    /// The time left, if the rest is as late as what is done.
+    fn left(self, elapsed: Duration) -> Duration {
+        let rest = self.all.saturating_sub(self.done);
+        if self.done.is_zero() { rest } else { rest.mul_f64(elapsed.as_secs_f64() / self.done.as_secs_f64()) }
+    }
+}
+
+impl Progress {
+    /// So much is planned.
+    pub(super) fn new(all: Duration) -> Self {
+        Self {
+            bar: bar(millis(all)),
+            begun: Instant::now(),
+            planned: Planned { all, done: Duration::ZERO },
+            last_line: None,
+        }
+    }
+
+    /// A line that stays.
+    pub(super) fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => print(text),
+        }
+    }
+
+    /// What goes on now.
+    pub(super) fn now(&mut self, what: &str) {
+        let left = self.planned.left(self.begun.elapsed());
+        let text = format!("{what}; {} left", rounded(left));
+        if let Some(bar) = &self.bar {
+            bar.set_position(millis(self.planned.done));
+            bar.set_message(text);
+        } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL) {
+            self.last_line = Some(Instant::now());
+            print(text);
+        }
+    }
+
+    /// So much of what was planned is done.
+    pub(super) fn done(&mut self, planned: Duration) {
+        self.planned.done += planned;
+    }
+
+    /// Since it began.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn rounded(left: Duration) -> String {
+    match left.as_secs() {
+        seconds @ 0..90 => format!("about {} s", seconds.next_multiple_of(5)),
+        seconds => format!("about {} min", seconds.div_ceil(60)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_late_stays_late() {
+        let seconds = Duration::from_secs;
+        let planned = Planned { all: seconds(100), done: seconds(20) };
+        assert_eq!(planned.left(seconds(20)), seconds(80));
+        assert_eq!(planned.left(seconds(30)), seconds(120));
+        assert_eq!(Planned { done: Duration::ZERO, ..planned }.left(seconds(5)), seconds(100));
+        assert_eq!(
+            [3, 89, 90, 121].map(|s| rounded(seconds(s))),
+            ["about 5 s", "about 90 s", "about 2 min", "about 3 min"]
+        );
+    }
+}
