@@ -46,6 +46,14 @@ schemathesis *arguments:
 fuzz seconds="20" *targets:
     bash .ci/fuzz {{seconds}} {{targets}}
 
+# How fast it is, beside etcd and bare hyper: `just bench`, `just bench P3`, `just bench --quick`. Writes docs/performance.md.
+bench *arguments:
+    bash loadtest/bench/run {{arguments}}
+
+# Instructions of the hot paths, beside those of crates/hotpaths/baseline; `just hotpaths renew` takes them as the new ones.
+hotpaths *arguments:
+    bash .ci/hotpaths {{arguments}}
+
 # All of CI.
 ci:
     bash .ci/run
