@@ -59,6 +59,7 @@ def judge_store(report: Report, store: Store) -> None:
         ("the leader is cut off, and comes back", store.cut_leader),
         ("every acknowledged order can be read, and is in all ledgers, which are the same", store.audit),
         ("a frontend with 64 MiB and a fifth of a processor", store.small_frontend),
+        ("a frontend as a pod finds the others through the Kubernetes API", store.pod),
         ("everyone stops as asked", store.stop),
         ("started again, the store has every order", store.again),
     ]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+from cluster import cluster
 from engine import Broken, Project, docker, inspect, sure
 from image import USER
 from shop import PATIENCE_S, TOYS, Buyer, Crowd, Order, get
@@ -22,6 +26,7 @@ HOST = "127.0.0.1"
 GAP_MAX_MS = 5_000
 # A frontend's memory, as its chart's users may give it.
 SMALL_MIB = 64
+WORKERS = "toystore_runtime_workers_threads"
 
 
 def eventually(what: str, holds: Callable[[], object]) -> None:
@@ -208,14 +213,8 @@ class Store:
             return archive.extractfile("log.csv").read()
 
     def small_frontend(self) -> str:
-        usual = inspect(self.project.container("frontend"))["Config"]["Env"]
-        variables = [word for variable in usual if not variable.startswith("FRONT_HOST=") for word in ("--env", variable)]
         bounds = ["--memory", f"{SMALL_MIB}m", "--memory-swap", f"{SMALL_MIB}m", "--cpus", "0.2"]
-        hardening = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--user", str(USER)]
-        network = ["--network", self.project.network("inside"), "--network-alias", "small", "--env", "FRONT_HOST=small"]
-        container = self.project.run("--detach", *bounds, *hardening, *network, *variables, self.project.image, "frontend").strip()
-        address = self.project.address(container)
-        eventually("it is ready", lambda: answers(address, 1110, "/readyz"))
+        container, address = self.another_frontend("small", *bounds)
         crowd = Crowd(address, 1110, buyers=16)
         begun_s = time.monotonic()
         crowd.acknowledge(500)
@@ -225,11 +224,47 @@ class Store:
         sure(state["Running"] and not state["OOMKilled"], f"it has died: {state}")
         with open(f"/proc/{state['Pid']}/status", encoding="ascii") as status:
             told = dict(line.split(":", 1) for line in status)
-        peak_mib, threads = int(told["VmHWM"].split()[0]) / 1024, int(told["Threads"])
+        peak_mib = int(told["VmHWM"].split()[0]) / 1024
+        workers, usual = (metric(at, 1111, WORKERS) for at in (address, self.project.address(self.project.container("frontend"))))
+        sure(workers == 1 and usual == len(os.sched_getaffinity(0)), f"{workers} threads serve there, and {usual} without a quota")
+        self.end(container)
+        return f"{rate:.0f} orders/s of 16 buyers, {peak_mib:.1f} MiB at most, {workers:.0f} thread that serves ({usual:.0f} without a quota)"
+
+    def pod(self) -> str:
+        """A frontend as a pod: it knows nothing but the services' names, and asks the cluster's API."""
+        gateway = json.loads(docker("network", "inspect", self.project.network("inside")))[0]["IPAM"]["Config"][0]["Gateway"]
+        services = {
+            "order-peers": [(f"toystore-order-{number}", self.project.address(self.project.container(order))) for number, order in enumerate(ORDERS)],
+            "catalog-peers": [("toystore-catalog-0", self.project.address(self.project.container("catalog")))],
+        }
+        ports = {"order-peers": {"internal": 1121, "replication": 1124}, "catalog-peers": {"internal": 1130, "replication": 1131}}
+        with tempfile.TemporaryDirectory() as directory, cluster(Path(directory), gateway, services, ports) as api:
+            names = {"ORDER_SERVICE": "order-peers", "CATALOG_SERVICE": "catalog-peers", "BIND_HOST": "::"}
+            nowhere = {f"ORDER_HOST_{number}": "nobody.invalid" for number in (1, 2, 3)} | {"CATALOG_HOST": "nobody.invalid"}
+            variables = [word for name, value in (names | nowhere).items() for word in ("--env", f"{name}={value}")]
+            container, address = self.another_frontend("pod", *api.pod(), after=variables)
+            self.orders.append(Buyer(address, 1110).buy("Tux", 1))
+            eventually("both services are watched", lambda: api.watches == set(services))
+            sure(api.refused == 0, f"{api.refused} of its requests were refused")
+            self.end(container)
+        return "by TLS, with an account's token; one order"
+
+    def another_frontend(self, name: str, *options: str, after: list[str] | None = None) -> tuple[str, str]:
+        """One beside that of compose.yaml, as hardened and with its settings, unless those `after` them say otherwise: its container and address."""
+        usual = inspect(self.project.container("frontend"))["Config"]["Env"]
+        variables = [word for variable in usual if not variable.startswith("FRONT_HOST=") for word in ("--env", variable)]
+        hardening = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--user", str(USER)]
+        network = ["--network", self.project.network("inside"), "--network-alias", name, "--env", f"FRONT_HOST={name}"]
+        told = [*options, *hardening, *network, *variables, *(after or [])]
+        container = self.project.run("--detach", *told, self.project.image, "frontend").strip()
+        address = self.project.address(container)
+        eventually(f"the frontend {name} is ready", lambda: answers(address, 1110, "/readyz"))
+        return container, address
+
+    def end(self, container: str) -> None:
         docker("stop", container)
         sure(inspect(container)["State"]["ExitCode"] == 0, "it does not stop as asked")
         docker("rm", container)
-        return f"{rate:.0f} orders/s of 16 buyers, {peak_mib:.1f} MiB at most, {threads} threads"
 
     def stop(self) -> str:
         begun_s = time.monotonic()
@@ -250,6 +285,14 @@ class Store:
             return self.project.compose("logs", "--no-color", "--tail", "40")
         except Broken as broken:
             return str(broken)
+
+
+def metric(address: str, port: int, name: str) -> float:
+    """One without labels."""
+    _, text = get(address, port, "/metrics")
+    found = [line.split()[1] for line in text.decode().splitlines() if line.startswith(f"{name} ")]
+    sure(len(found) == 1, f"{name} is there {len(found)} times")
+    return float(found[0])
 
 
 def answers(address: str, port: int, path: str) -> bool:

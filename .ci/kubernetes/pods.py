@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from render import Object, Rendered
@@ -9,6 +10,7 @@ from render import Object, Rendered
 # https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 RESTRICTED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 SECCOMP = {"RuntimeDefault", "Localhost"}
+FLOAT = re.compile(r"\d(\.\d+)?e\+\d+")
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 # Enumerations, which the published schemas leave out: where a field of that name is, its value is one of these.
@@ -116,6 +118,8 @@ def store_rules(thing: Object, spec: Object) -> Iterator[str]:
         for variable in container.get("env", []):
             if not isinstance(variable.get("value", ""), str):
                 yield f"the variable {variable['name']} is no string"
+            elif FLOAT.fullmatch(variable.get("value", "")):
+                yield f"the variable {variable['name']} is {variable['value']}, a whole number as Helm writes large ones by itself"
         if thing["kind"] in {"Deployment", "StatefulSet"}:
             yield from probes(container)
         mounts = {mount["name"] for mount in container.get("volumeMounts", [])}

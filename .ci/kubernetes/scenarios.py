@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import yaml
 
-from render import CHART, Object, Rendered, render
-
-SAMPLE_RULES = "groups:\n  - name: sample\n    rules:\n      - alert: Sample\n        expr: up == 0\n        for: 1m\n"
-SAMPLE_DASHBOARD = '{"title": "Sample", "panels": [], "templating": {"list": [{"query": "{{ not a template }}"}]}}\n'
+from render import CHART, REPOSITORY, Object, Rendered, render
 
 PLACE: Object = {
     "podLabels": {"team": "toys"},
@@ -25,7 +18,7 @@ PLACE: Object = {
     ]}}},
     "priorityClassName": "toys",
     "topologySpread": {"hostname": "DoNotSchedule", "zone": "DoNotSchedule"},
-    "extraEnv": [{"name": "BIND_HOST", "value": "0.0.0.0"}],
+    "extraEnv": [{"name": "WORKER_THREADS", "value": "2"}],
 }
 DISK: Object = {"persistence": {"storageClass": "fast", "accessMode": "ReadWriteOncePod", "retentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Delete"}}}
 OUTSIDE: Object = [{"ipBlock": {"cidr": "203.0.113.0/24"}}]
@@ -39,6 +32,7 @@ EVERYTHING: Object = {
     "serviceAccounts": {"annotations": {"example.com/role": "toys"}},
     "frontend": {
         **PLACE,
+        "cacheSize": 1000000,
         "service": {"type": "NodePort", "port": 80, "nodePort": 30110, "annotations": {"example.com/lb": "internal"}},
         "ingress": {
             "enabled": True,
@@ -49,7 +43,7 @@ EVERYTHING: Object = {
         },
         "autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 9},
     },
-    "catalog": {**PLACE, **DISK, "replicas": 3, "products": "name,price,quantity\nTux,25.99,100\n"},
+    "catalog": {**PLACE, **DISK, "replicas": 3, "products": "name,price,quantity\nTux,25.99,100\n", "restock": {"intervalMs": 3600000, "level": 10000000}},
     "order": {**PLACE, **DISK, "replicas": 5},
     "networkPolicy": {
         "enabled": True,
@@ -62,7 +56,7 @@ EVERYTHING: Object = {
         "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
         "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Toys"}},
     },
-    "loadTest": {"enabled": True, "shoppers": 16, "nodeSelector": {"role": "load"}, "extraEnv": [{"name": "SEED", "value": "7"}]},
+    "loadTest": {"enabled": True, "scenario": (REPOSITORY / "loadtest" / "smoke.toml").read_text(), "nodeSelector": {"role": "load"}},
 }
 
 # The smallest store: nothing is kept, nothing is guarded, nothing is watched.
@@ -72,6 +66,7 @@ LEAST: Object = {
     "catalog": {"persistence": {"enabled": False}, "podDisruptionBudget": {"enabled": False}},
     "order": {"replicas": 1, "persistence": {"enabled": False}},
     "metrics": {"scrapeAnnotations": False, "serviceMonitor": {"enabled": True}},
+    "loadTest": {"enabled": True, "shoppers": 16, "metricsPort": 0, "extraEnv": [{"name": "SEED", "value": "7"}]},
 }
 
 # Values that must be refused, and a word that the refusal has in it.
@@ -90,18 +85,6 @@ REFUSED: list[tuple[Object, str]] = [
 ]
 
 
-@contextmanager
-def with_sample_files() -> Iterator[Path]:
-    """A copy of the chart that has a dashboard and a file of rules."""
-    with tempfile.TemporaryDirectory() as directory:
-        chart = Path(directory) / "toystore"
-        shutil.copytree(CHART, chart)
-        for folder, file, text in (("rules", "sample.yaml", SAMPLE_RULES), ("dashboards", "sample.json", SAMPLE_DASHBOARD)):
-            (chart / "files" / folder).mkdir(parents=True, exist_ok=True)
-            (chart / "files" / folder / file).write_text(text)
-        yield chart
-
-
 def running_replicas(component: str, replicas: int) -> Object:
     """A StatefulSet of a store that was installed before."""
     metadata = {"name": f"toystore-{component}", "namespace": "shop"}
@@ -111,8 +94,7 @@ def running_replicas(component: str, replicas: int) -> Object:
 def scenarios() -> Iterator[tuple[str, Rendered]]:
     yield "default values", render({})
     yield "values-ha.yaml", render(yaml.safe_load((CHART / "values-ha.yaml").read_text()))
-    with with_sample_files() as chart:
-        yield "everything on", render(EVERYTHING, name="shop", chart=chart)
+    yield "everything on", render(EVERYTHING, name="shop")
     yield "the least", render(LEAST)
     # 53 characters are the most that Helm allows.
     yield "a long name", render({}, name="a" * 53, namespace="n" * 63)

@@ -84,6 +84,24 @@ def store(binary: str, directory: Path) -> Iterator[Store]:
         process.wait()
 
 
+@contextlib.contextmanager
+def load_test(of: Store) -> Iterator[None]:
+    """A load test for as long as anybody looks: one more process that has metrics."""
+    host, port = of.api.split(":")
+    metrics = free_port()
+    command = [of.binary, "load", "--front-host", host, "--front-port", port, "--metrics-port", str(metrics)]
+    command += ["--rate", "50", "--seconds", "3600", "--warm-up-seconds", "0", "--no-check"]
+    with (of.directory / "load.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    of.metrics["load"] = f"127.0.0.1:{metrics}"
+    try:
+        until("the load test tells its metrics", lambda: "toystore_load" in get(f"http://{of.metrics['load']}/metrics"))
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
 def described(binary: str, said: str, directory: Path) -> Store:
     """Reads the table that `toystore up` prints."""
     rows = [line.split() for line in said.splitlines() if line.startswith(("catalog", "order-", "frontend"))]

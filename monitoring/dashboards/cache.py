@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from panels import HALF, QUARTER, THIRD, number, page, quantile, series, timeline
+from panels import HALF, QUARTER, THIRD, number, page, quantile, quantiles, series, timeline
 
 HITS = "sum(rate(toystore_cache_hits_total{S}[$__rate_interval]))"
 MISSES = "sum(rate(toystore_cache_misses_total{S}[$__rate_interval]))"
 CHANGE = "toystore_catalog_change_duration_seconds{S}"
 READ = 'toystore_http_request_duration_seconds{S,port="public",method="GET",route="/products/{name}"}'
-FETCH = 'toystore_http_client_request_duration_seconds{S,target="catalog",route="/products/{name}"}'
+# One alone, or several that were asked for at the same time.
+FETCH = 'toystore_http_client_request_duration_seconds{S,target="catalog",route=~"/products/.name.|/looks"}'
 TELL = 'toystore_http_client_request_duration_seconds{S,target="frontend",route="/cache"}'
 
 
@@ -134,23 +135,19 @@ def _changes(built: dashboard.Dashboard) -> dashboard.Dashboard:
     return (
         built.with_row(dashboard.Row("What a change waits for"))
         .with_panel(
-            series(
+            quantiles(
                 "A change of stock",
                 "Until it is durable and every cache has dropped the product, or lost its lease.",
-                {"p50": quantile(0.5, CHANGE), "p99": quantile(0.99, CHANGE)},
-                unit="s",
+                CHANGE,
                 span=THIRD,
-                logarithmic=True,
             )
         )
         .with_panel(
-            series(
+            quantiles(
                 "Telling a frontend",
                 "One request with all products of a batch that this frontend has fetched.",
-                {"p50": quantile(0.5, TELL), "p99": quantile(0.99, TELL)},
-                unit="s",
+                TELL,
                 span=THIRD,
-                logarithmic=True,
             )
         )
         .with_panel(

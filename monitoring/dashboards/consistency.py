@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from panels import HALF, QUARTER, RARELY, STORE, THIRD, Queries, heat, mean, number, page, quantile, series, timeline
+from panels import HALF, QUARTER, RARELY, STORE, THIRD, Queries, heat, mean, number, page, quantile, quantiles, series, timeline
 
 ROLES = {
     4: ("leader", "green"),
@@ -132,13 +132,13 @@ def _elections(built: dashboard.Dashboard) -> dashboard.Dashboard:
             )
         )
         .with_panel(
-            series(
+            quantiles(
                 "Without a leader",
                 "From when one was missed to when one was confirmed, in the last five minutes.",
-                {"{{group}} p50": quantile(0.5, outage, "group", RARELY), "{{group}} p99": quantile(0.99, outage, "group", RARELY)},
-                unit="s",
+                outage,
+                "group",
+                over=RARELY,
                 span=QUARTER,
-                logarithmic=True,
             )
         )
         .with_panel(
@@ -164,7 +164,6 @@ def _elections(built: dashboard.Dashboard) -> dashboard.Dashboard:
 
 def _log(built: dashboard.Dashboard) -> dashboard.Dashboard:
     each = "{{group}} {{pod}} {{instance}}"
-    append = "toystore_replication_append_seconds{S}"
     return (
         built.with_row(dashboard.Row("The log"))
         .with_panel(
@@ -194,13 +193,12 @@ def _log(built: dashboard.Dashboard) -> dashboard.Dashboard:
             )
         )
         .with_panel(
-            series(
+            quantiles(
                 "Append round trip",
                 "From the leader to a follower's disk and back. Every order waits for one of them.",
-                {"{{group}} p50": quantile(0.5, append, "group"), "{{group}} p99": quantile(0.99, append, "group")},
-                unit="s",
+                "toystore_replication_append_seconds{S}",
+                "group",
                 span=THIRD,
-                logarithmic=True,
             )
         )
         .with_panel(

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 from cache import hit_ratio
 from consistency import role_timeline
-from panels import FULL, OURS, RARELY, THIRD, mean, number, page, quantile, series, timeline
+from panels import FULL, OURS, RARELY, THIRD, mean, number, page, quantile, quantiles, series, timeline
 from shoppers import COUNT, ERRORS, ORDER, READ, STATUS_COLORS
 
 STARTED = f"changes(process_start_time_seconds{{S}}[$__rate_interval]) {OURS}"
@@ -15,7 +15,9 @@ STARTED = f"changes(process_start_time_seconds{{S}}[$__rate_interval]) {OURS}"
 def build() -> dashboard.Dashboard:
     what = "One page for experiments: load a store, kill the leader, switch the cache off, and watch. Zoom in: five minutes, every second."
     built = page("Experiment", "experiment", what, refresh="5s", since="now-5m")
-    return _causes(_effects(_figures(built)))
+    for part in (_figures, _effects, _load, _causes):
+        built = part(built)
+    return built
 
 
 def _figures(built: dashboard.Dashboard) -> dashboard.Dashboard:
@@ -44,24 +46,55 @@ def _effects(built: dashboard.Dashboard) -> dashboard.Dashboard:
                 colors=STATUS_COLORS,
             )
         )
+        .with_panel(quantiles("Latency of looks", "With the cache off every look goes to the catalog.", READ, span=THIRD))
+        .with_panel(
+            quantiles(
+                "Latency of orders",
+                "An order that was under way when its leader died waits for the next one, and is placed once.",
+                ORDER,
+                span=THIRD,
+            )
+        )
+    )
+
+
+def _load(built: dashboard.Dashboard) -> dashboard.Dashboard:
+    requests = "rate(toystore_load_requests_total{S}[$__rate_interval])"
+    done = 'rate(toystore_load_requests_total{S,outcome=~"done|sold_out"}[$__rate_interval])'
+    waited = "toystore_load_request_duration_seconds{S}"
+    return (
+        built.with_row(dashboard.Row("What the load test sees (toystore load --metrics-port 1119)"))
         .with_panel(
             series(
-                "Latency of looks",
-                "With the cache off every look goes to the catalog.",
-                {"p50": quantile(0.5, READ), "p99": quantile(0.99, READ)},
-                unit="s",
+                "Requests by what became of them",
+                "As the load test counts them. Silent: no answer in time. Broken: the connection.",
+                {"{{outcome}}": f"sum by (outcome) ({requests}) > 0"},
+                unit="reqps",
                 span=THIRD,
-                logarithmic=True,
+                stacked=True,
+                colors={"done": "green", "sold_out": "yellow"},
             )
         )
         .with_panel(
             series(
-                "Latency of orders",
-                "An order that was under way when its leader died waits for the next one, and is placed once.",
-                {"p50": quantile(0.5, ORDER), "p99": quantile(0.99, ORDER)},
-                unit="s",
+                "Visits wanted",
+                "The rate of the open loop, and the requests that were done. A gap between the two that stays is a store that cannot keep up; a visit "
+                "is a look and perhaps an order.",
+                {
+                    "visits wanted": "sum(toystore_load_wanted_visits_per_second{S})",
+                    "done, {{request}}": f"sum by (request) ({done})",
+                },
+                unit="reqps",
                 span=THIRD,
-                logarithmic=True,
+            )
+        )
+        .with_panel(
+            quantiles(
+                "Latency from when it was due",
+                "With the wait for a free connection: what people would have waited for. The frontend's own figures above do not have that.",
+                waited,
+                "request",
+                span=THIRD,
             )
         )
     )

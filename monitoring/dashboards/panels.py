@@ -176,6 +176,22 @@ def quantile(share: float, selector: str, by: str = "", over: str = SOON) -> str
     return f"histogram_quantile({share}, sum by ({labels_by}) (rate({name}_bucket{{{labels}[{over}])))"
 
 
+def quantiles(
+    title: str,
+    what: str,
+    selector: str,
+    by: str = "",
+    *,
+    shares: tuple[float, ...] = (0.5, 0.99),
+    over: str = SOON,
+    span: int = HALF,
+) -> timeseries.Panel:
+    """How long something takes: lines for some quantiles of a histogram in seconds, told apart by the label `by`."""
+    name = "{{" + by + "}} " if by else ""
+    queries = {f"{name}p{share * 100:g}": quantile(share, selector, by, over) for share in shares}
+    return series(title, what, queries, unit="s", span=span, logarithmic=True)
+
+
 def mean(selector: str, by: str, over: str = SOON) -> str:
     """The mean of a histogram's last moments."""
     name, _, labels = selector.partition("{")

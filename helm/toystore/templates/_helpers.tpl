@@ -41,6 +41,13 @@ app.kubernetes.io/component: {{ .component }}
 toystore/metrics: internal
 {{- end -}}
 
+{{/* For a Prometheus without an operator: `metricsPort`. */}}
+{{- define "toystore.scrapeAnnotations" -}}
+prometheus.io/scrape: "true"
+prometheus.io/path: /metrics
+prometheus.io/port: {{ .metricsPort | quote }}
+{{- end -}}
+
 {{/* The labels of an object. The chart's version is not on pods: a new chart alone is no reason to restart them. */}}
 {{- define "toystore.labels" -}}
 {{ include "toystore.selectorLabels" . }}
@@ -83,9 +90,7 @@ annotations:
   {{- end }}
   {{- end }}
   {{- if .root.Values.metrics.scrapeAnnotations }}
-  prometheus.io/scrape: "true"
-  prometheus.io/path: /metrics
-  prometheus.io/port: {{ .metricsPort | quote }}
+  {{- include "toystore.scrapeAnnotations" . | nindent 2 }}
   {{- end }}
   {{- with .values.podAnnotations }}
   {{- toYaml . | nindent 2 }}
@@ -179,6 +184,9 @@ resources:
 {{/* The environment of every process of the store. */}}
 {{- define "toystore.env" -}}
 {{ include "toystore.logEnv" . }}
+# Every address, of whichever family the cluster gives to pods.
+- name: BIND_HOST
+  value: "::"
 - name: DISCOVERY
   value: kubernetes
 - name: POD_NAMESPACE
@@ -249,12 +257,19 @@ livenessProbe:
 
 {{/*
 A pod that does one thing from outside of the store (a test, a load test, scaling in), and has a directory /data for its files: `args`, `env`,
-`values` (resources and where it may run).
+`values` (resources and where it may run). It may have metrics (`metricsPort`), and read files in /etc/toystore (`files`, a ConfigMap).
 */}}
 {{- define "toystore.clientPod" -}}
 metadata:
   labels:
     {{- include "toystore.selectorLabels" . | nindent 4 }}
+    {{- if .metricsPort }}
+    {{ include "toystore.metricsLabel" . }}
+    {{- end }}
+  {{- if and .metricsPort .root.Values.metrics.scrapeAnnotations }}
+  annotations:
+    {{- include "toystore.scrapeAnnotations" . | nindent 4 }}
+  {{- end }}
 spec:
   {{- include "toystore.podSpec" (merge (dict "account" "client") .) | nindent 2 }}
   restartPolicy: Never
@@ -268,13 +283,28 @@ spec:
         {{- with .env }}
         {{- . | nindent 8 }}
         {{- end }}
+      {{- with .metricsPort }}
+      ports:
+        - name: internal
+          containerPort: {{ . }}
+      {{- end }}
       volumeMounts:
         - name: data
           mountPath: /data
+        {{- if .files }}
+        - name: files
+          mountPath: /etc/toystore
+          readOnly: true
+        {{- end }}
   volumes:
     - name: data
       emptyDir:
         sizeLimit: 1Gi
+    {{- with .files }}
+    - name: files
+      configMap:
+        name: {{ . }}
+    {{- end }}
 {{- end -}}
 
 {{/* The volume of a StatefulSet's pods. Its labels cannot change later, so there are no versions in them. */}}
