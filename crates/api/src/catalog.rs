@@ -3,7 +3,7 @@
 //! | call | by | body → answer |
 //! |---|---|---|
 //! | `GET /products/{name}?holder=…` | frontend | → [`ProductRead`] |
-//! | `POST /looks` | frontend | [`LookTogether`] → a [`Look`] per name, in their order |
+//! | `POST /looks` | frontend | [`LookTogether`] → a [`Look`] each |
 //! | `GET /products` | frontend | → all [`Product`]s, by name |
 //! | `POST /leases` | frontend | [`LeaseRequest`] → [`LeaseGranted`]; grants and renews |
 //! | `DELETE /leases/{holder}` | frontend | → `{}`; gives the lease back |
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Address, BatchId, BatchNumber, HolderId, OrderId, Price, Product, ProductName, ProductVersion, Quantity, Stock,
-    Term,
+    Term, Together,
 };
 
 /// A product, and whether a frontend may keep it.
@@ -37,9 +37,6 @@ pub struct ProductRead {
 /// Where several products are looked at with one request.
 pub const LOOK_TOGETHER_PATH: &str = "/looks";
 
-/// Products in one request, at most: their answers fit into some packets.
-pub const LOOK_TOGETHER_MAX: usize = 128;
-
 /// Looks that travel together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,8 +44,8 @@ pub struct LookTogether {
     /// Who wants to cache them, if anybody does.
     #[serde(default)]
     pub holder: Option<HolderId>,
-    /// Which products; at most [`LOOK_TOGETHER_MAX`].
-    pub names: Vec<ProductName>,
+    /// Which products.
+    pub names: Together<ProductName>,
 }
 
 /// What one of several looks has found.

@@ -14,16 +14,16 @@ use crate::catalog::{
     Settle, StockAccount,
 };
 use crate::frontend::{CacheContents, Invalidate};
-use crate::order::{PlaceOrder, PlaceTogether, Placement};
+use crate::order::{PlaceOrder, Placement};
 use crate::public::{NewOrder, Order, OrderPlaced};
 use crate::replica::{ReplicaStatus, StandForElection};
-use crate::{Data, ErrorBody, HolderId, OrderId, OrderNumber, Price, Product, ProductName};
+use crate::{Data, ErrorBody, HolderId, OrderId, OrderNumber, Price, Product, ProductName, Together};
 
 /// JSON, as any of the bodies that one port or another takes or answers with.
 pub fn body(json: &[u8]) {
     same_again::<NewOrder>(json);
     same_again::<PlaceOrder>(json);
-    same_again::<PlaceTogether>(json);
+    same_again::<Together<PlaceOrder>>(json);
     same_again::<ReserveBatch>(json);
     same_again::<Settle>(json);
     same_again::<Fence>(json);

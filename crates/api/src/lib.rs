@@ -28,6 +28,7 @@ pub mod public;
 pub mod replica;
 #[cfg(feature = "schema")]
 mod schema;
+mod together;
 
 pub use envelope::{Data, ErrorBody};
 pub use error::{ApiError, ErrorCode};
@@ -35,6 +36,7 @@ pub use ids::{
     Address, BatchId, BatchNumber, HolderId, LogPosition, NodeId, OrderId, OrderNumber, Ordinal, ProductVersion, Term,
 };
 pub use product::{InvalidValue, Price, Product, ProductName, Quantity, Stock};
+pub use together::{TOGETHER_MAX, Together, WrongNumber};
 
 /// Header that carries the shared secret of the internal ports (`INTERNAL_TOKEN`).
 pub const INTERNAL_TOKEN_HEADER: &str = "x-internal-token";

@@ -3,7 +3,7 @@
 //! | call | body → answer |
 //! |---|---|
 //! | `POST /orders` | [`PlaceOrder`] → [`OrderPlaced`]; the leader only, else 421 |
-//! | `POST /orders/together` | [`PlaceTogether`] → a [`Placement`] per order, in their order; every replica |
+//! | `POST /orders/together` | [`Together`], [`PlaceOrder`]s → a [`Placement`] each; every replica |
 //! | `GET /orders/{number}` | → [`Order`](crate::public::Order); any replica that has it; 404 by the leader only, else 421 |
 //! | `GET /reach` | → [`Reach`]; asked by the other replicas |
 //!
@@ -11,14 +11,13 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(doc)]
+use crate::Together;
 use crate::public::OrderPlaced;
 use crate::{ApiError, NodeId, OrderId, ProductName, Quantity};
 
 /// Where several orders are placed with one request.
 pub const TOGETHER_PATH: &str = "/orders/together";
-
-/// Orders in one request, at most: the longest ones fit into a body.
-pub const TOGETHER_MAX: usize = 128;
 
 /// Where a replica tells whether it reaches the catalog.
 pub const REACH_PATH: &str = "/reach";
@@ -42,30 +41,6 @@ pub struct PlaceOrder {
     pub name: ProductName,
     /// How many pieces.
     pub quantity: Quantity,
-}
-
-/// Orders that travel together. Each has its own fate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<PlaceOrder>", into = "Vec<PlaceOrder>")]
-pub struct PlaceTogether(Vec<PlaceOrder>);
-
-/// Why orders cannot travel together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} orders in one request: it may be 1 to {TOGETHER_MAX}")]
-pub struct WrongNumber(usize);
-
-impl TryFrom<Vec<PlaceOrder>> for PlaceTogether {
-    type Error = WrongNumber;
-
-    fn try_from(orders: Vec<PlaceOrder>) -> Result<Self, WrongNumber> {
-        if (1..=TOGETHER_MAX).contains(&orders.len()) { Ok(Self(orders)) } else { Err(WrongNumber(orders.len())) }
-    }
-}
-
-impl From<PlaceTogether> for Vec<PlaceOrder> {
-    fn from(together: PlaceTogether) -> Self {
-        together.0
-    }
 }
 
 /// What became of one of several orders.
@@ -96,22 +71,15 @@ impl From<Placement> for Result<OrderPlaced, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorCode;
+    use crate::{ErrorCode, TOGETHER_MAX};
 
     #[test]
     fn as_many_as_fit_into_a_body_travel_together() {
         // In JSON the longest characters are a quotation mark's two and a character's four.
         let name = ProductName::new(&"\u{1f9f8}".repeat(ProductName::CHARS_MAX)).unwrap();
         let order = PlaceOrder { order_id: OrderId::random(), name, quantity: Quantity::new(1_000_000).unwrap() };
-        let together = PlaceTogether::try_from(vec![order.clone(); TOGETHER_MAX]).unwrap();
-        let json = serde_json::to_vec(&together).unwrap();
+        let json = serde_json::to_vec(&vec![order; TOGETHER_MAX]).unwrap();
         assert!(json.len() < 128 * 1024, "{}", json.len());
-        assert_eq!(serde_json::from_slice::<PlaceTogether>(&json).unwrap(), together);
-        for number in [0, TOGETHER_MAX + 1] {
-            let json = serde_json::to_vec(&vec![order.clone(); number]).unwrap();
-            let error = serde_json::from_slice::<PlaceTogether>(&json).unwrap_err();
-            assert!(error.to_string().contains("1 to 128"), "{error}");
-        }
     }
 
     #[test]

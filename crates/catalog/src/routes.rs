@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use api::catalog::{
-    BatchReserved, Fence, Fenced, LOOK_TOGETHER_MAX, LOOK_TOGETHER_PATH, LeaseGranted, LeaseRequest, Look,
-    LookTogether, ProductRead, ReserveBatch, Resolve, Settle, StockAccount,
+    BatchReserved, Fence, Fenced, LOOK_TOGETHER_PATH, LeaseGranted, LeaseRequest, Look, LookTogether, ProductRead,
+    ReserveBatch, Resolve, Settle, StockAccount,
 };
 use api::{ApiError, BatchNumber, ErrorCode, HolderId, Product};
 use axum::Router;
@@ -83,11 +83,6 @@ async fn product(
 }
 
 async fn together(State(desk): State<Desk>, Body(looks): Body<LookTogether>) -> Reply<Vec<Look>> {
-    let number = looks.names.len();
-    if number > LOOK_TOGETHER_MAX {
-        let what = format!("{number} products in one request: it may be {LOOK_TOGETHER_MAX}");
-        return Err(ApiError::new(ErrorCode::BadRequest, what).into());
-    }
     data(desk.tenure()?.together(&looks).await?)
 }
 

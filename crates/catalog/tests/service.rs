@@ -2,13 +2,12 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use api::catalog::{
-    BatchReserved, LOOK_TOGETHER_MAX, LOOK_TOGETHER_PATH, Look, LookTogether, Reservation, Resolve, Settle,
-};
+use api::catalog::{BatchReserved, LOOK_TOGETHER_PATH, Look, LookTogether, Reservation, Resolve, Settle};
 use api::replica::Replicas;
-use api::{BatchNumber, ErrorCode, OrderId, Ordinal, Product, ProductName, Stock, Term};
+use api::{BatchNumber, ErrorCode, OrderId, Ordinal, Product, ProductName, Stock, TOGETHER_MAX, Term};
 use catalog::{Restock, Seed, Service};
 use serde::de::IgnoredAny;
 use service::call::Route;
@@ -260,7 +259,7 @@ async fn looks_together_are_what_each_is_alone() {
     client.lease(&frontend).await;
     client.fence(1).await.unwrap();
     let names = ["Tux", "Unicorn", "Fox"].map(|name| ProductName::new(name).unwrap());
-    let looks = LookTogether { holder: Some(frontend.holder), names: names.to_vec() };
+    let looks = LookTogether { holder: Some(frontend.holder), names: names.to_vec().try_into().unwrap() };
     let found: Vec<Look> = client.post(LOOK_TOGETHER_PATH, &looks).await.unwrap();
     let alone = client.product("Tux", Some(frontend.holder)).await;
     assert_eq!(found[..2], [Look::Read(alone), Look::NoSuchProduct]);
@@ -268,7 +267,7 @@ async fn looks_together_are_what_each_is_alone() {
     client.reserve(&batch(1, 1, vec![line(OrderId::random(), "Fox", 1)])).await.unwrap();
     assert_eq!(frontend.told().await, [("Fox".to_owned(), 2)], "who may keep it is told of its change");
 
-    let many = LookTogether { holder: None, names: vec![names[0].clone(); LOOK_TOGETHER_MAX + 1] };
+    let many = BTreeMap::from([("names", vec!["Tux"; TOGETHER_MAX + 1])]);
     assert_eq!(code(client.post::<IgnoredAny>(LOOK_TOGETHER_PATH, &many).await), ErrorCode::BadRequest);
     service.stop().await;
 }

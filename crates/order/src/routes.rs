@@ -1,9 +1,9 @@
 //! Every route of the service's port.
 
 use api::catalog::OrderLine;
-use api::order::{PlaceOrder, PlaceTogether, Placement, REACH_PATH, Reach, TOGETHER_PATH};
+use api::order::{PlaceOrder, Placement, REACH_PATH, Reach, TOGETHER_PATH};
 use api::public::{Order, OrderPlaced};
-use api::{ApiError, OrderNumber};
+use api::{ApiError, OrderNumber, Together};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
@@ -29,7 +29,7 @@ async fn place(State(desk): State<Desk>, Body(order): Body<PlaceOrder>) -> Reply
     data(place_one(&desk, order).await?)
 }
 
-async fn place_together(State(desk): State<Desk>, Body(orders): Body<PlaceTogether>) -> Reply<Vec<Placement>> {
+async fn place_together(State(desk): State<Desk>, Body(orders): Body<Together<PlaceOrder>>) -> Reply<Vec<Placement>> {
     // All of them are in the queue before any is waited for.
     let placed = Vec::from(orders).into_iter().map(async |order| place_one(&desk, order).await.into());
     data(join_all(placed).await)

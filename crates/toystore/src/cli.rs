@@ -54,7 +54,7 @@ pub fn subcommands() -> Vec<Subcommand> {
         subcommand("client", "Send shoppers to a store, and check their orders", client::settings()),
         subcommand("health", "Ask a running process whether it is ready", health::settings()),
         subcommand("load", "Put load on a store, measure it, and judge it", client::loadtest::settings()),
-        subcommand("scale", "Take the votes of order replicas that are to be stopped for good", scale::settings()),
+        subcommand("scale", "Take the votes of replicas that are to be stopped for good", scale::settings()),
         subcommand("init-catalog", "Write a catalog file to begin with", catalog_file::init_settings()),
         subcommand("export-catalog", "Write the stock of a running store as CSV", catalog_file::export_settings()),
     ]

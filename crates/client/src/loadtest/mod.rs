@@ -6,8 +6,9 @@
 //! | it ends with | if |
 //! |---|---|
 //! | 0 | the store kept its word and every threshold |
-//! | 1 | the store broke its word, or could not be loaded at all, or somebody stopped the test |
+//! | 1 | the store could not be loaded at all, or somebody stopped the test |
 //! | 64 | the settings or the scenario are wrong |
+//! | 70 | the store broke its word |
 //! | 74 | a report could not be written |
 //! | 99 | a threshold was missed |
 //!

@@ -170,7 +170,9 @@ impl Report {
 
     /// What the process ends with.
     pub fn exit_code(&self) -> ExitCode {
-        if self.is_broken() || self.stopped {
+        if self.is_broken() {
+            ExitCode::Software
+        } else if self.stopped {
             ExitCode::Failure
         } else if self.is_kept() {
             ExitCode::Ok
@@ -182,8 +184,8 @@ impl Report {
     /// The verdict in a sentence.
     pub fn verdict(&self) -> &'static str {
         match self.exit_code() {
-            _ if self.is_broken() => "THE STORE BROKE ITS WORD",
-            _ if self.stopped => "it was stopped before its end",
+            ExitCode::Software => "THE STORE BROKE ITS WORD",
+            ExitCode::Failure => "it was stopped before its end",
             ExitCode::Missed => "a threshold was missed",
             _ if self.thresholds.is_empty() => "no threshold was set",
             _ => "every threshold was kept",

@@ -144,7 +144,9 @@ async fn echo(
     request: Request,
     next: Next,
 ) -> Response {
-    let session = request.headers()[SESSION_ID_HEADER].clone();
+    let Some(session) = request.headers().get(SESSION_ID_HEADER).cloned() else {
+        return next.run(request).await;
+    };
     shelf.books().sessions.insert((session.to_str().unwrap().to_owned(), peer));
     let mut response = next.run(request).await;
     if !shelf.lies(Lie::Session) {

@@ -19,7 +19,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use api::Address;
+use api::{Address, TOGETHER_MAX};
 use service::call::{CallError, Caller};
 use service::trace;
 use tokio::sync::oneshot;
@@ -35,8 +35,6 @@ pub(crate) trait Errand: Clone + Debug + Send + Sync + 'static {
     type Question: Clone + Debug + Send + Sync + 'static;
     /// It is told this.
     type Answer: Debug + Send + 'static;
-    /// Questions in one request, at most.
-    const TOGETHER_MAX: usize;
 
     /// One question by itself.
     fn alone(
@@ -47,7 +45,7 @@ pub(crate) trait Errand: Clone + Debug + Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Answered<Self>> + Send;
 
-    /// Several in one request: as many answers, in their order.
+    /// Several in one request, at most [`TOGETHER_MAX`]: as many answers, in their order.
     fn together(
         &self,
         caller: &Caller,
@@ -149,7 +147,7 @@ impl<E: Errand> Way<E> {
             return None;
         }
         let mut passengers = Vec::new();
-        while passengers.len() < E::TOGETHER_MAX
+        while passengers.len() < TOGETHER_MAX
             && let Some(passenger) = self.waiting.pop_front()
         {
             if !passenger.answer.is_closed() {

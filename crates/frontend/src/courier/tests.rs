@@ -1,8 +1,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
-use api::order::{PlaceOrder, Placement, TOGETHER_MAX, TOGETHER_PATH};
+use api::order::{PlaceOrder, Placement, TOGETHER_PATH};
 use api::public::OrderPlaced;
-use api::{ApiError, ErrorCode, OrderId, OrderNumber, ProductName, Quantity};
+use api::{ApiError, ErrorCode, OrderId, OrderNumber, ProductName, Quantity, TOGETHER_MAX};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;

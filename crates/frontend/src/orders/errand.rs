@@ -1,7 +1,7 @@
 //! Orders on their way to the leader.
 
 use api::Address;
-use api::order::{PlaceOrder, Placement, TOGETHER_MAX, TOGETHER_PATH};
+use api::order::{PlaceOrder, Placement, TOGETHER_PATH};
 use api::public::OrderPlaced;
 use service::call::{CallError, Caller};
 use tokio::time::Instant;
@@ -16,7 +16,6 @@ pub(crate) struct Placing;
 impl Errand for Placing {
     type Question = PlaceOrder;
     type Answer = OrderPlaced;
-    const TOGETHER_MAX: usize = TOGETHER_MAX;
 
     async fn alone(
         &self,

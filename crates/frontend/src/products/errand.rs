@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use api::catalog::{LOOK_TOGETHER_MAX, LOOK_TOGETHER_PATH, Look, LookTogether, ProductRead};
-use api::{Address, HolderId, ProductName};
+use api::catalog::{LOOK_TOGETHER_PATH, Look, LookTogether, ProductRead};
+use api::{Address, HolderId, ProductName, Together};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use service::call::{CallError, Caller, Route};
 use tokio::time::Instant;
@@ -27,7 +27,6 @@ pub(crate) struct Looking {
 impl Errand for Looking {
     type Question = ProductName;
     type Answer = ProductRead;
-    const TOGETHER_MAX: usize = LOOK_TOGETHER_MAX;
 
     async fn alone(
         &self,
@@ -49,7 +48,9 @@ impl Errand for Looking {
         deadline: Instant,
     ) -> Result<Vec<Result<ProductRead, CallError>>, CallError> {
         let distinct: BTreeSet<&ProductName> = names.iter().collect();
-        let request = LookTogether { holder: self.holder, names: distinct.iter().copied().cloned().collect() };
+        let once: Vec<_> = distinct.iter().copied().cloned().collect();
+        let once = Together::try_from(once).expect("a courier takes as many as may go together");
+        let request = LookTogether { holder: self.holder, names: once };
         let looks: Vec<Look> = caller.post(catalog, LOOK_TOGETHER_PATH, &request, time_for_attempt(deadline)).await?;
         if looks.len() != distinct.len() {
             let what = format!("{} answers to {} names", looks.len(), distinct.len());

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use api::order::{PlaceOrder, PlaceTogether, Placement, TOGETHER_PATH};
+use api::order::{PlaceOrder, Placement, TOGETHER_PATH};
 use api::public::{Order, OrderPlaced};
 use api::replica::{ReplicaStatus, Replicas, Role};
-use api::{Address, ApiError, ErrorCode, LogPosition, OrderNumber, Ordinal};
+use api::{Address, ApiError, ErrorCode, LogPosition, OrderNumber, Ordinal, Together};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
@@ -228,7 +228,7 @@ async fn place(State(replica): State<Replica<Numbered>>, Body(order): Body<Place
 
 async fn place_together(
     State(replica): State<Replica<Numbered>>,
-    Body(orders): Body<PlaceTogether>,
+    Body(orders): Body<Together<PlaceOrder>>,
 ) -> Reply<Vec<Placement>> {
     let placed = Vec::from(orders).into_iter().map(async |order| place_one(&replica, order).await.into());
     data(futures::future::join_all(placed).await)

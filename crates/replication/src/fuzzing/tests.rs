@@ -4,7 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::{CheckpointMeta, Command, LogId, Types, Vote};
+use crate::engine::{CheckpointMeta, Command, Entry, LogId, Types, Vote};
+use crate::log::change::{Batch, Change};
 
 fn log_id(term: u64, index: u64) -> LogId {
     LogId::new(CommittedLeaderId::new(term, api::NodeId::default()), index)
@@ -33,6 +34,12 @@ prop_compose! {
             leader_commit: commit.map(|(term, index)| log_id(term, index)),
         }
     }
+}
+
+/// The body of what a log would write of it.
+fn batch(entries: Vec<Entry>) -> Vec<u8> {
+    let changes = vec![Change::Vote(Vote::new(3, api::NodeId(7))), Change::Append(entries)];
+    postcard::to_stdvec(&Batch { committed: Some(log_id(1, 2)), changes }).unwrap()
 }
 
 /// Bytes, or a good message with a few of them changed.
@@ -67,6 +74,10 @@ proptest! {
     #[test]
     fn messages_that_are_nearly_right_are_borne(body in nearly(append().prop_map(|a| postcard::to_stdvec(&a).unwrap()))) {
         message(&body);
+    }
+
+    #[test]
+    fn log_records_that_are_nearly_right_are_borne(body in nearly(append().prop_map(|a| batch(a.entries)))) {
         log_record(&body);
     }
 

@@ -29,11 +29,16 @@ pub(super) fn encode<T: Serialize>(number: u64, body: &T, mut to: Vec<u8>) -> Re
     let start = to.len();
     to.resize(start + HEAD_BYTES, 0);
     let mut bytes = postcard::to_extend(body, to).map_err(|error| format!("cannot be encoded: {error}"))?;
-    let body = &bytes[start + HEAD_BYTES..];
-    let length = u32::try_from(body.len()).map_err(|_| "is longer than 4 GiB".to_owned())?;
-    let head = Head { length, crc: crc32c::crc32c(body), number };
+    let head = Head::of(number, &bytes[start + HEAD_BYTES..])?;
     bytes[start..start + HEAD_BYTES].copy_from_slice(&head.encode());
     Ok(bytes)
+}
+
+/// A frame with these bytes for its body.
+#[cfg(any(test, fuzzing))]
+pub(super) fn seal(number: u64, body: &[u8]) -> Vec<u8> {
+    let head = Head::of(number, body).expect("it is in memory, and short");
+    [&head.encode(), body].concat()
 }
 
 struct Head {
@@ -43,6 +48,11 @@ struct Head {
 }
 
 impl Head {
+    fn of(number: u64, body: &[u8]) -> Result<Self, String> {
+        let length = u32::try_from(body.len()).map_err(|_| "is longer than 4 GiB".to_owned())?;
+        Ok(Self { length, crc: crc32c::crc32c(body), number })
+    }
+
     fn encode(&self) -> [u8; HEAD_BYTES] {
         let mut bytes = [0; HEAD_BYTES];
         bytes[..4].copy_from_slice(&self.length.to_le_bytes());

@@ -1,8 +1,10 @@
-//! Three order replicas become five, and three again, while clients order.
+//! Groups grow and shrink while clients order: three order replicas become five, and three again; three catalogs become one.
+
+use std::process::{Output, Stdio};
 
 use api::Ordinal;
-use tokio::process::Command;
-use toystore::local::Member;
+use tokio::process::{Child, Command};
+use toystore::local::{Layout, Member, PortBase};
 
 use crate::harness::{Audit, BINARY, PATIENCE, TOYS, TestStore, Writers, eventually};
 
@@ -21,7 +23,7 @@ async fn voters(store: &TestStore) -> Vec<u8> {
 }
 
 /// `toystore scale --to …`, as a person runs it.
-async fn scale(store: &TestStore, to: u8) -> std::process::Output {
+async fn scale(store: &TestStore, to: u8) -> Output {
     let layout = store.store.layout();
     let mut command = Command::new(BINARY);
     command.args(["scale", "--to", &to.to_string()]).env("ORDER_SEATS", "5").kill_on_drop(true);
@@ -31,6 +33,12 @@ async fn scale(store: &TestStore, to: u8) -> std::process::Output {
         command.env(format!("ORDER_HOST_{n}"), "127.0.0.1").env(format!("ORDER_PORT_{n}"), port);
     }
     command.output().await.unwrap()
+}
+
+fn assert_left(scaled: &Output, voters: &str) {
+    let (stdout, stderr) = (String::from_utf8_lossy(&scaled.stdout), String::from_utf8_lossy(&scaled.stderr));
+    assert!(scaled.status.success(), "{stdout}\n{stderr}");
+    assert!(stdout.contains(&format!("have a vote: {voters}\n")), "{stdout}\n{stderr}");
 }
 
 #[tokio::test]
@@ -57,10 +65,7 @@ async fn three_become_five_and_three_again_while_orders_flow() {
     }
     store.ready().await;
 
-    let scaled = scale(&store, 3).await;
-    let (stdout, stderr) = (String::from_utf8_lossy(&scaled.stdout), String::from_utf8_lossy(&scaled.stderr));
-    assert!(scaled.status.success(), "{stdout}\n{stderr}");
-    assert!(stdout.contains("have a vote: 1, 2, 3"), "{stdout}\n{stderr}");
+    assert_left(&scale(&store, 3).await, "1, 2, 3");
     for seat in [4, 5] {
         let process = store.store.process(Member::Order(Ordinal(seat)));
         process.stop(PATIENCE).await.unwrap();
@@ -84,4 +89,100 @@ async fn three_become_five_and_three_again_while_orders_flow() {
     let whole = ledger(1);
     eventually("the newcomer has everything", || async { ledger(4) == whole }).await;
     assert!(whole.starts_with(&ledger(5)), "what was removed had the same orders");
+}
+
+/// Three catalogs: the store's own one in seat 1, and two more.
+struct Catalogs {
+    /// What tells any process where they are.
+    variables: Vec<(String, String)>,
+    /// Their files, and their ports, which are those of nobody else.
+    files: tempfile::TempDir,
+    _ports: Layout,
+}
+
+impl Catalogs {
+    /// Beside a store with that layout.
+    fn beside(layout: &Layout) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let ports = Layout::new(files.path(), PortBase::ephemeral().unwrap()).with_frontends(5);
+        let own = layout.internal(Member::Catalog);
+        let (_, own) = own.as_str().rsplit_once(':').expect("host and port");
+        let asked = [own.to_owned(), ports.public_port(1).to_string(), ports.public_port(2).to_string()];
+        let replicating = [3, 4, 5].map(|n| ports.public_port(n).to_string());
+        let mut variables = vec![("CATALOG_REPLICAS".to_owned(), "3".to_owned())];
+        for (n, (asked, replicating)) in (1..).zip(asked.into_iter().zip(replicating)) {
+            variables.push((format!("CATALOG_HOST_{n}"), "127.0.0.1".to_owned()));
+            variables.push((format!("CATALOG_PORT_{n}"), asked));
+            variables.push((format!("CATALOG2_PORT_{n}"), replicating));
+        }
+        Self { variables, files, _ports: ports }
+    }
+
+    fn told_to(&self, layout: Layout) -> Layout {
+        let own = layout.with_member_variable(Member::Catalog, "COMPONENT_ID", 1);
+        self.variables.iter().fold(own, |layout, (name, value)| layout.with_variable(name, value))
+    }
+
+    fn command(&self, subcommand: &str) -> Command {
+        let mut command = Command::new(BINARY);
+        command.arg(subcommand).envs(self.variables.iter().cloned()).kill_on_drop(true);
+        command
+    }
+
+    /// One of those that are not the store's own.
+    fn start(&self, seat: u8) -> Child {
+        let mut command = self.command("catalog");
+        command.env("COMPONENT_ID", seat.to_string()).env("BIND_HOST", "127.0.0.1");
+        command.env("RESTOCK_INTERVAL_MS", "50").env("RESTOCK_LEVEL", "10000000");
+        command.env("CATALOG_FILE", self.files.path().join("catalog.csv"));
+        command.env("CATALOG_DATA_DIR", self.files.path().join(seat.to_string()));
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn three_catalogs_become_one_while_orders_flow() {
+    let mut catalogs = None;
+    let mut store = TestStore::prepare_plenty(|layout| {
+        let beside = Catalogs::beside(&layout);
+        let layout = beside.told_to(layout);
+        catalogs = Some(beside);
+        layout
+    });
+    let catalogs = catalogs.expect("it was prepared");
+    let mut others = [2, 3].map(|seat| catalogs.start(seat));
+    store.store.start_all().unwrap();
+    store.stock_up().await;
+    let mut writers = Writers::start(&store.rest(), 4, TOYS);
+    writers.acknowledge_more(50).await;
+
+    let scaled = catalogs.command("scale").args(["--catalog-to", "1"]).output().await.unwrap();
+    assert_left(&scaled, "1");
+    for other in &mut others {
+        other.kill().await.unwrap();
+    }
+    writers.acknowledge_more(50).await;
+    // Who is alone elects itself.
+    store.store.process(Member::Catalog).kill().await.unwrap();
+    store.store.start(Member::Catalog).unwrap();
+    writers.acknowledge_more(50).await;
+    let (acknowledged, errors) = writers.finish().await;
+    assert!(errors.is_empty(), "{errors:#?}");
+    Audit::check(&mut store, &acknowledged).await;
+}
+
+#[tokio::test]
+async fn a_group_that_is_down_is_left_as_it_is_if_that_is_said() {
+    let nowhere = TestStore::prepare(|layout| layout);
+    let layout = nowhere.store.layout();
+    let port = layout.public_port(1).to_string();
+    let scale = async |more: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.args(["scale", "--catalog-to", "1", "--catalog-port", &port]).args(more);
+        command.kill_on_drop(true).output().await.unwrap()
+    };
+    let left = scale(&["--unless-down"]).await;
+    let stdout = String::from_utf8_lossy(&left.stdout);
+    assert!(left.status.success() && stdout.contains("no catalog replica answers"), "{stdout}");
+    assert_eq!(scale(&[]).await.status.code(), Some(1));
 }

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use api::order::{PlaceOrder, PlaceTogether, Placement, TOGETHER_MAX, TOGETHER_PATH};
-use api::{OrderId, ProductName, Quantity};
+use api::order::{PlaceOrder, Placement, TOGETHER_PATH};
+use api::{OrderId, ProductName, Quantity, TOGETHER_MAX, Together};
 use futures::future::try_join_all;
 use tokio::time::{Instant, sleep};
 use toystore::local::{Member, Store};
@@ -68,13 +68,13 @@ impl Filling<'_> {
             let order =
                 |_| PlaceOrder { order_id: OrderId::random(), name: self.product.clone(), quantity: Quantity::ONE };
             let orders: Vec<_> = (0..TOGETHER_MAX).map(order).collect();
-            self.place(&PlaceTogether::try_from(orders)?).await?;
+            self.place(&Together::try_from(orders)?).await?;
         }
         Ok(())
     }
 
     /// Repeats a request until all its orders have numbers; those that have one already keep it.
-    async fn place(&self, orders: &PlaceTogether) -> Result<()> {
+    async fn place(&self, orders: &Together<PlaceOrder>) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.attempt(orders).await {
@@ -89,7 +89,7 @@ impl Filling<'_> {
     }
 
     /// The highest of the orders' numbers.
-    async fn attempt(&self, orders: &PlaceTogether) -> Result<u64> {
+    async fn attempt(&self, orders: &Together<PlaceOrder>) -> Result<u64> {
         let (_, leader) = self.store.leader().await.context("there is no leader")?;
         let leader = self.store.layout().internal(Member::Order(leader));
         let caller = self.store.caller();
