@@ -3,13 +3,13 @@
 #
 #     IMAGE=toystore:0.1.0 k8s/e2e.sh
 #
-# It needs kubectl, helm and curl, a cluster (KUBECONFIG) whose nodes have the image or can pull it, and room for a few small volumes. It makes
-# a namespace of its own and removes it in the end.
+# It needs kubectl, helm, curl and the usual tools of Linux, a cluster (KUBECONFIG) whose nodes have the image or can pull it, and room for a few small
+# volumes. In the end it removes what it made: the release, the volumes' claims, and the namespace, unless that was there before.
 #
-#     IMAGE       the image, with a tag                        toystore:0.1.0
-#     NAMESPACE   the namespace, which must not be there yet   toystore-e2e
-#     PATIENCE    how long to wait for pods, in seconds        300
-#     KEEP        1: leave everything for a look               0
+#     IMAGE       the image, with a tag                             toystore:0.1.0
+#     NAMESPACE   the namespace; there must be no store in it yet   toystore-e2e
+#     PATIENCE    how long to wait for pods, in seconds             300
+#     KEEP        1: leave everything for a look                    0
 #     HELM_ARGS   more arguments of helm install and upgrade
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
@@ -26,6 +26,8 @@ work=$(mktemp -d)
 passed=0 failed=0
 # Set by the steps below; empty where a step before has failed.
 forward_pid='' address='' token='' leader=''
+# What is to be removed in the end: 1, once it was made here.
+made_namespace=0 installed=0
 
 kube() { kubectl --namespace "$NAMESPACE" "$@"; }
 
@@ -93,10 +95,14 @@ expect() {
 
 finish() {
     stop_forward
-    if [[ $KEEP != 1 ]]; then
-        helm --namespace "$NAMESPACE" uninstall "$RELEASE" --ignore-not-found >/dev/null 2>&1
-        kubectl delete namespace "$NAMESPACE" --ignore-not-found --wait=false >/dev/null 2>&1
-    fi
+    if [[ $KEEP != 1 && $installed == 1 ]]; then
+        helm --namespace "$NAMESPACE" uninstall "$RELEASE" --ignore-not-found
+        kube delete jobs -l app.kubernetes.io/component=loadtest --ignore-not-found
+        kube delete pvc -l "app.kubernetes.io/instance=$RELEASE" --ignore-not-found --wait=false
+    fi >/dev/null 2>&1
+    # Whoever runs this again at once finds no namespace that is still going.
+    [[ $KEEP == 1 || $made_namespace == 0 ]] ||
+        kubectl delete namespace "$NAMESPACE" --ignore-not-found --timeout="${PATIENCE}s" >/dev/null 2>&1
     rm -rf "$work"
 }
 trap finish EXIT
@@ -105,12 +111,27 @@ helm_do() {
     local verb=$1
     shift
     helm --namespace "$NAMESPACE" "$verb" "$RELEASE" "$CHART" --wait --timeout "${PATIENCE}s" \
-        --set "image.repository=${IMAGE%:*},image.tag=${IMAGE##*:}" "${HELM_ARGS[@]}" "$@"
+        --set-string "image.repository=${IMAGE%:*},image.tag=${IMAGE##*:}" ${HELM_ARGS[@]+"${HELM_ARGS[@]}"} "$@"
 }
 
-make_namespace() {
-    kubectl create namespace "$NAMESPACE" &&
+# One that is there stays as it is, if there is no store in it.
+has_namespace() {
+    local there
+    there=$(kubectl get namespace "$NAMESPACE" --ignore-not-found -o name) || return 1
+    if [[ $there ]]; then
+        if helm --namespace "$NAMESPACE" status "$RELEASE" || [[ $(kube get pvc -l "app.kubernetes.io/instance=$RELEASE" -o name) ]]; then
+            echo "there is a store, or what is left of one, in the namespace $NAMESPACE"
+            return 1
+        fi
+        return
+    fi
+    kubectl create namespace "$NAMESPACE" && made_namespace=1 &&
         kubectl label namespace "$NAMESPACE" pod-security.kubernetes.io/{enforce,warn}=restricted
+}
+
+install() {
+    installed=1
+    helm_do install
 }
 
 all_ready() {
@@ -156,13 +177,14 @@ guarded() {
     done
 }
 
-# shop NAME COMPLETIONS: shoppers (`toystore client`, which tries again what failed) as a Job made from that of the load test, one pod after the other, two at a time. A pod fails if a request did, or if an order is not as it was
-# acknowledged; and with the first one that fails the Job does.
+# shop NAME COMPLETIONS: shoppers (`toystore client`, which tries again what failed: a small cluster takes its time to replace a pod) as a Job made from that of
+# the load test, one pod after the other, two at a time. A pod fails if a request did for good, or if an order is not as it was acknowledged; and with the first
+# one that fails the Job does.
 shop() {
     sed -e "s|^  generateName: .*|  name: $1|; s|^  namespace: .*|  namespace: $NAMESPACE|; s|^\( *\)image: .*|\1image: \"$IMAGE\"|" \
         -e "s|^  backoffLimit: .*|  backoffLimit: 0\n  completions: $2\n  parallelism: 2|" \
         -e 's|^\( *\)- load$|\1- client|' \
-        -e 's|^\( *\)- name: P$|\1- name: N_THREADS\n\1  value: "4"\n\1- name: N_REPEATS\n\1  value: "2000"\n\1- name: ORDERS_FILE\n\1  value: /data/orders.csv\n&|' \
+        -e 's|^\( *\)- name: P$|\1- name: N_THREADS\n\1  value: "4"\n\1- name: N_REPEATS\n\1  value: "2000"\n\1- name: TRIES\n\1  value: "10"\n\1- name: ORDERS_FILE\n\1  value: /data/orders.csv\n&|' \
         -e '/name: P$/{n;s|value: .*|value: "0.02"|;}' k8s/loadtest/job.yaml |
         kube create -f -
 }
@@ -233,17 +255,24 @@ has_voters() {
     ((voters == $1))
 }
 
-# Another number of replicas, without a restart of those that stay.
-scale() {
-    local before
+# scaled TO COMMAND…: another number of replicas by that, without a restart of those that stay.
+scaled() {
+    local to=$1 before
+    shift
     before=$(order_uids)
-    helm_do upgrade --set order.replicas="$1" && until_true 60 has_voters "$1" || return 1
+    "$@" && until_true 60 has_voters "$to" || return 1
     [[ $(order_uids) == "$before" ]] || { echo "pods were restarted"; return 1; }
 }
 
+scale() { scaled "$1" helm_do upgrade --set order.replicas="$1"; }
+
+scale_and_roll_back() { scale 5 && scaled 3 helm_rollback; }
+
+helm_rollback() { helm --namespace "$NAMESPACE" rollback "$RELEASE" --wait --timeout "${PATIENCE}s"; }
+
 upgrade() { helm_do upgrade --set log.level=debug && all_ready; }
 
-roll_back() { helm --namespace "$NAMESPACE" rollback "$RELEASE" --wait --timeout "${PATIENCE}s" && all_ready; }
+roll_back() { helm_rollback && all_ready; }
 
 load_test() {
     helm_do upgrade --set loadTest.enabled=true,loadTest.seconds=20 || return 1
@@ -291,8 +320,8 @@ uninstall() {
 }
 
 check "the cluster answers" kubectl version &&
-    check "a namespace with restricted pod security" make_namespace &&
-    check "install" helm_do install &&
+    check "a namespace without a store" has_namespace &&
+    check "install" install &&
     check "everything is ready" all_ready || exit 1
 check "nothing was restarted" no_restarts
 check "the internal token" the_token
@@ -302,6 +331,7 @@ check "shoppers" shopping shoppers-first
 check "the leader's pod is deleted under load" under_load failover leader_dies
 check "orders scaled from 3 to 5 under load" under_load scale-out scale 5
 check "orders scaled from 5 to 3 under load" under_load scale-in scale 3
+check "orders scaled to 5 and rolled back to 3 under load" under_load scale-back scale_and_roll_back
 check "upgrade under load, every pod replaced" under_load upgrade upgrade
 check "rollback under load, every pod replaced" under_load rollback roll_back
 check "the load-test job" load_test

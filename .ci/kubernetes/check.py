@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
@@ -107,16 +108,18 @@ def token() -> Iterator[str]:
 
 
 def scaling_in() -> Iterator[str]:
-    """Before order replicas go, a Job takes their votes; at other times there is none. The catalog cannot be scaled in."""
-    for wanted, running, expected in ((3, 5, ["toystore-scale-in"]), (3, 3, []), (5, 3, [])):
-        rendered = render({"order": {"replicas": wanted}}, existing=[running_replicas("order", running)])
-        if (found := [job["metadata"]["name"] for job in rendered.of("Job")]) != expected:
-            yield f"from {running} to {wanted}: {found}"
-    try:
-        render({}, existing=[running_replicas("catalog", 3)])
-    except Refused:
-        return
-    yield "the catalog is scaled in, and its group goes on to count who is gone"
+    """Before replicas go, a Job takes their votes: before an upgrade to fewer, and before every rollback, which cannot know how many there are."""
+    for component in ("catalog", "order"):
+        for wanted, running, expected in ((3, 5, {"pre-upgrade", "pre-rollback"}), (3, 3, {"pre-rollback"}), (5, 3, {"pre-rollback"})):
+            rendered = render({component: {"replicas": wanted}}, existing=[running_replicas(component, running)])
+            jobs = {job["metadata"]["annotations"]["helm.sh/hook"]: job for job in rendered.of("Job")}
+            if set(jobs) != expected:
+                yield f"{component} from {running} to {wanted}: {sorted(jobs)}"
+            for hook, job in jobs.items():
+                args = job["spec"]["template"]["spec"]["containers"][0]["args"]
+                flag = {"order": "--to", "catalog": "--catalog-to"}[component]
+                if args[args.index(flag) + 1] != str(wanted) or ("--unless-down" in args) != (hook == "pre-rollback"):
+                    yield f"{component} to {wanted}, {hook}: {args}"
 
 
 def notes(rendered: Rendered) -> Iterator[str]:
@@ -126,7 +129,12 @@ def notes(rendered: Rendered) -> Iterator[str]:
         kinds = {"statefulset": "StatefulSet", "deployment": "Deployment", "service": "Service"}
         if slash and kind in kinds and not rendered.find(kinds[kind], name):
             yield f"there is no {word}"
-    if len(rendered.notes) < 200 or "<no value>" in rendered.notes:
+    # What is not there, Helm leaves out.
+    gap = re.compile(r"\S  +\S|\(\s|\s[),:;]")
+    for line in rendered.notes.splitlines():
+        if "<no value>" in line or ("  #" not in line and gap.search(line.strip())):
+            yield f"something is missing in {line!r}"
+    if len(rendered.notes) < 200:
         yield "they are not whole"
 
 

@@ -1,4 +1,4 @@
-"""The variables that the chart sets, against those that the program knows."""
+"""The variables and flags that the chart sets, against those that the program knows."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from render import REPOSITORY, Rendered
 
 
 def known(command: str) -> set[str] | None:
-    """The variables of a subcommand, `None` if there is none: from its `--help`, if `TOYSTORE` names the program, else from the README, which
+    """The variables and flags of a subcommand, `None` if there is none: from its `--help`, if `TOYSTORE` names the program, else from the README, which
     a test keeps equal to it."""
     if program := os.environ.get("TOYSTORE"):
-        help_text = subprocess.run([program, command, "--help"], capture_output=True, text=True, check=False)
-        return set(re.findall(r"\[env:\s+([A-Z0-9_]+)\]", help_text.stdout)) if help_text.returncode == 0 else None
+        said = subprocess.run([program, command, "--help"], capture_output=True, text=True, check=False)
+        # It is wrapped at the terminal's width.
+        words = re.findall(r"(?<=\[env: )[A-Z0-9_]+|(?<=\s)--[a-z0-9-]+", re.sub(r"\s+", " ", said.stdout))
+        return set(words) if said.returncode == 0 else None
     readme = (REPOSITORY / "README.md").read_text()
     section = re.search(rf"^#### `toystore {command}`$(.*?)(?=^####|^<!--|\Z)", readme, re.DOTALL | re.MULTILINE)
-    return set(re.findall(r"^\| `([A-Z0-9_]+)`", section[1], re.MULTILINE)) if section else None
+    return set(re.findall(r"`([A-Z0-9_]+|--[a-z0-9-]+)` \|", section[1])) if section else None
 
 
 def check(rendered: Rendered) -> Iterator[str]:
     for name, thing, template in pods(rendered):
         for container in containers(template["spec"]):
             command = container["args"][0]
-            variables = known(command)
-            if variables is None:
+            words = known(command)
+            if words is None:
                 yield f"{name}: there is no `toystore {command}`"
                 continue
-            for variable in sorted(v["name"] for v in container.get("env", [])):
-                if variable not in variables:
-                    yield f"{name}: `toystore {command}` does not know {variable}"
+            flags = [word.partition("=")[0] for word in container["args"] if word.startswith("--")]
+            for word in sorted(v["name"] for v in container.get("env", [])) + flags:
+                if word not in words:
+                    yield f"{name}: `toystore {command}` does not know {word}"

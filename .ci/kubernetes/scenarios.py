@@ -69,6 +69,9 @@ LEAST: Object = {
     "loadTest": {"enabled": True, "shoppers": 16, "metricsPort": 0, "extraEnv": [{"name": "SEED", "value": "7"}]},
 }
 
+# What is no usual word: a tag that is a number, and volumes that somebody made by hand.
+UNUSUAL: Object = {"image": {"tag": 20260101}, "order": {"persistence": {"storageClass": "-"}}}
+
 # Values that must be refused, and a word that the refusal has in it.
 REFUSED: list[tuple[Object, str]] = [
     ({"order": {"replicas": 2}}, "replicas"),
@@ -98,5 +101,6 @@ def scenarios() -> Iterator[tuple[str, Rendered]]:
     yield "the least", render(LEAST)
     # 53 characters are the most that Helm allows.
     yield "a long name", render({}, name="a" * 53, namespace="n" * 63)
+    yield "unusual words", render(UNUSUAL, name="my.toystore")
     yield "a Secret of one's own", render({"internalToken": {"existingSecret": "mine", "key": "secret"}})
     yield "scaling in from five", render({}, existing=[running_replicas("order", 5)])

@@ -19,6 +19,9 @@ const SESSIONS_MAX: u64 = 10_000_000;
 /// An hour: a cluster that has to make nodes first.
 const WAIT_MS_MAX: u64 = 3_600_000;
 
+/// With the pauses between them these are more than three minutes.
+const TRIES_MAX: u32 = 100;
+
 /// What shoppers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -80,6 +83,7 @@ pub fn settings() -> Vec<Setting> {
         Setting::new("REST_API_PORT", "1110", "Port of the store's REST API").with_flag("front-port"),
         Setting::new("ORDERS_FILE", "data/client_orders.csv", "CSV of the acknowledged orders, made anew"),
         Setting::new("WAIT_MS", "30000", "How long to wait for a store that is still starting; 0: not at all"),
+        Setting::new("TRIES", "3", "How often a request is tried in all, 1 to 100"),
     ];
     front.into_iter().chain(shopping_settings()).chain(LogConfig::settings()).collect()
 }
@@ -107,8 +111,9 @@ impl Config {
         let front = read_front(values);
         let orders_file = values.required("ORDERS_FILE");
         let opening = values.within("WAIT_MS", 0..=WAIT_MS_MAX).map(Duration::from_millis);
+        let tries = values.within("TRIES", 1..=TRIES_MAX);
         let shopping = Self::read_shopping(values, Address::new("", 0), PathBuf::new());
-        let patience = Patience { opening: opening?, ..Patience::default() };
+        let patience = Patience { opening: opening?, tries: tries?, ..Patience::default() };
         Some(Self { front: front?, orders_file: orders_file?, patience, ..shopping? })
     }
 
@@ -201,12 +206,12 @@ mod tests {
     fn flags_with_hyphens_and_with_underscores() {
         let hyphens = ["--front-host", "::1", "--front-port", "1", "--n-repeats=2", "--n-threads=3", "--p=1"];
         let underscores = ["--front_host", "::1", "--front_port", "1", "--n_repeats=2", "--n_threads=3", "--p=1"];
-        let rest = ["--seed=9", "--summary-json", "s.json", "--wait-ms=5"];
+        let rest = ["--seed=9", "--summary-json", "s.json", "--wait-ms=5", "--tries=7"];
         let one = read(&[&hyphens[..], &["--run-type", "query"], &rest].concat(), &BTreeMap::new()).unwrap();
         let other = read(&[&underscores[..], &["--run_type", "query"], &rest].concat(), &BTreeMap::new()).unwrap();
         assert_eq!(one, other);
         assert_eq!((one.front, one.sessions, one.shoppers), (Address::new("::1", 1), 2, 3));
-        assert_eq!(one.patience.opening, Duration::from_millis(5));
+        assert_eq!((one.patience.opening, one.patience.tries), (Duration::from_millis(5), 7));
         assert_eq!((one.run_type, one.seed, one.summary_file), (RunType::Query, Some(9), Some("s.json".into())));
     }
 
@@ -222,6 +227,7 @@ mod tests {
         let args = [
             "--front-host=a/b",
             "--wait-ms=-1",
+            "--tries=0",
             "--n-threads=0",
             "--n-repeats=x",
             "--p=NaN",
@@ -229,7 +235,7 @@ mod tests {
             "--seed=-1",
         ];
         let mistakes = read(&args, &BTreeMap::new()).unwrap_err().0;
-        let names = ["FRONT_HOST", "WAIT_MS", "N_THREADS", "N_REPEATS", "P ", "RUN_TYPE", "SEED"];
+        let names = ["FRONT_HOST", "WAIT_MS", "TRIES", "N_THREADS", "N_REPEATS", "P ", "RUN_TYPE", "SEED"];
         assert_eq!(mistakes.len(), names.len(), "{mistakes:?}");
         for (mistake, name) in mistakes.iter().zip(names) {
             assert!(mistake.starts_with(name), "{mistake}");

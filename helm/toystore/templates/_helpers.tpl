@@ -11,17 +11,15 @@ A helper that is about one component takes a dictionary: `root` is the chart's c
 
 {{/*
 What every object's name begins with. 40 characters leave room for the longest ending: the names of a StatefulSet's pods and of the
-label `controller-revision-hash` end at 63.
+label `controller-revision-hash` end at 63. A release's name may have dots, a service's may not.
 */}}
 {{- define "toystore.fullname" -}}
 {{- $name := include "toystore.name" . -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- $full := printf "%s-%s" .Release.Name $name -}}
+{{- if contains $name .Release.Name -}}
+{{- $full = .Release.Name -}}
 {{- end -}}
+{{- .Values.fullnameOverride | default $full | replace "." "-" | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* The name of a component's objects. */}}
@@ -97,14 +95,17 @@ annotations:
   {{- end }}
 {{- end -}}
 
-{{/* The image: by digest where there is one, for only that names the same bytes for ever. */}}
+{{/*
+The image: by digest where there is one, for only that names the same bytes for ever. A tag of digits alone is a number, unless somebody put quotes
+around it.
+*/}}
 {{- define "toystore.image" -}}
 {{- with .Values.image -}}
 {{- $repository := empty .registry | ternary .repository (printf "%s/%s" .registry .repository) -}}
 {{- if .digest -}}
 {{ $repository }}@{{ .digest }}
 {{- else -}}
-{{ $repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{ $repository }}:{{ kindIs "string" .tag | ternary .tag (int64 .tag | toString) | default $.Chart.AppVersion }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -143,7 +144,8 @@ affinity:
 
 {{/*
 Replicas apart from each other, by the component's `topologySpread`. Nodes whose taints keep the pods away (the control plane) do not count, else
-they would be the empty place that no pod can fill.
+they would be the empty place that no pod can fill. Of a group's replicas (`minDomains`), no two may share a node where that is forbidden, even while fewer
+nodes are there than replicas: without a least number of nodes, those that are left would be filled evenly.
 */}}
 {{- define "toystore.topologySpread" -}}
 {{- $keys := dict "hostname" "kubernetes.io/hostname" "zone" "topology.kubernetes.io/zone" -}}
@@ -153,6 +155,7 @@ they would be the empty place that no pod can fill.
 {{- if ne $unsatisfiable "Ignore" -}}
 {{- $constraint := dict "maxSkew" 1 "topologyKey" $key "whenUnsatisfiable" $unsatisfiable "nodeTaintsPolicy" "Honor" -}}
 {{- $_ := set $constraint "labelSelector" (dict "matchLabels" (include "toystore.selectorLabels" $ | fromYaml)) -}}
+{{- if and $.minDomains (eq $what "hostname") (eq $unsatisfiable "DoNotSchedule") }}{{ $_ := set $constraint "minDomains" $.minDomains }}{{ end -}}
 {{- with $.matchLabelKeys }}{{ $_ := set $constraint "matchLabelKeys" . }}{{ end -}}
 {{- $constraints = append $constraints $constraint -}}
 {{- end -}}
@@ -319,7 +322,7 @@ volumeClaimTemplates:
     spec:
       accessModes: [{{ .values.persistence.accessMode }}]
       {{- with .values.persistence.storageClass }}
-      storageClassName: {{ . }}
+      storageClassName: {{ eq . "-" | ternary "" . | quote }}
       {{- end }}
       resources:
         requests:
