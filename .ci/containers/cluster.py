@@ -7,7 +7,6 @@ the image itself, which has no list of authorities and no `/etc` of a usual syst
 from __future__ import annotations
 
 import http.server
-import json
 import secrets
 import ssl
 import subprocess
@@ -18,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+from json_handler import JsonHandler
 
 NAMESPACE = "shop"
 # Where a pod finds who it is.
@@ -109,9 +110,7 @@ def cluster(directory: Path, address: str, services: dict[str, list[tuple[str, s
 
 
 def handler(it: Cluster, token: str) -> type[http.server.BaseHTTPRequestHandler]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(JsonHandler):
         def do_GET(self) -> None:
             path, asked = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
             label, _, service = asked.get("labelSelector", [""])[0].partition("=")
@@ -134,19 +133,10 @@ def handler(it: Cluster, token: str) -> type[http.server.BaseHTTPRequestHandler]
             self.send_header("Content-Type", "application/json")
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
+            # It is told that the watch has begun.
+            self.wfile.flush()
             it.watches.add(service)
             time.sleep(timeout_s)
             self.wfile.write(b"0\r\n\r\n")
-
-        def answer(self, status: int, body: dict) -> None:
-            text = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        def log_message(self, *_: object) -> None:
-            pass
 
     return Handler

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from json_handler import JsonHandler
+
 Object = dict
 
 # What there is in the cluster: group and version, kind, plural.
@@ -76,11 +78,7 @@ def api_server(version: str, existing: list[Object]) -> Iterator[str]:
     """Serves on a port of its own while it is entered; gives the address. `existing` objects can be looked up."""
     documents = discovery(version) | {path_of(thing): thing for thing in existing}
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # An answer goes out in one piece: in two, the second would wait for the first one's acknowledgement.
-        wbufsize = -1
-
+    class Handler(JsonHandler):
         def do_GET(self) -> None:
             found = documents.get(self.path.partition("?")[0])
             missing = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
@@ -93,17 +91,6 @@ def api_server(version: str, existing: list[Object]) -> Iterator[str]:
         def do_PATCH(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             self.do_GET()
-
-        def answer(self, status: int, body: Object) -> None:
-            text = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        def log_message(self, *_: object) -> None:
-            pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
