@@ -274,9 +274,15 @@ async fn nobody_waits_for_the_next_try_once_told_to_stop() {
 
 #[tokio::test]
 async fn shoppers_go_home_in_time() {
-    let (toy, folder) = (Toy::open(TOYS, None).await, TempDir::new().unwrap());
-    let limit = Duration::from_millis(200);
-    let summary = shop(Config { time_limit: Some(limit), ..buyer(&toy, &folder, 1_000_000) }).await;
-    assert!(summary.sessions_done > 0 && summary.sessions_done < 1_000_000, "{summary}");
-    assert!(summary.shopping >= limit && summary.is_flawless(), "{summary}");
+    // A machine that is busy with other tests may stand still for all of a short time.
+    for limit in [200, 2000, 20_000].map(Duration::from_millis) {
+        let (toy, folder) = (Toy::open(TOYS, None).await, TempDir::new().unwrap());
+        let summary = shop(Config { time_limit: Some(limit), ..buyer(&toy, &folder, 1_000_000) }).await;
+        assert!(summary.sessions_done < 1_000_000, "{summary}");
+        assert!(summary.shopping >= limit && summary.is_flawless(), "{summary}");
+        if summary.sessions_done > 0 {
+            return;
+        }
+    }
+    panic!("nobody has shopped");
 }

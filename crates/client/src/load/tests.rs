@@ -24,6 +24,12 @@ fn stage(pace: Pace, ms: u64) -> Stage {
     Stage { name: "steady".into(), pace, length: Duration::from_millis(ms), counted: true }
 }
 
+/// In which nothing is due: what is begun late has time until its end, for which nobody waits. (A visit that is not begun when the load is over
+/// is dropped, and a machine that is busy with other tests is late with any.)
+fn time_for_late_visits() -> Stage {
+    Stage { counted: false, ..stage(Pace::steady(0.0), 60_000) }
+}
+
 fn plan(target: Address, stages: &[Stage]) -> Plan {
     let products = vec![ProductName::new("Magic 8-Ball").unwrap()];
     let plan = Plan::of_requests(target, products, 0.5, stages.to_vec());
@@ -36,14 +42,29 @@ async fn load(plan: &Plan) -> Loaded {
 
 const UNPACED: Pace = Pace::Closed { shoppers: 4 };
 
+/// Puts on loads of so many milliseconds until enough came of one to be looked at: a machine that is busy with other tests may stand still for all
+/// of a short one.
+async fn tried(is_enough: impl AsyncFn(u64) -> bool) {
+    for ms in [300, 3000, 30_000] {
+        if is_enough(ms).await {
+            return;
+        }
+    }
+    panic!("too little came of half a minute");
+}
+
 #[tokio::test]
 async fn what_came_is_told_apart() {
     let full = || ready((StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "full"));
     let routes = Router::new().route("/products/{name}", get(|| ready("here"))).route("/orders", post(full));
-    let outcome = load(&plan(store(routes).await, &[stage(UNPACED, 300)])).await.counted();
-    assert!(outcome.queries.done.count() > 0 && outcome.orders.refused.count() > 0, "{outcome:?}");
-    assert_eq!(outcome.orders.told_when, outcome.orders.refused.count());
-    assert_eq!(outcome.queries.done.count() + outcome.orders.refused.count(), outcome.sent());
+    let store = store(routes).await;
+    tried(async |ms| {
+        let outcome = load(&plan(store.clone(), &[stage(UNPACED, ms)])).await.counted();
+        assert_eq!(outcome.orders.told_when, outcome.orders.refused.count());
+        assert_eq!(outcome.queries.done.count() + outcome.orders.refused.count(), outcome.sent());
+        outcome.queries.done.count() > 0 && outcome.orders.refused.count() > 0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -51,11 +72,19 @@ async fn in_an_open_loop_the_wait_for_a_connection_counts() {
     // Each answer takes 50 ms, so that four connections do 80 per second; 1000 per second are due.
     let slow = async || tokio::time::sleep(Duration::from_millis(50)).await;
     let routes = Router::new().route("/products/{name}", get(slow)).route("/orders", post(slow));
-    let outcome = load(&plan(store(routes).await, &[stage(Pace::steady(1000.0), 300)])).await.counted();
-    let sent = outcome.sent();
-    assert!(sent > 0 && outcome.unsent > sent && sent + outcome.unsent == 300, "{outcome:?}");
-    let longest = |latency: fn(&Latencies) -> Latency| Kind::ALL.map(|kind| latency(&outcome.of(kind).done).max_us);
-    assert!(longest(Latencies::since_due) > longest(Latencies::since_sent), "{outcome:?}");
+    let store = store(routes).await;
+    tried(async |ms| {
+        let outcome = load(&plan(store.clone(), &[stage(Pace::steady(1000.0), ms)])).await.counted();
+        let sent = outcome.sent();
+        assert!(outcome.unsent > sent && sent + outcome.unsent == ms, "{outcome:?}");
+        if sent <= 4 {
+            return false; // Each went over a connection that was free.
+        }
+        let longest = |latency: fn(&Latencies) -> Latency| Kind::ALL.map(|kind| latency(&outcome.of(kind).done).max_us);
+        assert!(longest(Latencies::since_due) > longest(Latencies::since_sent), "{outcome:?}");
+        true
+    })
+    .await;
 }
 
 /// Stops for 300 ms once per [`PERIOD`]. (Long enough that no busy machine looks like it.)
@@ -86,34 +115,44 @@ async fn an_open_loop_reports_a_stall_that_a_closed_loop_hides() {
         visit: Visit::OneRequest { order_share: 0.0 },
         ..plan(target, &[stage(pace, 3000)])
     };
-    let (open, closed) =
-        (plan(stalling().await, Pace::steady(200.0)), plan(stalling().await, Pace::Closed { shoppers: 1 }));
-    let (open, closed) = tokio::join!(load(&open), load(&closed));
-    let (open, closed) = (open.counted().queries.waited, closed.counted().queries.waited);
-    assert!(tells_of_the_stall(open.histogram()), "{:?}", open.since_due());
-    // The same store, the same assertion: who waits for the answer before asking again, or forgets the wait for a connection, sees
-    // three slow answers among hundreds or thousands.
-    assert!(!tells_of_the_stall(open.histogram_since_sent()), "{:?}", open.since_sent());
-    assert!(!tells_of_the_stall(closed.histogram()), "{:?}", closed.since_due());
+    let mut hidden = (Latency::default(), Latency::default());
+    for _ in 0..3 {
+        let (open, closed) =
+            (plan(stalling().await, Pace::steady(200.0)), plan(stalling().await, Pace::Closed { shoppers: 1 }));
+        let (open, closed) = tokio::join!(load(&open), load(&closed));
+        let (open, closed) = (open.counted().queries.waited, closed.counted().queries.waited);
+        assert!(tells_of_the_stall(open.histogram()), "{:?}", open.since_due());
+        // The same store, the same question: who waits for the answer before asking again, or forgets the wait for a connection, sees
+        // three slow answers among hundreds or thousands. Where the machine itself stands still now and then, it sees more: then once more.
+        if !tells_of_the_stall(open.histogram_since_sent()) && !tells_of_the_stall(closed.histogram()) {
+            return;
+        }
+        hidden = (open.since_sent(), closed.since_due());
+    }
+    panic!("the stall is not hidden: {hidden:?}");
 }
 
 #[tokio::test]
 async fn stages_follow_each_other_and_the_warm_up_does_not_count() {
     let routes = Router::new().route("/products/{name}", get(|| ready("here")));
-    let warm_up = Stage { counted: false, ..stage(Pace::steady(100.0), 200) };
-    let ramp = stage(Pace::Open { from_per_s: 0.0, to_per_s: 200.0 }, 500);
-    let plan = Plan {
-        visit: Visit::LookThenBuy { purchase_probability: 0.0 },
-        ..plan(store(routes).await, &[warm_up, ramp, stage(UNPACED, 100)])
-    };
-    let mut seconds = Vec::new();
-    let loaded = run(&plan, &CancellationToken::new(), |second| seconds.push(second.clone())).await.unwrap();
-    let sent: Vec<_> = loaded.stages.iter().map(|(_, outcome)| outcome.sent()).collect();
-    assert_eq!(sent[..2], [20, 50]);
-    assert!(sent[2] > 0 && loaded.counted().sent() == 50 + sent[2], "{sent:?}");
-    assert_eq!(loaded.counted().measured, Duration::from_millis(600));
-    let shown: u64 = seconds.iter().map(|second| second.outcome.sent()).sum();
-    assert_eq!(shown, sent.iter().sum::<u64>(), "every request is in some second");
+    let store = store(routes).await;
+    tried(async |ms| {
+        let warm_up = Stage { counted: false, ..stage(Pace::steady(100.0), 200) };
+        let ramp = stage(Pace::Open { from_per_s: 0.0, to_per_s: 200.0 }, 500);
+        let plan = Plan {
+            visit: Visit::LookThenBuy { purchase_probability: 0.0 },
+            ..plan(store.clone(), &[warm_up, ramp, stage(UNPACED, ms), time_for_late_visits()])
+        };
+        let mut seconds = Vec::new();
+        let loaded = run(&plan, &CancellationToken::new(), |second| seconds.push(second.clone())).await.unwrap();
+        let sent: Vec<_> = loaded.stages.iter().map(|(_, outcome)| outcome.sent()).collect();
+        assert_eq!((&sent[..2], sent[3], loaded.counted().sent()), (&[20, 50][..], 0, 50 + sent[2]));
+        assert_eq!(loaded.counted().measured, Duration::from_millis(500 + ms));
+        let shown: u64 = seconds.iter().map(|second| second.outcome.sent()).sum();
+        assert_eq!(shown, sent.iter().sum::<u64>(), "every request is in some second");
+        sent[2] > 0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -128,7 +167,7 @@ async fn without_keep_alive_each_request_has_its_own_connection() {
     let plan = Plan {
         keep_alive: false,
         visit: Visit::OneRequest { order_share: 0.0 },
-        ..plan(store(routes).await, &[stage(Pace::steady(100.0), 200)])
+        ..plan(store(routes).await, &[stage(Pace::steady(100.0), 200), time_for_late_visits()])
     };
     let outcome = load(&plan).await.counted();
     assert_eq!((outcome.queries.done.count(), outcome.queries.failed()), (20, 0), "{outcome:?}");
@@ -136,9 +175,10 @@ async fn without_keep_alive_each_request_has_its_own_connection() {
 
 #[tokio::test]
 async fn nobody_is_there() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = Address::new("127.0.0.1", listener.local_addr().unwrap().port());
-    drop(listener);
+    // Bound, but not listening: the port is ours, and connections are refused.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = Address::new("127.0.0.1", closed.local_addr().unwrap().port());
     let plan = plan(address, &[stage(UNPACED, 300)]);
     assert!(run(&plan, &CancellationToken::new(), |_| {}).await.is_err());
 }
@@ -148,9 +188,16 @@ async fn a_load_that_is_stopped_ends() {
     let routes = Router::new().route("/products/{name}", get(|| ready("here"))).route("/orders", post(|| ready("x")));
     let plan = plan(store(routes).await, &[stage(Pace::steady(10.0), 3_600_000), stage(UNPACED, 3_600_000)]);
     let stop = CancellationToken::new();
-    let loaded = run(&plan, &stop, |_| stop.cancel()).await.unwrap();
-    let outcome = loaded.counted();
-    assert!(outcome.sent() >= 9 && outcome.unsent <= 1, "{outcome:?}");
+    let until_some_are_sent = |second: &Second| {
+        if second.outcome.sent() > 0 {
+            stop.cancel();
+        }
+    };
+    let running = tokio::time::timeout(Duration::from_mins(1), run(&plan, &stop, until_some_are_sent));
+    let outcome = running.await.expect("it ends").unwrap().counted();
+    // One per 100 ms, the first at the begin: sent, or due and not sent when it was stopped.
+    let due = u64::try_from(outcome.measured.as_millis() / 100 + 1).unwrap();
+    assert!(outcome.sent() > 0 && outcome.sent() + outcome.unsent == due, "{outcome:?}");
 }
 
 /// A store in memory, with a fault.
@@ -188,8 +235,10 @@ async fn shelf(answer: fn(u64, u64) -> Result<u64, StatusCode>, sold_for_free: u
 }
 
 async fn reckoned(target: Address) -> reckoning::Reckoning {
-    let plan =
-        Plan { visit: Visit::OneRequest { order_share: 1.0 }, ..plan(target, &[stage(Pace::steady(200.0), 200)]) };
+    let plan = Plan {
+        visit: Visit::OneRequest { order_share: 1.0 },
+        ..plan(target, &[stage(Pace::steady(200.0), 200), time_for_late_visits()])
+    };
     let before =
         serde_json::from_value(json!([{"name": "Magic 8-Ball", "price": 1.0, "quantity": 1_000_000}])).unwrap();
     let loaded = load(&plan).await;
