@@ -74,9 +74,8 @@ async fn reserve(group: &Group, batch: &ReserveBatch) -> Result<BatchReserved, C
 #[tokio::test]
 async fn the_leader_serves_and_its_successor_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    let services = start_three(dir.path(), Duration::from_millis(300)).await;
-    let mut all: Vec<&Service> = services.iter().collect();
-    let first = leader(&all).await;
+    let mut services = start_three(dir.path(), Duration::from_millis(300)).await;
+    let first = leader(&services.iter().collect::<Vec<_>>()).await;
     let client = Client::of(&services[first]);
     client.fence(1).await.unwrap();
     let order = batch(1, 1, vec![line(OrderId::random(), "Tux", 10)]);
@@ -88,15 +87,17 @@ async fn the_leader_serves_and_its_successor_goes_on() {
     assert_eq!(refusal.code, ErrorCode::NotLeader);
     assert!(refusal.leader.is_none_or(|leader| leader == services[first].replica().node_id().ordinal()));
 
-    all.remove(first);
-    let rest = group_of(&all);
-    let mut services: Vec<Option<Service>> = services.into_iter().map(Some).collect();
-    services[first].take().unwrap().stop().await;
-    assert_eq!(reserve(&rest, &order).await.unwrap(), answer, "the same batch, the same answer, whoever leads");
+    services.remove(first).stop().await;
+    let rest: Vec<&Service> = services.iter().collect();
     let next = batch(1, 2, vec![line(OrderId::random(), "Tux", 91), line(OrderId::random(), "Tux", 90)]);
-    let expected = [Reservation::OutOfStock, Reservation::Reserved];
-    assert_eq!(reserve(&rest, &next).await.unwrap().outcomes, expected);
-    for service in services.into_iter().flatten() {
+    // Leadership was handed over; but an heir whose disk is slow may have deposed the old leader without having won by then, and
+    // stands once more only if somebody asks.
+    let group = group_of(&rest);
+    let again = conducted(&rest, reserve(&group, &order)).await.unwrap();
+    assert_eq!(again, answer, "the same batch, the same answer, whoever leads");
+    let outcomes = conducted(&rest, reserve(&group, &next)).await.unwrap().outcomes;
+    assert_eq!(outcomes, [Reservation::OutOfStock, Reservation::Reserved]);
+    for service in services {
         service.stop().await;
     }
 }
@@ -104,7 +105,8 @@ async fn the_leader_serves_and_its_successor_goes_on() {
 #[tokio::test]
 async fn a_change_under_way_when_leadership_moves_is_made_once_and_shown_late() {
     let dir = tempfile::tempdir().unwrap();
-    let lease = Duration::from_millis(1500);
+    // Longer than the change and the election take on a machine that is busy with other tests.
+    let lease = Duration::from_secs(5);
     let services = start_three(dir.path(), lease).await;
     let all: Vec<&Service> = services.iter().collect();
     let first = leader(&all).await;

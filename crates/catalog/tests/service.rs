@@ -12,7 +12,11 @@ use catalog::{Restock, Seed, Service};
 use serde::de::IgnoredAny;
 use service::call::Route;
 use service::lifecycle::ExitCode;
-use support::{Client, Frontend, batch, code, line, start, start_alone};
+use support::{Client, Frontend, LONG_LEASE, batch, code, line, start, start_alone};
+
+/// A lease whose end is waited for. What has to be done before it is over may take long on a machine that is busy with other tests; and
+/// who waits for it is answered at the first try, within the 5 s that the catalog takes at most.
+const LEASE: Duration = Duration::from_secs(4);
 
 #[tokio::test]
 async fn an_order_is_reserved_then_sold() {
@@ -66,7 +70,7 @@ async fn a_new_leader_fences_its_predecessor_and_decides_on_what_it_left() {
 
 #[tokio::test]
 async fn caches_hear_of_a_change_before_it_is_acknowledged() {
-    let (_dir, service, client) = start_alone(|config| config.lease = Duration::from_secs(3)).await;
+    let (_dir, service, client) = start_alone(|config| config.lease = LONG_LEASE).await;
     let mut frontend = Frontend::start().await;
     client.lease(&frontend).await;
     client.fence(1).await.unwrap();
@@ -93,7 +97,7 @@ async fn caches_hear_of_a_change_before_it_is_acknowledged() {
 
 #[tokio::test]
 async fn only_those_are_told_who_fetched_what_changes() {
-    let (_dir, service, client) = start_alone(|config| config.lease = Duration::from_secs(3)).await;
+    let (_dir, service, client) = start_alone(|config| config.lease = LONG_LEASE).await;
     let (mut fan, mut bystander) = (Frontend::start().await, Frontend::start().await);
     client.lease(&fan).await;
     client.lease(&bystander).await;
@@ -115,7 +119,7 @@ async fn only_those_are_told_who_fetched_what_changes() {
 
 #[tokio::test]
 async fn a_holder_that_cannot_be_reached_delays_a_change_until_its_lease_is_over() {
-    let (_dir, service, client) = start_alone(|config| config.lease = Duration::from_secs(1)).await;
+    let (_dir, service, client) = start_alone(|config| config.lease = LEASE).await;
     client.fence(1).await.unwrap();
     let frontend = Frontend::unreachable().await;
     let leased = Instant::now();
@@ -136,7 +140,7 @@ async fn a_holder_that_cannot_be_reached_delays_a_change_until_its_lease_is_over
     }
     assert_eq!(client.stock("Tux").await, 100, "not shown while it may be cached");
     let acknowledged = reserving.await.unwrap().unwrap();
-    assert!(acknowledged.duration_since(leased) >= Duration::from_millis(1100), "earlier than the lease's end");
+    assert!(acknowledged.duration_since(leased) >= LEASE + LEASE / 10, "earlier than the lease's end");
     assert_eq!(client.stock("Tux").await, 99);
 
     client.lease(&frontend).await;
@@ -146,7 +150,7 @@ async fn a_holder_that_cannot_be_reached_delays_a_change_until_its_lease_is_over
 
 #[tokio::test]
 async fn a_holder_that_gives_its_lease_back_is_not_waited_for() {
-    let (_dir, service, client) = start_alone(|config| config.lease = Duration::from_secs(3)).await;
+    let (_dir, service, client) = start_alone(|config| config.lease = LONG_LEASE).await;
     client.fence(1).await.unwrap();
     let mut frontend = Frontend::start().await;
     client.lease(&frontend).await;
@@ -163,8 +167,7 @@ async fn a_holder_that_gives_its_lease_back_is_not_waited_for() {
 #[tokio::test]
 async fn a_restarted_catalog_remembers_and_lets_the_old_leases_run_out() {
     let dir = tempfile::tempdir().unwrap();
-    let lease = Duration::from_secs(2);
-    let service = start(dir.path(), |config| config.lease = lease).await;
+    let service = start(dir.path(), |config| config.lease = LEASE).await;
     let client = Client::of(&service);
     let order = OrderId::random();
     client.fence(3).await.unwrap();
@@ -186,16 +189,15 @@ async fn a_restarted_catalog_remembers_and_lets_the_old_leases_run_out() {
     let acknowledged = Instant::now();
     let (stock, read) = reading.await.unwrap();
     assert_eq!(stock, 90);
-    assert!(read.duration_since(restarted) >= lease + lease / 10);
-    assert!(acknowledged.duration_since(restarted) >= lease + lease / 10);
+    assert!(read.duration_since(restarted) >= LEASE + LEASE / 10);
+    assert!(acknowledged.duration_since(restarted) >= LEASE + LEASE / 10);
     service.stop().await;
 }
 
 #[tokio::test]
 async fn a_change_that_was_never_acknowledged_is_not_until_caches_cannot_be_stale() {
     let dir = tempfile::tempdir().unwrap();
-    let lease = Duration::from_millis(1500);
-    let service = start(dir.path(), |config| config.lease = lease).await;
+    let service = start(dir.path(), |config| config.lease = LEASE).await;
     let client = Client::of(&service);
     let mut frontend = Frontend::start().await;
     client.fence(1).await.unwrap();
@@ -216,10 +218,10 @@ async fn a_change_that_was_never_acknowledged_is_not_until_caches_cannot_be_stal
     service.stop().await;
     assert_eq!(code(reserving.await.unwrap()), ErrorCode::NotLeader);
 
-    let service = start(dir.path(), |config| config.lease = lease).await;
+    let service = start(dir.path(), |config| config.lease = LEASE).await;
     let client = Client::of(&service);
     client.reserve(&reserve).await.unwrap();
-    assert!(leased.elapsed() >= lease, "acknowledged although the frontend may serve the old value");
+    assert!(leased.elapsed() >= LEASE, "acknowledged although the frontend may serve the old value");
     assert_eq!(client.stock("Tux").await, 99);
     assert_eq!(client.account("Tux").await, (99, 0, 1));
     service.stop().await;
@@ -229,7 +231,7 @@ async fn a_change_that_was_never_acknowledged_is_not_until_caches_cannot_be_stal
 async fn what_is_sold_out_comes_back_and_caches_hear_of_it() {
     let dir = tempfile::tempdir().unwrap();
     let service = start(dir.path(), |config| {
-        config.lease = Duration::from_secs(3);
+        config.lease = LONG_LEASE;
         config.restock = Restock { interval: Duration::from_millis(200), level: Stock(70) };
     })
     .await;
@@ -254,7 +256,7 @@ async fn what_is_sold_out_comes_back_and_caches_hear_of_it() {
 
 #[tokio::test]
 async fn looks_together_are_what_each_is_alone() {
-    let (_dir, service, client) = start_alone(|_| ()).await;
+    let (_dir, service, client) = start_alone(|config| config.lease = LONG_LEASE).await;
     let mut frontend = Frontend::start().await;
     client.lease(&frontend).await;
     client.fence(1).await.unwrap();
@@ -330,7 +332,7 @@ async fn the_token_is_wanted_but_not_for_health() {
 
 #[tokio::test]
 async fn metrics_tell_of_stock_and_changes() {
-    let (_dir, service, client) = start_alone(|config| config.lease = Duration::from_secs(3)).await;
+    let (_dir, service, client) = start_alone(|config| config.lease = LONG_LEASE).await;
     let mut frontend = Frontend::start().await;
     client.lease(&frontend).await;
     client.fence(1).await.unwrap();
@@ -346,13 +348,15 @@ async fn metrics_tell_of_stock_and_changes() {
         "toystore_catalog_reservations_total{outcome=\"reserved\"} 1",
         "toystore_catalog_reservations_total{outcome=\"out_of_stock\"} 1",
         "toystore_catalog_leases_held_frontends 1",
-        "toystore_catalog_invalidation_attempts_total 1",
         "toystore_catalog_invalidations_total{outcome=\"confirmed\"} 1",
         "toystore_catalog_change_duration_seconds_count 2",
         "toystore_http_client_request_duration_seconds_count{outcome=\"2xx\",route=\"/cache\",target=\"frontend\"} 1",
     ] {
         assert!(text.lines().any(|line| line == expected), "{expected} is not in\n{text}");
     }
+    // One that is not answered in time is repeated.
+    let attempts = text.lines().find_map(|line| line.strip_prefix("toystore_catalog_invalidation_attempts_total "));
+    assert!(attempts.is_some_and(|attempts| attempts.parse::<u64>().unwrap() >= 1), "{attempts:?} in\n{text}");
     service.stop().await;
 }
 
@@ -392,10 +396,10 @@ async fn a_second_process_on_the_same_directory_is_refused() {
 
 #[tokio::test]
 async fn leases_are_bounded() {
-    let (_dir, service, client) = start_alone(|config| config.lease = Duration::from_secs(3)).await;
+    let (_dir, service, client) = start_alone(|config| config.lease = LONG_LEASE).await;
     let mut frontend = Frontend::start().await;
     let granted = client.lease(&frontend).await;
-    assert_eq!(granted.duration_ms, 3000);
+    assert_eq!(granted.duration_ms, 60_000);
     let mut refused = None;
     for _ in 0..64 {
         frontend.holder = api::HolderId::random();

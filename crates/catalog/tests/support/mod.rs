@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use api::catalog::{
@@ -25,11 +26,14 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use service::call::{CallError, Caller, Route};
 use service::http::Listener;
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 use tokio::sync::{mpsc, watch};
 
 pub const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Longer than any answer takes on a machine that is busy with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// A lease that outlasts every test: nothing in it may depend on how fast the machine is.
+pub const LONG_LEASE: Duration = Duration::from_mins(1);
 /// Between two questions to a replica that does not lead yet.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -192,37 +196,55 @@ pub fn code<T: std::fmt::Debug>(answer: Result<T, CallError>) -> ErrorCode {
     answer.unwrap_err().code().expect("a refusal")
 }
 
-/// A frontend's internal port: records every invalidation, and answers when it may.
+/// A frontend's internal port: records every invalidation, and answers when it may. An invalidation whose answer was not there in
+/// time comes again, and is recorded once: news has a later version.
 pub struct Frontend {
     pub holder: HolderId,
     pub address: Address,
     told: mpsc::Receiver<Invalidate>,
     confirms: watch::Sender<bool>,
+    /// A port that refuses connections, as long as this is there.
+    closed: Option<TcpSocket>,
 }
 
 #[derive(Clone)]
 struct Ear {
     tell: mpsc::Sender<Invalidate>,
+    known: Arc<Mutex<Vec<Invalidate>>>,
     confirms: watch::Receiver<bool>,
+}
+
+impl Ear {
+    fn is_news(&self, invalidate: &Invalidate) -> bool {
+        let mut known = self.known.lock().unwrap();
+        let is_news = !known.contains(invalidate);
+        if is_news {
+            known.push(invalidate.clone());
+        }
+        is_news
+    }
 }
 
 impl Frontend {
     pub async fn start() -> Self {
         let (tell, told) = mpsc::channel(1024);
         let confirms = watch::Sender::new(true);
-        let ear = Ear { tell, confirms: confirms.subscribe() };
+        let ear = Ear { tell, known: Arc::default(), confirms: confirms.subscribe() };
         let router = Router::new().route("/cache", delete(invalidate)).with_state(ear);
         let listener = tokio::net::TcpListener::bind((LOCALHOST, 0)).await.unwrap();
         let address = address(listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { holder: HolderId::random(), address, told, confirms }
+        Self { holder: HolderId::random(), address, told, confirms, closed: None }
     }
 
     /// One that nobody can reach: its port is closed.
     pub async fn unreachable() -> Self {
         let mut frontend = Self::start().await;
-        let closed = tokio::net::TcpListener::bind((LOCALHOST, 0)).await.unwrap();
+        // Bound, but not listening: the port is ours, and connections are refused.
+        let closed = TcpSocket::new_v4().unwrap();
+        closed.bind((LOCALHOST, 0).into()).unwrap();
         frontend.address = address(closed.local_addr().unwrap());
+        frontend.closed = Some(closed);
         frontend
     }
 
@@ -249,7 +271,9 @@ impl Frontend {
 }
 
 async fn invalidate(State(mut ear): State<Ear>, Json(invalidate): Json<Invalidate>) -> Json<api::Data<[(); 0]>> {
-    ear.tell.send(invalidate).await.unwrap();
+    if ear.is_news(&invalidate) {
+        ear.tell.send(invalidate).await.unwrap();
+    }
     ear.confirms.wait_for(|confirms| *confirms).await.unwrap();
     Json(api::Data::new([]))
 }
