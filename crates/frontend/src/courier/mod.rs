@@ -71,6 +71,8 @@ impl<E: Errand> Clone for Courier<E> {
 struct Shared<E: Errand> {
     errand: E,
     under_way_max: usize,
+    /// See [`SLOW`].
+    slow: Duration,
     ways: Mutex<BTreeMap<Address, Way<E>>>,
 }
 
@@ -105,8 +107,13 @@ impl<E: Errand> Courier<E> {
     /// # Panics
     /// If it is none.
     pub(crate) fn new(errand: E, under_way_max: usize) -> Self {
+        Self::with_slow(errand, under_way_max, SLOW)
+    }
+
+    /// With another [`SLOW`].
+    fn with_slow(errand: E, under_way_max: usize, slow: Duration) -> Self {
         assert!(under_way_max > 0, "no order would ever leave");
-        Self(Arc::new(Shared { errand, under_way_max, ways: Mutex::default() }))
+        Self(Arc::new(Shared { errand, under_way_max, slow, ways: Mutex::default() }))
     }
 
     /// Asks the replica at `leader`. When the future is dropped, nobody waits for the answer.
@@ -182,7 +189,7 @@ impl<E: Errand> Coach<E> {
         loop {
             let aboard = passengers.len();
             let mut trip = std::pin::pin!(self.carry(passengers));
-            let is_slow = timeout(SLOW, &mut trip).await.is_err();
+            let is_slow = timeout(self.courier.0.slow, &mut trip).await.is_err();
             let next = self.on_way(|way| {
                 way.arrived(aboard);
                 way.board(self.courier.0.under_way_max)

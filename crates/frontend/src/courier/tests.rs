@@ -9,6 +9,7 @@ use axum::routing::post;
 use futures::FutureExt;
 use futures::future::join_all;
 use service::http::{Body, Limits, Listener, Reply, data, serve};
+use tokio::net::TcpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -82,6 +83,11 @@ impl Replica {
     }
 }
 
+/// One to which no request of a test is slow, however busy the machine is.
+fn courier(under_way_max: usize) -> Courier<Placing> {
+    Courier::with_slow(Placing, under_way_max, Duration::from_mins(1))
+}
+
 /// Does not borrow: who waits for an answer can also look at the requests.
 fn go(courier: &Courier<Placing>, to: &Replica, quantity: u64) -> impl Future<Output = Answer> + use<> {
     go_to(courier.clone(), to.address.clone(), quantity)
@@ -118,7 +124,7 @@ async fn occupy(courier: &Courier<Placing>, replica: &mut Replica) -> Vec<tokio:
 
 #[tokio::test]
 async fn who_comes_alone_travels_alone_and_nothing_is_left_behind() {
-    let (courier, mut replica) = (Courier::new(Placing, UNDER_WAY_MAX), Replica::start());
+    let (courier, mut replica) = (courier(UNDER_WAY_MAX), Replica::start());
     for quantity in 1..=5 {
         assert_eq!(go(&courier, &replica, quantity).await, Ok(placed(quantity)));
         assert_eq!(replica.requests.recv().await, Some(1));
@@ -131,7 +137,7 @@ async fn who_comes_alone_travels_alone_and_nothing_is_left_behind() {
 
 #[tokio::test]
 async fn those_who_wait_travel_together_and_each_has_its_own_fate() {
-    let (courier, mut replica) = (Courier::new(Placing, UNDER_WAY_MAX), Replica::start());
+    let (courier, mut replica) = (courier(UNDER_WAY_MAX), Replica::start());
     let first = occupy(&courier, &mut replica).await;
     let quantities = [7, 1000, 8];
     let mut together = Box::pin(join_all(quantities.map(|quantity| go(&courier, &replica, quantity))));
@@ -148,7 +154,7 @@ async fn those_who_wait_travel_together_and_each_has_its_own_fate() {
 
 #[tokio::test]
 async fn no_more_go_together_than_fit() {
-    let (courier, mut replica) = (Courier::new(Placing, UNDER_WAY_MAX), Replica::start());
+    let (courier, mut replica) = (courier(UNDER_WAY_MAX), Replica::start());
     let first = occupy(&courier, &mut replica).await;
     let mut crowd = Box::pin(join_all((0..=TOGETHER_MAX).map(|_| go(&courier, &replica, 2))));
     assert!((&mut crowd).now_or_never().is_none());
@@ -162,7 +168,7 @@ async fn no_more_go_together_than_fit() {
 
 #[tokio::test]
 async fn who_gets_off_before_it_leaves_is_not_sent() {
-    let (courier, mut replica) = (Courier::new(Placing, UNDER_WAY_MAX), Replica::start());
+    let (courier, mut replica) = (courier(UNDER_WAY_MAX), Replica::start());
     let first = occupy(&courier, &mut replica).await;
     let mut stays = Box::pin(go(&courier, &replica, 2));
     let mut leaves = Box::pin(go(&courier, &replica, 3));
@@ -176,7 +182,7 @@ async fn who_gets_off_before_it_leaves_is_not_sent() {
 
 #[tokio::test]
 async fn a_request_that_nobody_waits_for_is_given_up_and_the_next_leaves() {
-    let (courier, mut replica) = (Courier::new(Placing, 1), Replica::start());
+    let (courier, mut replica) = (courier(1), Replica::start());
     replica.hold();
     let first = tokio::spawn(go(&courier, &replica, 1));
     assert_eq!(replica.requests.recv().await, Some(1));
@@ -193,8 +199,14 @@ async fn a_request_that_nobody_waits_for_is_given_up_and_the_next_leaves() {
 
 #[tokio::test]
 async fn slow_requests_keep_nobody_from_leaving() {
-    let (courier, mut replica) = (Courier::new(Placing, UNDER_WAY_MAX), Replica::start());
-    let first = occupy(&courier, &mut replica).await;
+    let (courier, mut replica) = (Courier::with_slow(Placing, 2, Duration::from_millis(100)), Replica::start());
+    replica.hold();
+    let mut first = Vec::new();
+    for _ in 0..2 {
+        // Alone, whether or not the one before is slow already.
+        first.push(tokio::spawn(go(&courier, &replica, 1)));
+        assert_eq!(replica.requests.recv().await, Some(1));
+    }
     let mut next = Box::pin(go(&courier, &replica, 2));
     // None of the first is answered, and yet it goes.
     tokio::select! {
@@ -214,10 +226,11 @@ async fn slow_requests_keep_nobody_from_leaving() {
 
 #[tokio::test]
 async fn a_request_that_fails_fails_all_who_are_aboard() {
-    let courier = Courier::new(Placing, UNDER_WAY_MAX);
-    let nobody = Listener::bind(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
+    let courier = courier(UNDER_WAY_MAX);
+    // Bound, but not listening: the port is ours, and connections are refused.
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let address = Address::new("127.0.0.1", nobody.local_addr().unwrap().port());
-    drop(nobody);
     let gone = Replica { address: address.clone(), ..Replica::start() };
     let failed = join_all((0..2 * UNDER_WAY_MAX as u64).map(|n| go(&courier, &gone, n + 1))).await;
     assert!(failed.iter().all(|answer| *answer == Err(CallError::Unreachable(address.clone()))), "{failed:?}");
