@@ -10,7 +10,7 @@ use store::{Store, body, eventually};
 use tokio::time::Instant;
 
 /// Long enough for some requests on a machine that has much else to do.
-const SHUTDOWN_DELAY: Duration = Duration::from_secs(2);
+const SHUTDOWN_DELAY: Duration = Duration::from_secs(6);
 
 /// A client without connections: each stands for one that a load balancer has just sent.
 fn newcomer() -> Client {

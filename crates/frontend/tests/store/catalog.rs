@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use api::catalog::{LOOK_TOGETHER_PATH, LeaseGranted, LeaseRequest, Look, LookTogether, ProductRead};
 use api::frontend::{Invalidate, Invalidated};
@@ -39,7 +40,7 @@ struct Shared {
 pub struct Books {
     pub products: BTreeMap<ProductName, (Product, ProductVersion)>,
     pub term: Term,
-    pub lease_ms: u64,
+    pub lease: Duration,
     pub cacheable: bool,
     pub leases: Vec<LeaseRequest>,
     pub released: Vec<HolderId>,
@@ -49,7 +50,7 @@ pub struct Books {
 pub const NAMES: [&str; 5] = ["Tux", "Whale", "Fox", "Magic 8-Ball, großer", "50% off/on? #1"];
 
 impl Catalog {
-    pub fn start(stop: &CancellationToken) -> Self {
+    pub fn start(lease: Duration, stop: &CancellationToken) -> Self {
         let product = |name: &str| {
             let name = ProductName::new(name).expect("a name");
             let price = Price::from_cents(2599).expect("a price");
@@ -58,7 +59,7 @@ impl Catalog {
         let books = Books {
             products: NAMES.iter().map(|name| product(name)).collect(),
             term: Term(1),
-            lease_ms: 1000,
+            lease,
             cacheable: true,
             leases: Vec::new(),
             released: Vec::new(),
@@ -176,7 +177,7 @@ impl Shared {
 async fn lease(State(shared): State<Arc<Shared>>, Body(request): Body<LeaseRequest>) -> Reply<LeaseGranted> {
     let mut books = shared.books.lock().unwrap();
     books.leases.push(request);
-    data(LeaseGranted { duration_ms: books.lease_ms, term: books.term })
+    data(LeaseGranted { duration_ms: u64::try_from(books.lease.as_millis()).unwrap(), term: books.term })
 }
 
 async fn release(State(shared): State<Arc<Shared>>, PathParam(holder): PathParam<HolderId>) -> Reply<()> {

@@ -47,11 +47,16 @@ impl Store {
         Self::start_with(|_| {}).await
     }
 
-    /// Ready to be used; with caching, the lease is held.
+    /// Ready to be used; with caching, the lease is held, and outlasts the test.
     pub async fn start_with(adjust: impl FnOnce(&mut Config)) -> Self {
+        Self::start_leasing(Duration::from_mins(1), adjust).await
+    }
+
+    /// The same, with a catalog that grants such leases.
+    pub async fn start_leasing(lease: Duration, adjust: impl FnOnce(&mut Config)) -> Self {
         log_to_stderr();
         let stop = CancellationToken::new();
-        let (catalog, orders) = (Catalog::start(&stop), Orders::start(&stop));
+        let (catalog, orders) = (Catalog::start(lease, &stop), Orders::start(&stop));
         let mut config = config(address(orders.addr), address(catalog.addr));
         adjust(&mut config);
         let stop_frontend = stop.child_token();
