@@ -30,9 +30,9 @@ impl<T> From<Together<T>> for Vec<T> {
 }
 
 impl<T> Together<T> {
-    /// Each, in order.
-    pub fn iter(&self) -> std::slice::Iter<'_, T> {
-        self.0.iter()
+    /// All, in order.
+    pub fn as_slice(&self) -> &[T] {
+        &self.0
     }
 }
 

@@ -106,7 +106,7 @@ impl Tenure {
         self.as_of_now(|window, now| {
             let look =
                 |name: &ProductName| window.read(name.as_str(), *holder, now).map_or(Look::NoSuchProduct, Look::Read);
-            names.iter().map(look).collect()
+            names.as_slice().iter().map(look).collect()
         })
         .await
     }

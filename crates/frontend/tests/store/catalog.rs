@@ -154,7 +154,7 @@ async fn product(
 
 async fn together(State(shared): State<Arc<Shared>>, Body(looks): Body<LookTogether>) -> Reply<Vec<Look>> {
     let look = |name: &ProductName| shared.read(name.as_str(), looks.holder).map_or(Look::NoSuchProduct, Look::Read);
-    let found: Vec<Look> = looks.names.iter().map(look).collect();
+    let found: Vec<Look> = looks.names.as_slice().iter().map(look).collect();
     shared.sent(found.len()).await;
     data(found)
 }
