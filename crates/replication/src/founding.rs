@@ -161,11 +161,12 @@ impl Core {
         let mut membership = self.raft.server_metrics();
         let mut pause = PAUSE;
         loop {
+            let voters: BTreeSet<NodeId> = membership.borrow_and_update().membership_config.voter_ids().collect();
             let leader_known = match *leadership.borrow_and_update() {
                 Leadership::Leading(_) => true,
-                Leadership::Following { leader } => leader.is_some(),
+                // One that has lost its vote leads no more, but its followers are told of no other.
+                Leadership::Following { leader } => leader.is_some_and(|leader| voters.contains(&leader)),
             };
-            let voters: BTreeSet<NodeId> = membership.borrow_and_update().membership_config.voter_ids().collect();
             if leader_known || !(voters == [self.node_id].into() || self.founded_without_leader(&voters)) {
                 let changed = tokio::select! {
                     changed = leadership.changed() => changed.is_ok(),

@@ -37,7 +37,7 @@ const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a replica that starts waits for a leader's word on whether it is a member still. Without one it takes its log's.
 const WORD_TIMEOUT: Duration = Duration::from_millis(500);
-/// How often a replica that has followed nobody since its start asks again.
+/// How often a replica asks again whether it has its seat still, until it knows.
 const ASK_AGAIN: Duration = Duration::from_secs(3);
 
 /// Why a seat was not removed.
@@ -73,7 +73,7 @@ impl Core {
         if !matches!(*self.leadership.borrow(), Leadership::Leading(_)) {
             return Err(RemoveError::NotLeader { leader: self.leader() });
         }
-        let membership = self.membership();
+        let membership = self.finished_membership().await?;
         let staying = staying(&membership, seat);
         if staying.is_empty() {
             return Err(RemoveError::LastVoter);
@@ -98,6 +98,24 @@ impl Core {
         Ok(())
     }
 
+    /// The membership, once what another leader left half done in it is done: that may be this replica's own removal, and whoever has no vote
+    /// decides on nobody's any more.
+    async fn finished_membership(&self) -> Result<Arc<Membership>, RemoveError> {
+        if is_joint(&self.membership()) {
+            self.finish_change().await?;
+        }
+        let membership = self.membership();
+        if membership.voter_ids().all(|id| id != self.node_id) {
+            return Err(RemoveError::NotLeader { leader: None });
+        }
+        Ok(membership)
+    }
+
+    /// Nobody is added: the engine goes on to the last of the joint memberships.
+    async fn finish_change(&self) -> Result<(), JoinError> {
+        self.change(ChangeMembers::AddVoterIds(BTreeSet::new())).await
+    }
+
     /// How many of these answer, this replica included.
     async fn living(&self, voters: &BTreeSet<NodeId>) -> usize {
         let asked = voters.iter().map(async |id| {
@@ -119,8 +137,7 @@ impl Core {
                     continue;
                 }
                 let Ok(_turn) = self.seating.try_lock() else { continue };
-                // Nobody is added: the engine goes on to the last of the joint memberships.
-                match self.change(ChangeMembers::AddVoterIds(BTreeSet::new())).await {
+                match self.finish_change().await {
                     Ok(()) => tracing::info!("a change of membership was finished for a leader that is gone"),
                     Err(error) => tracing::info!(%error, "a change of membership is unfinished yet"),
                 }
@@ -132,30 +149,45 @@ impl Core {
         }
     }
 
-    /// For a replica that takes itself for a member and hears of no leader: it may have been removed while it was away, and
-    /// nobody have been there to tell it so when it started.
+    /// For a replica that takes itself for a member: it may have been removed while it was away, and no leader have been there to tell it so
+    /// when it started. So it asks until it leads, or a leader has said that it counts on it. (That its log names a leader says nothing:
+    /// that may be the one that has removed it.)
     pub(crate) async fn doubt_own_seat(&self) {
         let mut leadership = self.leadership.subscribe();
-        let in_contact = leadership.wait_for(|now| !matches!(now, Leadership::Following { leader: None }));
+        let leads = leadership.wait_for(|now| matches!(now, Leadership::Leading(_)));
         let asking = async {
             loop {
                 sleep(ASK_AGAIN).await;
                 let term = self.status().term;
-                if was_removed(&self.peers, self.node_id, term).await {
-                    let what = "this replica's seat was removed while it was away: it must start again as a newcomer";
-                    fatal(ExitCode::Failure, what);
+                match leaders_word(&self.peers, self.node_id, term).await {
+                    Some(Removed(true)) => {
+                        let what =
+                            "this replica's seat was removed while it was away: it must start again as a newcomer";
+                        fatal(ExitCode::Failure, what);
+                    }
+                    Some(Removed(false)) => return,
+                    None => {}
                 }
             }
         };
         tokio::select! {
-            _ = in_contact => {}
+            _ = leads => {}
             () = asking => {}
         }
     }
 }
 
+/// Whether a replica has no vote, and is to get none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Removed(bool);
+
 /// Whether a leader of `term` or a later one says that `own` has no vote and is to get none. `false` if no leader answers.
 pub(crate) async fn was_removed(peers: &Peers, own: NodeId, term: Term) -> bool {
+    leaders_word(peers, own, term).await == Some(Removed(true))
+}
+
+/// What a leader of `term` or a later one says of `own`; `None` if no leader answers.
+async fn leaders_word(peers: &Peers, own: NodeId, term: Term) -> Option<Removed> {
     let others = peers.seats().into_iter().filter(|seat| *seat != own.ordinal());
     let mut asked: FuturesUnordered<_> = others.map(|seat| peers.status(seat)).collect();
     let word = async {
@@ -163,20 +195,20 @@ pub(crate) async fn was_removed(peers: &Peers, own: NodeId, term: Term) -> bool 
             if let Ok(peer) = answer
                 && let Some(removed) = word_of(&peer, own, term)
             {
-                return removed;
+                return Some(removed);
             }
         }
-        false
+        None
     };
-    timeout(WORD_TIMEOUT, word).await.unwrap_or(false)
+    timeout(WORD_TIMEOUT, word).await.ok()?
 }
 
 /// `None` from anyone but a leader whom a majority follows, and who has seen all that `own` has. Who has no vote *yet* was not
 /// removed: under another id it would leave the leader waiting for one that never comes.
-fn word_of(peer: &PeerStatus, own: NodeId, term: Term) -> Option<bool> {
+fn word_of(peer: &PeerStatus, own: NodeId, term: Term) -> Option<Removed> {
     let status = &peer.status;
     let counted = || status.voters.contains(&own) || peer.learners.contains(&own);
-    (status.leads() && status.term >= term).then(|| !counted())
+    (status.leads() && status.term >= term).then(|| Removed(!counted()))
 }
 
 /// The voters without whoever sits there.
@@ -237,10 +269,10 @@ mod tests {
                 Term(term),
             )
         };
-        assert_eq!(word(&leader, 4, 5), Some(true));
-        assert_eq!(word(&leader, 4, 4), Some(true));
-        assert_eq!(word(&leader, 3, 5), Some(false));
-        assert_eq!(word(&leader, 5, 5), Some(false), "it is being seated");
+        assert_eq!(word(&leader, 4, 5), Some(Removed(true)));
+        assert_eq!(word(&leader, 4, 4), Some(Removed(true)));
+        assert_eq!(word(&leader, 3, 5), Some(Removed(false)));
+        assert_eq!(word(&leader, 5, 5), Some(Removed(false)), "it is being seated");
         assert_eq!(word(&leader, 4, 6), None, "a leader of an earlier term may know nothing of us yet");
         let follower = ReplicaStatus { role: Role::Follower, ..leader.clone() };
         assert_eq!(word(&follower, 4, 5), None);

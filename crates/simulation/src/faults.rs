@@ -38,10 +38,12 @@ pub(crate) enum Kind {
     FullDisk,
     /// An order replica's disk is replaced by an empty one.
     WipedDisk,
+    /// Somebody has a replica's seat taken away, as before scaling in, and then its process stopped; it is started again, as after scaling out.
+    RemovedSeat,
 }
 
 impl Kind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Kill,
         Self::PowerLoss,
         Self::PowerLossOfAll,
@@ -55,6 +57,7 @@ impl Kind {
         Self::FailedWrite,
         Self::FullDisk,
         Self::WipedDisk,
+        Self::RemovedSeat,
     ];
 
     /// The word in traces and reports.
@@ -73,6 +76,7 @@ impl Kind {
             Self::FailedWrite => "failed-write",
             Self::FullDisk => "full-disk",
             Self::WipedDisk => "wiped-disk",
+            Self::RemovedSeat => "removed-seat",
         }
     }
 
@@ -81,7 +85,7 @@ impl Kind {
         match self {
             Self::Kill | Self::PowerLoss | Self::WipedDisk => 10..=2500,
             Self::PowerLossOfAll | Self::Stop | Self::StopAll => 10..=800,
-            Self::Pause => 20..=3000,
+            Self::Pause | Self::RemovedSeat => 20..=3000,
             Self::Partition | Self::OneWay => 50..=3500,
             Self::SlowDisk => 200..=3000,
             Self::FailedSync | Self::FailedWrite => 50..=1000,

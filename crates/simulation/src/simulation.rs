@@ -29,6 +29,7 @@ use crate::process_world::{Ending, ProcessWorld, catch_panics};
 use crate::random::Random;
 use crate::report::{Broken, Report};
 use crate::shopping::{Shopper, Shopping, read};
+use crate::strike::REMOVAL_LASTS;
 use crate::trace::{Event, Listener, Millis, Trace};
 
 /// How long a store that nothing is wrong with may take for an order: for elections, leases and restarts one after the other.
@@ -48,6 +49,7 @@ const AUDITED_WITHIN: Millis = 60_000;
 pub(crate) enum Due {
     Start(MachineId),
     Wake(MachineId),
+    Stop(MachineId),
     HealNetwork,
     HealDisk(MachineId),
     Fault,
@@ -72,8 +74,10 @@ pub(crate) struct Simulation {
     pub(crate) stopping: Vec<bool>,
     /// A machine whose disk has been given a fault since its process started.
     pub(crate) excused: Vec<bool>,
-    /// A wiped disk whose replica has not its seat back yet, and when it was wiped.
-    pub(crate) wiped: Option<(MachineId, Millis)>,
+    /// Since when an order replica may lack its seat: its disk was wiped, or its seat taken away.
+    pub(crate) incomplete_since: Option<Millis>,
+    /// A machine whose seat was to be taken away: its replica takes it again when it starts.
+    pub(crate) unseated: Vec<bool>,
     broken: Vec<Broken>,
 }
 
@@ -121,7 +125,8 @@ impl Simulation {
             processes: 0,
             stopping: vec![false; count],
             excused: vec![false; count],
-            wiped: None,
+            incomplete_since: None,
+            unseated: vec![false; count],
             broken: Vec::new(),
         }
     }
@@ -201,9 +206,23 @@ impl Simulation {
         if !self.broken.is_empty() {
             return;
         }
+        self.seat_all();
         let bought = self.on_shoppers_machine(|mut shopper| async move { shopper.buy_for_sure().await });
         if !self.until(ALIVE_WITHIN, |_| bought.is_finished()) {
             self.not_alive("no order was placed although everything was healed");
+        }
+    }
+
+    /// Whoever may have lost its seat is started once more, when nobody takes seats away any more.
+    fn seat_all(&mut self) {
+        if !self.unseated.contains(&true) {
+            return;
+        }
+        self.until(REMOVAL_LASTS, |_| false);
+        for id in 0..self.members.len() {
+            if self.unseated[id] && self.machines[id].is_running() {
+                self.ask_to_stop(id, Kind::RemovedSeat);
+            }
         }
     }
 
@@ -344,6 +363,11 @@ impl Simulation {
                 self.machines[machine].wake(now);
                 self.note_fault(machine, Kind::Pause, "goes on".to_owned());
             }
+            Due::Stop(machine) => {
+                if self.machines[machine].is_running() && !self.machines[machine].is_paused() {
+                    self.ask_to_stop(machine, Kind::RemovedSeat);
+                }
+            }
             Due::HealNetwork => {
                 self.outside.lock().network.heal();
                 self.stage("the network is whole".to_owned());
@@ -367,7 +391,8 @@ impl Simulation {
         self.machines[id].kill();
         let stopped = code == ExitCode::Ok as u8 && self.stopping[id];
         let disk_failed = code == ExitCode::Io as u8 && self.excused[id];
-        if !(stopped || disk_failed) {
+        let removed = code == ExitCode::Failure as u8 && self.unseated[id] && what.contains("seat was removed");
+        if !(stopped || disk_failed || removed) {
             let at_ms = self.outside.now();
             let who = self.outside.lock().network.name(id).to_owned();
             self.broken.push(Broken::Ended { who, at_ms, code, what });
@@ -403,7 +428,7 @@ impl Simulation {
         self.members.iter().position(|it| *it == member).expect("every member has a machine")
     }
 
-    fn on_shoppers_machine<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    pub(crate) fn on_shoppers_machine<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
         &mut self,
         work: impl FnOnce(Shopper) -> F,
     ) -> JoinHandle<T> {

@@ -1,10 +1,26 @@
 //! How a fault of each kind happens.
 
+use std::time::Duration;
+
+use api::replica::seat_path;
+use api::{Address, Ordinal};
+use bytes::Bytes;
+use http::Request;
+use service::world::World;
+
 use crate::faults::Kind;
-use crate::member::Member;
+use crate::member::{Layout, Member};
 use crate::network::MachineId;
+use crate::process_world::ProcessWorld;
 use crate::simulation::{Due, Simulation};
 use crate::trace::Millis;
+
+/// How often whoever has a seat taken away asks everyone: the leader may be the one that is to go, and another leads then.
+const REMOVAL_TRIES: usize = 3;
+/// Between two of them.
+const REMOVAL_PAUSE: Duration = Duration::from_millis(400);
+/// After this nobody has a seat taken away any more: the tries, and what is late in the network.
+pub(crate) const REMOVAL_LASTS: Millis = 3000;
 
 impl Simulation {
     /// Lets a fault happen now, if there is a machine that it can happen to.
@@ -41,9 +57,10 @@ impl Simulation {
                 self.note_fault(id, kind, format!("killed, and comes back with an empty disk in {lasts} ms"));
                 self.machines[id].kill();
                 self.machines[id].disk().wipe();
-                self.wiped = Some((id, self.outside.now()));
+                self.incomplete_since = Some(self.outside.now());
                 self.plan_for(lasts, Due::Start(id));
             }
+            Kind::RemovedSeat => self.remove_seat(id, lasts),
             Kind::Partition | Kind::OneWay | Kind::PowerLossOfAll | Kind::StopAll => unreachable!("not of one machine"),
         }
     }
@@ -69,7 +86,23 @@ impl Simulation {
         self.plan_for(away, Due::Start(id));
     }
 
-    fn ask_to_stop(&mut self, id: MachineId, kind: Kind) {
+    /// Asks whoever leads to take the seat's vote, and the process to stop some time later, whether or not it was taken.
+    fn remove_seat(&mut self, id: MachineId, lasts: Millis) {
+        let member = self.members[id];
+        self.note_fault(id, Kind::RemovedSeat, format!("its seat is to be taken away; asked to stop in {lasts} ms"));
+        let (group, seat): (Vec<_>, _) = match member {
+            Member::Order(seat) => ((1..=self.layout.orders).map(Layout::order).collect(), seat),
+            Member::Catalog(seat) => ((1..=self.layout.catalogs).map(Layout::catalog).collect(), seat),
+            Member::Frontend(_) => unreachable!("it has no seat"),
+        };
+        // What is late arrives within that time.
+        self.incomplete_since = Some(self.outside.now() + REMOVAL_LASTS);
+        self.unseated[id] = true;
+        drop(self.on_shoppers_machine(move |_| remove(group, Ordinal(seat))));
+        self.plan_for(lasts, Due::Stop(id));
+    }
+
+    pub(crate) fn ask_to_stop(&mut self, id: MachineId, kind: Kind) {
         self.note_fault(id, kind, "asked to stop".to_owned());
         self.stopping[id] = true;
         self.machines[id].ask_to_stop();
@@ -140,6 +173,8 @@ impl Simulation {
             .filter(|id| self.machines[*id].is_running() && !self.machines[*id].is_paused() && !self.stopping[*id])
             .filter(|id| match (kind, self.members[*id]) {
                 (Kind::WipedDisk, member) => matches!(member, Member::Order(_)),
+                (Kind::RemovedSeat, Member::Catalog(_)) => self.layout.catalogs > 1,
+                (Kind::RemovedSeat, Member::Frontend(_)) => false,
                 (
                     Kind::SlowDisk | Kind::FailedSync | Kind::FailedWrite | Kind::FullDisk | Kind::PowerLoss,
                     Member::Frontend(_),
@@ -150,14 +185,25 @@ impl Simulation {
         if candidates.is_empty() { None } else { Some(*self.chance.pick(&candidates)) }
     }
 
-    /// A minority at a time: the replica that was wiped before has its seat back, and all three are known to be there.
+    /// A minority at a time: who was wiped or unseated before has its seat back, and all three are known to be there.
     fn may_wipe(&mut self) -> bool {
         let orders = self.order_machines();
-        let since = self.wiped.map_or(0, |(_, at)| at);
-        let complete = self.outside.lock().observer.complete(&orders, since);
+        let complete = self.outside.lock().observer.complete(&orders, self.incomplete_since.unwrap_or(0));
         if complete {
-            self.wiped = None;
+            self.incomplete_since = None;
         }
         complete
+    }
+}
+
+/// Asks all of the group to take that seat away; only its leader does. What they answer is of no interest: faults may be in the way.
+async fn remove(group: Vec<Address>, seat: Ordinal) {
+    let world = ProcessWorld::current().expect("it is asked from the shoppers' machine");
+    for _ in 0..REMOVAL_TRIES {
+        for replica in &group {
+            let request = Request::delete(seat_path(seat)).body(Bytes::new()).expect("a good request");
+            tokio::spawn(tokio::time::timeout(REMOVAL_PAUSE, world.carry(replica.clone(), request)));
+        }
+        tokio::time::sleep(REMOVAL_PAUSE).await;
     }
 }
