@@ -39,6 +39,16 @@ async fn room(cluster: &Cluster, seat: u8, wanted: bool) {
 
 #[tokio::test]
 async fn a_leader_with_a_full_disk_makes_room_for_one_that_has_some() {
+    for _ in 0..3 {
+        if makes_room().await {
+            return;
+        }
+    }
+    panic!("nobody has ever taken over");
+}
+
+/// `false` if the hand-over ends half-way: on a slow machine the heir may depose the leader, and not be elected.
+async fn makes_room() -> bool {
     let cluster = started().await;
     let old = cluster.any_leader().await;
     cluster.say("tux").await;
@@ -51,12 +61,14 @@ async fn a_leader_with_a_full_disk_makes_room_for_one_that_has_some() {
     room(&cluster, old, false).await;
     assert!(cluster.replica(old).status().leads());
     fault(&cluster, full, "");
-    within("a hand-over", async {
+    let handed_over = async {
         while cluster.any_leader().await == old {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-    })
-    .await;
+    };
+    if tokio::time::timeout(PATIENCE / 3, handed_over).await.is_err() {
+        return false;
+    }
     let new = cluster.confirmed_leader().await;
     assert!(new == heir || new == full);
     cluster.say("whale").await;
@@ -64,6 +76,7 @@ async fn a_leader_with_a_full_disk_makes_room_for_one_that_has_some() {
     // It follows on, from its reserve.
     let position = cluster.say("fox").await;
     cluster.applied(old, position).await;
+    true
 }
 
 #[tokio::test]
@@ -134,9 +147,8 @@ async fn a_leader_whose_followers_cannot_write_leads_on_and_waits() {
     let replica = cluster.replica(leader).clone();
     let waiting = tokio::spawn(async move { replica.propose("whale".to_owned()).await });
     // It must not lose heart: elections would write to the very disks that are full.
-    let forsaken = cluster.status_where(leader, |status| !status.leads());
-    assert!(tokio::time::timeout(LONGER_THAN_SILENCE, forsaken).await.is_err(), "it is still followed");
-    within("a confirmation", cluster.replica(leader).confirm()).await.unwrap();
+    cluster.stays_followed(leader, LONGER_THAN_SILENCE).await;
+    cluster.confirm(leader).await;
     assert!(!waiting.is_finished());
     for seat in 1..=3 {
         fault(&cluster, seat, "");
@@ -161,7 +173,7 @@ async fn a_slow_disk_slows_and_no_more() {
     }
     assert_eq!(cluster.replica(leader).status().term, term, "no disk that works is a reason for an election");
     // Elections work on such disks too.
-    let heir = cluster.replica(leader).hand_over(PATIENCE).await.expect("someone takes over").ordinal().0;
+    let (_, heir) = cluster.hand_over().await;
     cluster.say("whale").await;
     assert_eq!(cluster.confirmed_leader().await, heir);
 }

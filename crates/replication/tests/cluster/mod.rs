@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use api::replica::{Replicas, Role};
+use api::replica::{ReplicaStatus, Replicas, Role};
 use api::{Address, LogPosition, NodeId, Ordinal, Term};
 use prometheus::Registry;
 use replication::{FileStore, Leadership, ProposeError, Replica, ReplicaConfig, StartError, StateMachine};
@@ -21,6 +21,12 @@ use tokio_util::sync::CancellationToken;
 
 /// A test that waits longer than this is stuck. Far longer than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A vote may take so long before whoever stands again begins it anew; each time so much longer, since disks may be slow.
+const VOTE: Duration = Duration::from_millis(300);
+
+/// See [`Cluster::stays_followed`].
+const WINDOWS_MAX: u32 = 5;
 
 /// Nothing listens there (tcpmux).
 const CLOSED_PORT: u16 = 1;
@@ -239,17 +245,49 @@ impl Cluster {
             for other in first {
                 self.replica(*other).stand().await;
             }
+            let mut vote = VOTE;
             loop {
                 self.replica(seat).stand().await;
                 let leads = leadership.wait_for(|now| matches!(now, Leadership::Leading(_)));
-                if let Ok(now) = tokio::time::timeout(Duration::from_millis(300), leads).await
+                if let Ok(now) = tokio::time::timeout(vote, leads).await
                     && let Leadership::Leading(term) = *now.expect("the replica runs")
                 {
                     return term;
                 }
+                vote += VOTE;
             }
         };
         within("an election", elected).await
+    }
+
+    /// Waits for a leader that may be missing since a hand-over went wrong: on a slow machine the old leader may be deposed and its heir not
+    /// elected. As a frontend would, has these stand then, one at a time.
+    pub async fn leader_among(&self, seats: &[u8]) -> u8 {
+        let led = async {
+            let mut vote = VOTE;
+            for seat in seats.iter().cycle() {
+                if let Ok(leader) = tokio::time::timeout(vote, self.any_leader()).await {
+                    return leader;
+                }
+                self.replica(*seat).stand().await;
+                vote += VOTE;
+            }
+            unreachable!("somebody may always stand");
+        };
+        within("a leader", led).await
+    }
+
+    /// Has whoever leads hand over, until that is done: the seats of the old leader and of the new one.
+    pub async fn hand_over(&self) -> (u8, u8) {
+        let handed_over = async {
+            loop {
+                let old = self.leader_among(&self.running()).await;
+                if let Some(successor) = self.replica(old).hand_over(PATIENCE).await {
+                    return (old, successor.ordinal().0);
+                }
+            }
+        };
+        within("a hand-over", handed_over).await
     }
 
     /// The seat of whoever leads by its own word.
@@ -275,6 +313,32 @@ impl Cluster {
             }
         };
         within("a confirmed leader", confirmed).await
+    }
+
+    /// Waits until a majority confirms that this one leads, which a slow one does not always do in time.
+    pub async fn confirm(&self, seat: u8) -> Term {
+        let confirmed = async {
+            loop {
+                match self.replica(seat).confirm().await {
+                    Ok(term) => return term,
+                    Err(error) => assert_eq!(self.role(seat), Role::Leader, "{error}"),
+                }
+            }
+        };
+        within("a confirmation", confirmed).await
+    }
+
+    /// Sees for so long that `leader` knows itself followed. A machine that stands still for a second makes it doubt that; then it is looked
+    /// at anew.
+    pub async fn stays_followed(&self, leader: u8, window: Duration) {
+        for _ in 0..WINDOWS_MAX {
+            self.status_where(leader, ReplicaStatus::leads).await;
+            let forsaken = self.status_where(leader, |status| !status.leads());
+            if tokio::time::timeout(window, forsaken).await.is_err() {
+                return;
+            }
+        }
+        panic!("whom a majority answers names itself, however quiet it is");
     }
 
     /// Of those that run, the one that may lead: with the longest log, and of these the highest seat.
@@ -304,7 +368,7 @@ impl Cluster {
     }
 
     /// Waits for a status; statuses have no channel of their own, so this looks again each millisecond.
-    pub async fn status_where(&self, seat: u8, wanted: impl Fn(&api::replica::ReplicaStatus) -> bool) {
+    pub async fn status_where(&self, seat: u8, wanted: impl Fn(&ReplicaStatus) -> bool) {
         let seen = async {
             while !wanted(&self.replica(seat).status()) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
