@@ -8,7 +8,8 @@ use toystore::local::{Layout, PortBase, Store};
 
 fn experiment(arguments: &[&str], report_dir: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_toystore"));
-    command.args(["experiment", "--quick", "--repetitions", "1", "--seconds", "0.1", "--rounds", "1", "--seed", "7"]);
+    // Shoppers are let in for longer than a busy machine makes them wait for their first turn.
+    command.args(["experiment", "--quick", "--repetitions", "1", "--seconds", "0.3", "--rounds", "1", "--seed", "7"]);
     command.args(arguments).arg("--report-dir").arg(report_dir).output().unwrap()
 }
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use api::frontend::CacheContents;
 use api::public::NewOrder;
 use api::{OrderId, ProductName, Quantity};
 use client::{Purchase, Store};
@@ -106,6 +107,12 @@ impl Model {
     }
 }
 
+/// What may be served, the most recently used first. Without a lease that is nothing: what is still there goes before the next lease begins.
+fn served(contents: CacheContents) -> Vec<ProductName> {
+    let CacheContents { lease_valid, products, .. } = contents;
+    products.into_iter().filter(|_| lease_valid).map(|product| product.name).collect()
+}
+
 /// Lets one shopper make so many requests. `None` if nobody can look into the cache, or if it is off.
 ///
 /// # Errors
@@ -117,8 +124,7 @@ pub(super) async fn trace(shop: &Shop, steps: u32, seed: u64) -> Result<Option<T
     let told = |error: client::StoreError| error.to_string();
     let products: Vec<_> = store.products().await.map_err(told)?.into_iter().map(|product| product.name).collect();
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let names = |contents: api::frontend::CacheContents| contents.products.into_iter().map(|it| it.name).collect();
-    let mut tracing = Tracing::new(Model::new(first.capacity, names(first)));
+    let mut tracing = Tracing::new(Model::new(first.capacity, served(first)));
     let mut looked_at = None;
     for _ in 0..steps {
         let buys = random.random_bool(BUYS);
@@ -139,7 +145,7 @@ pub(super) async fn trace(shop: &Shop, steps: u32, seed: u64) -> Result<Option<T
             product
         };
         let contents = shop.contents().await?.ok_or("the cache cannot be asked any more")?;
-        tracing.compare(&product, names(contents));
+        tracing.compare(&product, served(contents));
     }
     Ok(Some(tracing.trace))
 }
@@ -219,6 +225,24 @@ mod tests {
         }
         assert_eq!((tracing.trace.differences, tracing.trace.cleared), (0, 0), "{:?}", tracing.trace.wrong);
         assert!(tracing.model.has(&names("Bear")[0]) && !tracing.model.has(&names("Fox")[0]));
+    }
+
+    #[test]
+    fn without_a_lease_nothing_is_served_and_the_cache_counts_as_cleared() {
+        let products = [("Bear", 1), ("Tux", 2)].map(|(name, quantity)| api::Product {
+            name: ProductName::new(name).unwrap(),
+            price: api::Price::from_cents(100).unwrap(),
+            quantity: api::Stock(quantity),
+        });
+        let contents = |lease_valid| CacheContents { capacity: 2, lease_valid, products: products.to_vec() };
+        assert_eq!(served(contents(true)), names("Bear Tux"));
+        let mut tracing = Tracing::new(Model::new(2, served(contents(true))));
+        // The lease ran out, so what was fetched was not kept.
+        let fox = names("Fox").remove(0);
+        tracing.act(Act::Miss, &fox, Duration::ZERO);
+        tracing.compare(&fox, served(contents(false)));
+        assert_eq!((tracing.trace.differences, tracing.trace.cleared), (0, 1));
+        assert!(!tracing.model.has(&products[0].name));
     }
 
     #[test]

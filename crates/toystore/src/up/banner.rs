@@ -1,11 +1,16 @@
 //! What `toystore up` tells the person who started it, on standard output.
 
+use std::time::Duration;
+
 use crate::cli::print;
 use crate::local::{Member, Store};
 
+/// A store that is ready has a leader, but for an election that is just under way.
+const LEADER_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What runs where, and what to try.
 pub(super) async fn show(store: &mut Store) {
-    let leader = store.leader().await.map(|(_, leader)| leader);
+    let leader = store.leader_other_than(None, LEADER_PATIENCE).await.ok();
     let layout = store.layout().clone();
     print(format!("\nThe store is open.\n\n{:<12}{:<9}{:<18}role", "process", "pid", "address"));
     for process in store.processes() {

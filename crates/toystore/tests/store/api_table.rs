@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::harness::{Audit, Rest, TestStore};
+use crate::harness::{Audit, Rest, TestStore, eventually};
 
 const JSON: &str = "application/json";
 
@@ -102,7 +102,8 @@ async fn what_is_not_there_is_told_at_once() {
         let begun = Instant::now();
         let answer = rest.get(path).await;
         assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{path}: {answer:?}");
-        assert!(begun.elapsed() < Duration::from_secs(1), "{path} took {:?}", begun.elapsed());
+        // Less than the 5 s after which a frontend gives up.
+        assert!(begun.elapsed() < Duration::from_secs(4), "{path} took {:?}", begun.elapsed());
     }
     for (method, path) in [(Method::DELETE, "/orders/1"), (Method::PUT, "/products/Tux"), (Method::GET, "/orders")] {
         let answer = rest.send(rest.request(method.clone(), path)).await.unwrap();
@@ -133,9 +134,9 @@ async fn each_process_tells_its_health_and_its_metrics() {
     let layout = store.store.layout();
     for member in layout.members() {
         let inside = Rest::new(&layout.internal(member));
-        for path in ["/healthz", "/readyz"] {
-            assert_eq!(inside.text(path).await.0, StatusCode::OK, "{member} {path}");
-        }
+        assert_eq!(inside.text("/healthz").await.0, StatusCode::OK, "{member}");
+        // Who was not scheduled for a second is not ready for a moment.
+        eventually(&format!("{member} is ready"), || async { inside.text("/readyz").await.0 == StatusCode::OK }).await;
         let (status, metrics) = inside.text("/metrics").await;
         assert_eq!(status, StatusCode::OK);
         for metric in ["toystore_build_info", "toystore_http_request_duration_seconds_bucket"] {

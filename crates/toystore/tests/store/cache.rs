@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use api::frontend::CacheContents;
+use reqwest::Method;
 use tokio::task::JoinSet;
 use toystore::local::Member;
 
-use crate::harness::{Rest, TestStore, eventually};
+use crate::harness::{PATIENCE, Rest, TestStore, eventually};
 
 const TOYS: [&str; 8] = ["Tux", "Fox", "Whale", "Elephant", "Python", "Dolphin", "Bear", "Lion"];
 
@@ -14,18 +16,29 @@ fn inside(store: &TestStore, frontend: u8) -> Rest {
     Rest::new(&store.store.layout().internal(Member::Frontend(frontend)))
 }
 
+async fn contents(inside: &Rest) -> CacheContents {
+    serde_json::from_value(inside.get("/cache").await.body["data"].take()).unwrap()
+}
+
 /// What a frontend has cached, the most recently used first.
 async fn cached(inside: &Rest) -> Vec<String> {
-    let contents = inside.get("/cache").await.body;
-    contents["data"]["products"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap().into()).collect()
+    contents(inside).await.products.into_iter().map(|product| product.name.to_string()).collect()
+}
+
+/// A counter without labels.
+async fn counted(inside: &Rest, name: &str) -> u64 {
+    let metrics = inside.text("/metrics").await.1;
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {metrics}"))
 }
 
 #[tokio::test]
 async fn sold_out_becomes_a_hundred_again_through_the_cache() {
     let store = TestStore::start_with(|layout| layout.with_variable("RESTOCK_INTERVAL_MS", 700)).await;
     let rest = store.rest();
-    assert_eq!(rest.stock("Fox").await, 100);
-    assert_eq!(cached(&inside(&store, 1)).await, ["Fox"]);
+    let inside = inside(&store, 1);
+    // A frontend is ready before it has its lease.
+    eventually("Fox is cached", || async { rest.stock("Fox").await == 100 && cached(&inside).await == ["Fox"] }).await;
     rest.buy("Fox", 99).await;
     assert_eq!(rest.stock("Fox").await, 1, "one left is not sold out");
     rest.buy("Fox", 1).await;
@@ -38,19 +51,39 @@ async fn sold_out_becomes_a_hundred_again_through_the_cache() {
 async fn the_least_recently_used_product_is_evicted() {
     let store = TestStore::start().await;
     let (rest, inside) = (store.rest(), inside(&store, 1));
+    // A machine that stands still for a second costs the lease, and with it all that is cached: then it begins again.
+    let tried = async { while !evicts_the_least_recently_used(&rest, &inside).await {} };
+    tokio::time::timeout(PATIENCE, tried).await.expect("a lease that lasts");
+}
+
+/// `false` if the lease was lost meanwhile: then there are fewer products than fit.
+async fn evicts_the_least_recently_used(rest: &Rest, inside: &Rest) -> bool {
+    for toy in TOYS {
+        inside.send(inside.request(Method::DELETE, &format!("/cache/{toy}"))).await.unwrap();
+    }
+    eventually("there is a lease", || async { contents(inside).await.lease_valid }).await;
+    let evicted = counted(inside, "toystore_cache_evictions_total").await;
     for toy in &TOYS[..7] {
         rest.stock(toy).await;
     }
     let mut expected: Vec<_> = TOYS[..7].iter().rev().map(ToString::to_string).collect();
-    assert_eq!(cached(&inside).await, expected);
+    let found = cached(inside).await;
+    if found.len() < 7 {
+        return false;
+    }
+    assert_eq!(found, expected);
     // Tux was the oldest; a hit makes it the newest, so that Fox is the one to go.
     rest.stock(TOYS[0]).await;
     rest.stock(TOYS[7]).await;
     expected.retain(|toy| toy != "Tux" && toy != "Fox");
     expected.splice(0..0, [TOYS[7].to_owned(), TOYS[0].to_owned()]);
-    assert_eq!(cached(&inside).await, expected);
-    let metrics = inside.text("/metrics").await.1;
-    assert!(metrics.contains("toystore_cache_evictions_total 1"), "{metrics}");
+    let found = contents(inside).await;
+    if found.products.len() < 7 || !found.lease_valid {
+        return false;
+    }
+    assert_eq!(found.products.iter().map(|product| product.name.to_string()).collect::<Vec<_>>(), expected);
+    assert_eq!(counted(inside, "toystore_cache_evictions_total").await, evicted + 1);
+    true
 }
 
 #[tokio::test]

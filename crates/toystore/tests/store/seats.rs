@@ -1,25 +1,37 @@
 //! Groups grow and shrink while clients order: three order replicas become five, and three again; three catalogs become one.
 
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use api::Ordinal;
+use api::replica::ReplicaStatus;
 use tokio::process::{Child, Command};
 use toystore::local::{Layout, Member, PortBase};
 
 use crate::harness::{Audit, BINARY, PATIENCE, TOYS, TestStore, Writers, eventually};
 
+/// What whoever leads says of itself.
+async fn leader(store: &TestStore) -> ReplicaStatus {
+    let led = async {
+        loop {
+            for seat in (1..=5).map(Ordinal) {
+                if let Some(status) = store.store.status(seat).await
+                    && status.leads()
+                {
+                    return status;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, led).await.expect("someone leads")
+}
+
 /// The seats that have a vote, as the leader tells.
 async fn voters(store: &TestStore) -> Vec<u8> {
-    for seat in (1..=5).map(Ordinal) {
-        if let Some(status) = store.store.status(seat).await
-            && status.leads()
-        {
-            let mut seats: Vec<u8> = status.voters.iter().map(|id| id.ordinal().0).collect();
-            seats.sort_unstable();
-            return seats;
-        }
-    }
-    Vec::new()
+    let mut seats: Vec<u8> = leader(store).await.voters.iter().map(|id| id.ordinal().0).collect();
+    seats.sort_unstable();
+    seats
 }
 
 /// `toystore scale --to …`, as a person runs it.
@@ -53,8 +65,7 @@ async fn three_become_five_and_three_again_while_orders_flow() {
     writers.acknowledge_more(50).await;
 
     // Five survive two: the leader dies, and so does another.
-    let statuses = futures::future::join_all((1..=5).map(|n| store.store.status(Ordinal(n)))).await;
-    let leader = statuses.iter().flatten().find(|status| status.leads()).expect("someone leads").ordinal;
+    let leader = leader(&store).await.ordinal;
     let other = (1..=3).map(Ordinal).find(|n| *n != leader).unwrap();
     for dead in [leader, other] {
         store.store.process(Member::Order(dead)).kill().await.unwrap();

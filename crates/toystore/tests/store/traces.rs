@@ -13,7 +13,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::harness::{TestStore, eventually};
 
-const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+/// Of each try.
+const TRACES: [&str; 5] = [
+    "4bf92f3577b34da6a3ce929d0e0e4736",
+    "4bf92f3577b34da6a3ce929d0e0e4737",
+    "4bf92f3577b34da6a3ce929d0e0e4738",
+    "4bf92f3577b34da6a3ce929d0e0e4739",
+    "4bf92f3577b34da6a3ce929d0e0e473a",
+];
 const SHOPPER: &str = "00f067aa0ba902b7";
 
 /// A collector that keeps what it gets.
@@ -25,6 +32,8 @@ struct Collector {
 
 /// Every span that came, with the service that sent it.
 type Spans = Arc<Mutex<Vec<(String, Value)>>>;
+
+type Trace = BTreeMap<String, (String, Value)>;
 
 async fn take(State(spans): State<Spans>, Json(export): Json<Value>) {
     for resource in export["resourceSpans"].as_array().unwrap() {
@@ -45,10 +54,10 @@ impl Collector {
         Self { url, spans, _stop: stop.drop_guard() }
     }
 
-    /// The spans of [`TRACE`] by their ids.
-    fn trace(&self) -> BTreeMap<String, (String, Value)> {
+    /// A trace's spans by their ids.
+    fn trace(&self, id: &str) -> Trace {
         let spans = self.spans.lock().unwrap();
-        let of_trace = spans.iter().filter(|(_, span)| span["traceId"] == TRACE);
+        let of_trace = spans.iter().filter(|(_, span)| span["traceId"] == id);
         of_trace
             .map(|(service, span)| (span["spanId"].as_str().unwrap().to_owned(), (service.clone(), span.clone())))
             .collect()
@@ -60,15 +69,7 @@ async fn an_order_is_one_trace_over_three_processes() {
     let collector = Collector::start();
     let store =
         TestStore::start_with(|layout| layout.with_variable("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)).await;
-    let answer = reqwest::Client::new()
-        .post(store.store.layout().public(1).url("/orders"))
-        .header("traceparent", format!("00-{TRACE}-{SHOPPER}-01"))
-        .header("content-type", "application/json")
-        .body(r#"{"name":"Tux","quantity":1}"#)
-        .send();
-    assert!(answer.await.unwrap().status().is_success());
-
-    let known = [
+    let mut known = [
         ("toystore-frontend", "POST /orders", 2),
         ("toystore-frontend", "POST /orders", 3),
         ("toystore-order", "POST /orders", 2),
@@ -77,16 +78,24 @@ async fn an_order_is_one_trace_over_three_processes() {
         ("toystore-catalog", "POST /reservations", 2),
         ("toystore-order", "place", 1),
     ];
-    eventually("all spans have come", || async { collector.trace().len() >= known.len() }).await;
-    let trace = collector.trace();
-    let mut found: Vec<_> = trace
-        .values()
-        .map(|(service, span)| (&**service, span["name"].as_str().unwrap(), span["kind"].as_u64().unwrap()))
-        .collect();
-    let mut known = known.to_vec();
-    found.sort_unstable();
     known.sort_unstable();
-    assert_eq!(found, known);
+    let mut trace = Trace::new();
+    for id in TRACES {
+        let answer = reqwest::Client::new()
+            .post(store.store.layout().public(1).url("/orders"))
+            .header("traceparent", format!("00-{id}-{SHOPPER}-01"))
+            .header("content-type", "application/json")
+            .body(r#"{"name":"Tux","quantity":1}"#)
+            .send();
+        assert!(answer.await.unwrap().status().is_success());
+        eventually("all spans have come", || async { collector.trace(id).len() >= known.len() }).await;
+        trace = collector.trace(id);
+        // More are there if a call was repeated, since somebody was slow to answer: then another order shows what there is without that.
+        if kinds(&trace) == known && trace.values().all(|(_, span)| span["status"]["code"] == 0) {
+            break;
+        }
+    }
+    assert_eq!(kinds(&trace), known);
 
     for (service, span) in trace.values() {
         let (name, parent) = (&span["name"], span["parentSpanId"].as_str().unwrap());
@@ -101,6 +110,17 @@ async fn an_order_is_one_trace_over_three_processes() {
         assert!(begun(span) + 1_000_000 >= begun(parent), "{service} {name} begins after its parent");
     }
     // Nobody asked for more: probes, leases and elections are no traces.
-    let others = collector.spans.lock().unwrap().iter().filter(|(_, span)| span["traceId"] != TRACE).count();
+    let spans = collector.spans.lock().unwrap();
+    let others = spans.iter().filter(|(_, span)| !TRACES.contains(&span["traceId"].as_str().unwrap())).count();
     assert_eq!(others, 0);
+}
+
+/// Each span's service, name and kind.
+fn kinds(trace: &Trace) -> Vec<(&str, &str, u64)> {
+    let spans = trace.values();
+    let mut kinds: Vec<_> = spans
+        .map(|(service, span)| (&**service, span["name"].as_str().unwrap(), span["kind"].as_u64().unwrap()))
+        .collect();
+    kinds.sort_unstable();
+    kinds
 }
