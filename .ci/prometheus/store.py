@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -53,8 +54,20 @@ class Store:
     directory: Path
 
     def leader(self) -> str:
-        roles = {name: get(f"http://{at}/metrics") for name, at in self.metrics.items() if name.startswith("order")}
-        return next(name for name, text in roles.items() if 'role{group="order",role="leader"} 1' in text)
+        """Whoever leads in the latest term: one that was deposed may not know it yet, and in an election there is none."""
+        led: dict[int, str] = {}
+
+        def elected() -> bool:
+            for name, at in self.metrics.items():
+                text = get(f"http://{at}/metrics") if name.startswith("order") else ""
+                if 'role{group="order",role="leader"} 1' in text:
+                    term = re.search(r'^toystore_replication_term\{group="order"\} (\d+)', text, re.M)
+                    assert term, f"{name} does not tell its term"
+                    led[int(term[1])] = name
+            return bool(led)
+
+        until("there is a leader", elected)
+        return led[max(led)]
 
     def kill(self, name: str) -> None:
         os.kill(self.pids[name], signal.SIGKILL)
@@ -88,7 +101,7 @@ def store(binary: str, directory: Path) -> Iterator[Store]:
 def load_test(of: Store) -> Iterator[None]:
     """A load test for as long as anybody looks: one more process that has metrics."""
     host, port = of.api.split(":")
-    metrics = free_port()
+    held, metrics = free_port()
     command = [of.binary, "load", "--front-host", host, "--front-port", port, "--metrics-port", str(metrics)]
     command += ["--rate", "50", "--seconds", "3600", "--warm-up-seconds", "0", "--no-check"]
     with (of.directory / "load.log").open("w") as log:
@@ -100,6 +113,7 @@ def load_test(of: Store) -> Iterator[None]:
     finally:
         process.kill()
         process.wait()
+        held.close()
 
 
 def described(binary: str, said: str, directory: Path) -> Store:
@@ -140,7 +154,8 @@ def prometheus(of: Store, directory: Path) -> Iterator[Prometheus]:
         target["targets"] = [of.metrics[target["labels"]["pod"]]]
     written = directory / "prometheus.yml"
     written.write_text(yaml.safe_dump(config))
-    at = f"127.0.0.1:{free_port()}"
+    held, port = free_port()
+    at = f"127.0.0.1:{port}"
     command = ["prometheus", f"--config.file={written}", f"--storage.tsdb.path={directory / 'tsdb'}", f"--web.listen-address={at}"]
     with (directory / "prometheus.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -150,9 +165,12 @@ def prometheus(of: Store, directory: Path) -> Iterator[Prometheus]:
     finally:
         process.terminate()
         process.wait()
+        held.close()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_port() -> tuple[socket.socket, int]:
+    """A port that nobody listens on. As long as the socket is open, nobody is given it who asks for any; a server that wants just this one gets it."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held, held.getsockname()[1]
