@@ -2,7 +2,7 @@
 
 mod cluster;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::replica::{ELECTION_PATH, ReplicaStatus, Role, STATUS_PATH, StandForElection};
 use api::{Data, Ordinal, Term};
@@ -215,11 +215,13 @@ async fn asking_all_to_stand_again_and_again_ends_with_a_leader() {
     let leads = |seat: &u8| matches!(*cluster.replica(*seat).leadership().borrow(), Leadership::Leading(_));
     let elected = async {
         loop {
+            let begun = Instant::now();
             for seat in &survivors {
                 cluster.replica(*seat).stand().await;
             }
-            // The frontend's own pause between tries.
-            tokio::time::sleep(Duration::from_millis(40)).await;
+            // Between tries a frontend, too, waits for some times what it takes to save a vote, 1 s at most.
+            let pause = begun.elapsed().clamp(Duration::from_millis(40), Duration::from_secs(1));
+            tokio::time::sleep(pause).await;
             // The first to lead may be deposed by one that was asked after it: only a majority's word ends the asking.
             if let Some(leader) = survivors.iter().copied().find(leads)
                 && cluster.replica(leader).confirm().await.is_ok()
