@@ -147,3 +147,45 @@ async fn a_change_that_nobody_works_on_any_more_is_finished() {
     cluster.seated(leader, &[cluster.node_id(leader), cluster.node_id(full)], &[cluster.node_id(goes)]).await;
     cluster.say("whale").await;
 }
+
+#[tokio::test]
+async fn a_leader_that_is_being_removed_removes_nobody_else() {
+    log_to_stderr();
+    let mut cluster = Cluster::new(3);
+    cluster.adjust = |config| config.storage.disk_faults_file = Some(config.data_dir.with_extension("faults"));
+    cluster.start_all().await;
+    let leader = cluster.any_leader().await;
+    cluster.say("tux").await;
+    let full = cluster.other_than(&[leader]);
+    let goes = cluster.other_than(&[leader, full]);
+    // As in the test before; then the one that is to go is elected, with the unfinished change in its log.
+    std::fs::write(cluster.dir(full).with_extension("faults"), "free_mib=0").unwrap();
+    cluster.status_where(full, |status| status.disk_full).await;
+    within("a change that is begun", async {
+        let before = cluster.replica(leader).status().last_log;
+        while cluster.replica(leader).status().last_log == before {
+            cluster.replica(leader).remove_seat(Ordinal(goes)).await.unwrap_err();
+        }
+    })
+    .await;
+    let end = cluster.replica(leader).status().last_log;
+    cluster.status_where(goes, |status| status.last_log >= end).await;
+    cluster.stop(leader).await;
+    cluster.start(leader).await;
+    cluster.elect(goes).await;
+
+    std::fs::write(cluster.dir(full).with_extension("faults"), "").unwrap();
+    within("a refusal", async {
+        loop {
+            match cluster.replica(goes).remove_seat(Ordinal(full)).await {
+                Err(refused) if refused.code == ErrorCode::NotLeader => return,
+                Err(refused) => assert_eq!(refused.code, ErrorCode::Unavailable, "{refused}"),
+                Ok(()) => panic!("it has removed another one"),
+            }
+        }
+    })
+    .await;
+    let next = cluster.leader_among(&[leader, full]).await;
+    cluster.seated(next, &[cluster.node_id(leader), cluster.node_id(full)], &[cluster.node_id(goes)]).await;
+    cluster.say("whale").await;
+}

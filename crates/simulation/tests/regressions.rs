@@ -65,3 +65,16 @@ fn entries_that_were_replaced() {
 fn an_order_that_joins_its_first_attempt() {
     clean(1_795_300_019);
 }
+
+/// A leader that was to go, with its own removal unfinished in its log, had another seat removed, and thereby both: the only voter that was
+/// left went on to follow it, and did not elect itself (`replication`: `a_leader_that_is_being_removed_removes_nobody_else`).
+#[test]
+fn a_removal_by_one_that_is_being_removed() {
+    clean(261);
+}
+
+/// A replica that was removed while it was away started when nobody led. Its log named a leader, so it did not ask whether it had its seat still.
+#[test]
+fn a_removed_replica_that_finds_no_leader() {
+    clean(56);
+}
