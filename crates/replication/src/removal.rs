@@ -151,13 +151,12 @@ impl Core {
 
     /// For a replica that takes itself for a member: it may have been removed while it was away, and no leader have been there to tell it so
     /// when it started. So it asks until it leads, or a leader has said that it counts on it. (That its log names a leader says nothing:
-    /// that may be the one that has removed it.)
+    /// that may be the one that has removed it.) Once it knows, it does not ask again: who is removed while it runs waits to be stopped.
     pub(crate) async fn doubt_own_seat(&self) {
         let mut leadership = self.leadership.subscribe();
         let leads = leadership.wait_for(|now| matches!(now, Leadership::Leading(_)));
         let asking = async {
             loop {
-                sleep(ASK_AGAIN).await;
                 let term = self.status().term;
                 match leaders_word(&self.peers, self.node_id, term).await {
                     Some(Removed(true)) => {
@@ -166,7 +165,7 @@ impl Core {
                         fatal(ExitCode::Failure, what);
                     }
                     Some(Removed(false)) => return,
-                    None => {}
+                    None => sleep(ASK_AGAIN).await,
                 }
             }
         };
