@@ -26,7 +26,7 @@ use service::lifecycle::{ExitCode, fatal};
 use tokio::time::{sleep, timeout};
 
 use crate::core::{Core, Leadership};
-use crate::engine::Membership;
+use crate::engine::{Membership, position};
 use crate::membership::JoinError;
 use crate::peer_routes::PeerStatus;
 use crate::transport::Peers;
@@ -157,7 +157,7 @@ impl Core {
         let leads = leadership.wait_for(|now| matches!(now, Leadership::Leading(_)));
         let asking = async {
             loop {
-                let term = self.status().term;
+                let term = self.log.head().last.map(|last| position(&last).term).unwrap_or_default();
                 match leaders_word(&self.peers, self.node_id, term).await {
                     Some(Removed(true)) => {
                         let what =
@@ -180,12 +180,14 @@ impl Core {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Removed(bool);
 
-/// Whether a leader of `term` or a later one says that `own` has no vote and is to get none. `false` if no leader answers.
+/// Whether a leader of `term`, that of the last entry in the log of `own`, or of a later one says that `own` has no vote and is to get none.
+/// `false` if no leader answers.
 pub(crate) async fn was_removed(peers: &Peers, own: NodeId, term: Term) -> bool {
     leaders_word(peers, own, term).await == Some(Removed(true))
 }
 
-/// What a leader of `term` or a later one says of `own`; `None` if no leader answers.
+/// What a leader of `term` or a later one says of `own`; `None` if no leader answers. (The term that `own` has voted in says nothing: one that
+/// stood for election while it was being removed is ahead of its group's leader for good, which has nothing to do with it any more.)
 async fn leaders_word(peers: &Peers, own: NodeId, term: Term) -> Option<Removed> {
     let others = peers.seats().into_iter().filter(|seat| *seat != own.ordinal());
     let mut asked: FuturesUnordered<_> = others.map(|seat| peers.status(seat)).collect();

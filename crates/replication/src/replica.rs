@@ -262,10 +262,12 @@ impl<M: StateMachine> Replica<M> {
 }
 
 async fn establish(dir: &Path, config: &ReplicaConfig, log: &LogStore, peers: &Peers) -> Result<Identity, StartError> {
-    let Head { node_id: owner, vote, last, .. } = log.head();
+    let Head { node_id: owner, last, .. } = log.head();
     let mut identity = Identity::establish(dir, &config.group, config.ordinal, owner)?;
-    let term = vote.map(|vote| Term(vote.leader_id.term)).unwrap_or_default();
-    if owner == Some(identity.node_id) && last.is_some() && was_removed(peers, identity.node_id, term).await {
+    if let Some(last) = last
+        && owner == Some(identity.node_id)
+        && was_removed(peers, identity.node_id, position(&last).term).await
+    {
         identity = identity.renewed();
     }
     if owner != Some(identity.node_id) {

@@ -174,9 +174,13 @@ impl Simulation {
             .filter(|id| match (kind, self.members[*id]) {
                 (Kind::WipedDisk, member) => matches!(member, Member::Order(_)),
                 (Kind::RemovedSeat, Member::Catalog(_)) => self.layout.catalogs > 1,
-                (Kind::RemovedSeat, Member::Frontend(_)) => false,
                 (
-                    Kind::SlowDisk | Kind::FailedSync | Kind::FailedWrite | Kind::FullDisk | Kind::PowerLoss,
+                    Kind::SlowDisk
+                    | Kind::FailedSync
+                    | Kind::FailedWrite
+                    | Kind::FullDisk
+                    | Kind::PowerLoss
+                    | Kind::RemovedSeat,
                     Member::Frontend(_),
                 ) => false,
                 _ => true,

@@ -78,3 +78,9 @@ fn a_removal_by_one_that_is_being_removed() {
 fn a_removed_replica_that_finds_no_leader() {
     clean(56);
 }
+
+/// A replica that had stood for election while it was being removed was a term ahead of its group, whose leader was therefore not heard.
+#[test]
+fn a_removed_replica_that_is_a_term_ahead() {
+    clean(4696);
+}
