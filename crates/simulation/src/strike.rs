@@ -92,8 +92,7 @@ impl Simulation {
         self.note_fault(id, Kind::RemovedSeat, format!("its seat is to be taken away; asked to stop in {lasts} ms"));
         let (group, seat): (Vec<_>, _) = match member {
             Member::Order(seat) => ((1..=self.layout.orders).map(Layout::order).collect(), seat),
-            Member::Catalog(seat) => ((1..=self.layout.catalogs).map(Layout::catalog).collect(), seat),
-            Member::Frontend(_) => unreachable!("it has no seat"),
+            Member::Catalog(_) | Member::Frontend(_) => unreachable!("no seat of theirs is taken away"),
         };
         // What is late arrives within that time.
         self.incomplete_since = Some(self.outside.now() + REMOVAL_LASTS);
@@ -166,21 +165,16 @@ impl Simulation {
 
     /// Which machine it happens to: more often an order replica or the catalog than a frontend.
     fn victim(&mut self, kind: Kind) -> Option<MachineId> {
-        if kind == Kind::WipedDisk && !self.may_wipe() {
+        // Several who take seats away at once can leave a group without any: what is documented is one seat after the other.
+        if matches!(kind, Kind::WipedDisk | Kind::RemovedSeat) && !self.may_wipe() {
             return None;
         }
         let candidates: Vec<MachineId> = (0..self.members.len())
             .filter(|id| self.machines[*id].is_running() && !self.machines[*id].is_paused() && !self.stopping[*id])
             .filter(|id| match (kind, self.members[*id]) {
-                (Kind::WipedDisk, member) => matches!(member, Member::Order(_)),
-                (Kind::RemovedSeat, Member::Catalog(_)) => self.layout.catalogs > 1,
+                (Kind::WipedDisk | Kind::RemovedSeat, member) => matches!(member, Member::Order(_)),
                 (
-                    Kind::SlowDisk
-                    | Kind::FailedSync
-                    | Kind::FailedWrite
-                    | Kind::FullDisk
-                    | Kind::PowerLoss
-                    | Kind::RemovedSeat,
+                    Kind::SlowDisk | Kind::FailedSync | Kind::FailedWrite | Kind::FullDisk | Kind::PowerLoss,
                     Member::Frontend(_),
                 ) => false,
                 _ => true,
