@@ -1,28 +1,31 @@
-# The store's one image: the program `toystore`, and nothing else to run.
+# The store's image: the program `toystore`, and no other program.
 #
-#     docker build -t toystore .                       (BuildKit or the classic builder, for the machine's own processor)
+#     docker build -t toystore .      (BuildKit or the classic builder, for this machine's CPU)
 #     docker buildx build --platform linux/amd64,linux/arm64 -t … --push .
 #
-# The program is linked statically with glibc and lies on `scratch`. Why: docs/image.md.
+# The program is linked statically with glibc, on `scratch`. docs/image.md says why.
 
-# Its tag is the toolchain of rust-toolchain.toml. Any image with that Rust, cc, glibc's static library and a POSIX shell will do.
+# The tag is the toolchain of rust-toolchain.toml. Any image with this Rust, cc, glibc's static
+# library and a POSIX shell works.
 ARG RUST_IMAGE=docker.io/library/rust:1.95.0-slim-trixie
 
-# What decides about dependencies alone: manifests, lock file, cargo's settings. Each crate is empty in this stage, so that a change
-# of ours leaves the layer of built dependencies below as it was.
+# The inputs of the dependencies: manifests, lock file, cargo's settings. Each crate is empty in
+# this stage, so that a change of the sources keeps the layer of built dependencies below.
 FROM ${RUST_IMAGE} AS manifests
 WORKDIR /src
 COPY . .
-# Tests that a manifest names must be there, and may be empty.
-RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -path './.cargo/*' ! -path './crates/*/tests/*.rs' -delete \
-    && for tests in crates/*/tests/*.rs; do : > "$tests"; done \
+# Tests and benches that a manifest names must exist, but may be empty.
+RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -path './.cargo/*' \
+        ! -path './crates/*/tests/*.rs' ! -path './crates/*/benches/*.rs' -delete \
+    && for target in crates/*/tests/*.rs crates/*/benches/*.rs; do : > "$target"; done \
     && for crate in crates/*; do mkdir -p "$crate/src" && echo '//! Empty.' > "$crate/src/lib.rs"; done \
     && printf '//! Empty.\nfn main() {}\n' > crates/toystore/src/main.rs
 
 FROM ${RUST_IMAGE} AS build
-# `quick` takes half the time, for trying the image out; what is shipped is `release`.
+# `quick` takes half the time, for checks. Released images use `release`.
 ARG PROFILE=release
-# Appended to .cargo/config.toml's flags. With a target named they are for the program, not for the macros that run while it is built.
+# Appended to the flags of .cargo/config.toml. With an explicit target they apply to the program,
+# not to macros that run during the build.
 ENV CARGO_BUILD_RUSTFLAGS="-C target-feature=+crt-static" \
     CARGO_BUILD_TARGET=host-tuple \
     CARGO_TARGET_DIR=/target
@@ -30,10 +33,10 @@ WORKDIR /src
 COPY --from=manifests /src ./
 RUN cargo build --profile ${PROFILE} --locked --package toystore
 COPY . .
-# Cargo goes by the time of files: ours must look newer than the empty ones that were built.
+# Cargo compares file times: the sources must be newer than the empty files that were built.
 RUN find crates -name '*.rs' -exec touch {} + \
     && cargo build --profile ${PROFILE} --locked --package toystore \
-    # A panic tells file and line without symbols, and they are a fifth of the program.
+    # A panic shows file and line without symbols, and symbols are a fifth of the program.
     && strip /target/*/${PROFILE}/toystore \
     && mkdir -p /image /volume/data \
     && mv /target/*/${PROFILE}/toystore /image/ \
@@ -48,7 +51,7 @@ LABEL org.opencontainers.image.title="toystore" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /image /
-# /data, the only place that is written to. A volume that is made there gets its owner.
+# /data, the only writable place. A volume created there gets its owner.
 COPY --from=build --chown=65532:65532 /volume /
 USER 65532:65532
 EXPOSE 1110

@@ -1,59 +1,67 @@
-# What developers of the store type. `just --list` shows this.
+# Common commands. `just --list` shows them.
 
 # Run the store with shoppers.
 up *arguments:
     cargo run --release -- up --shop {{arguments}}
 
-# All tests.
+# Run all tests.
 test:
     cargo test --workspace
 
-# What CI runs before the tests.
+# What CI runs before the tests: format, lints, documentation, sources.
 check:
     cargo fmt --all --check
+    python3 ci/source/links.py
+    python3 ci/source/columns.py
+    python3 ci/source/cycles.py
     cargo clippy --workspace --all-targets --locked -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
-# Licences, bans and sources of the dependencies (advisories too, where their database can be fetched).
+# Check licenses, bans and sources of the dependencies.
 audit:
     cargo deny check bans licenses sources
 
-# Chart and Kubernetes manifests, as far as they can be checked without a cluster.
+# Check the chart, the manifests, the scripts and the workflows, without a cluster.
 chart:
-    bash .ci/chart
+    bash ci/chart
 
-# Writes what is made from the chart: its README's table, and k8s/.
+# Write what is generated from the chart: its README's table, and k8s/.
 chart-write:
-    bash .ci/chart write
+    bash ci/chart write
 
-# Dashboards, rules and alerts; with a real Prometheus and a real store.
+# Check dashboards, rules and alerts, with a real Prometheus and a real store.
 monitoring:
-    bash .ci/monitoring
+    bash ci/monitoring
 
-# Writes the dashboards' JSON into the chart.
+# Write the dashboards' JSON into the chart.
 monitoring-write:
-    bash .ci/monitoring write
+    bash ci/monitoring write
 
-# The image, and the store of compose.yaml: built, judged, broken. Wants Docker with Compose.
+# Build and check the image and the store of compose.yaml. Needs Docker with Compose.
 image:
-    bash .ci/image
+    bash ci/image
 
-# The REST API against its own document, e.g. `just schemathesis --max-examples 2000`.
+# Generate clients from the REST API's document; they shop and decode every answer.
+generators:
+    bash ci/generators
+
+# Test the REST API against its document, e.g. `just schemathesis --max-examples 2000`.
 schemathesis *arguments:
-    bash .ci/schemathesis {{arguments}}
+    bash ci/schemathesis {{arguments}}
 
-# Every fuzz target for so many seconds, or those that are named.
+# Run every fuzz target, or the named ones, for a number of seconds.
 fuzz seconds="20" *targets:
-    bash .ci/fuzz {{seconds}} {{targets}}
+    bash ci/fuzz {{seconds}} {{targets}}
 
-# How fast it is, beside etcd and bare hyper: `just bench`, `just bench P3`, `just bench --quick`. Writes docs/performance.md.
+# Benchmarks beside etcd and bare hyper (`just bench P3`, `just bench --quick`); writes
+# docs/performance.md.
 bench *arguments:
-    bash loadtest/bench/run {{arguments}}
+    bash bench/run {{arguments}}
 
-# Instructions of the hot paths, beside those of crates/hotpaths/baseline; `just hotpaths renew` takes them as the new ones.
-hotpaths *arguments:
-    bash .ci/hotpaths {{arguments}}
+# Compare the hot paths' instructions with their baseline. Needs valgrind.
+hotpaths:
+    cargo bench -p toystore --bench hotpaths --locked
 
-# All of CI.
+# Run all of CI.
 ci:
     bash .ci/run

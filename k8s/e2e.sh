@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# The store on a real cluster, from install to uninstall: prints a line per check, and exits with 1 if one failed.
+# The store on a real cluster, from install to uninstall: prints a line per check, and exits with 1
+# if one failed.
 #
 #     IMAGE=toystore:0.1.0 k8s/e2e.sh
 #
-# It needs kubectl, helm, curl and the usual tools of Linux, a cluster (KUBECONFIG) whose nodes have the image or can pull it, and room for a few small
-# volumes. In the end it removes what it made: the release, the volumes' claims, and the namespace, unless that was there before.
+# It needs kubectl, helm, curl and the usual Linux tools, a cluster (KUBECONFIG) whose nodes have
+# the image or can pull it, and space for a few small volumes. At the end it removes what it
+# created: the release, the volume claims, and the namespace, unless that existed before.
 #
 #     IMAGE       the image, with a tag                             toystore:0.1.0
 #     NAMESPACE   the namespace; there must be no store in it yet   toystore-e2e
 #     PATIENCE    how long to wait for pods, in seconds             300
-#     KEEP        1: leave everything for a look                    0
-#     HELM_ARGS   more arguments of helm install and upgrade
+#     KEEP        1: keep everything for inspection                    0
+#     HELM_ARGS   additional arguments of helm install and upgrade
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
@@ -24,14 +26,14 @@ CHART=helm/toystore
 
 work=$(mktemp -d)
 passed=0 failed=0
-# Set by the steps below; empty where a step before has failed.
+# Set by the steps below; empty if an earlier step failed.
 forward_pid='' address='' token='' leader=''
-# What is to be removed in the end: 1, once it was made here.
+# 1: created here, and to be removed at the end.
 made_namespace=0 installed=0
 
 kube() { kubectl --namespace "$NAMESPACE" "$@"; }
 
-# check WHAT COMMAND…: runs it, and prints one line; and what it said, if it failed.
+# check WHAT COMMAND…: runs the command and prints one line, and its output if it failed.
 check() {
     local what=$1 begin=$SECONDS
     shift
@@ -46,7 +48,7 @@ check() {
     fi
 }
 
-# until_true SECONDS COMMAND…: again and again, until it succeeds or the time is over.
+# until_true SECONDS COMMAND…: repeats the command until it succeeds or the time is over.
 until_true() {
     local deadline=$((SECONDS + $1))
     shift
@@ -61,7 +63,7 @@ stop_forward() {
     forward_pid=
 }
 
-# A pod that is going away ends the forward at once, and need not be waited for.
+# A terminating pod ends the forward at once; then there is nothing to wait for.
 forwards_or_ended() { grep -q 'Forwarding from' "$work/forward" || ! kill -0 "$forward_pid" 2>/dev/null; }
 
 # forward TARGET PORT: sets `address` to a local address that leads there.
@@ -75,7 +77,8 @@ forward() {
     address=$(sed -n 's/^Forwarding from \(127\.0\.0\.1:[0-9]*\) .*/\1/p' "$work/forward" | head -n 1)
 }
 
-# ask TARGET PORT PATH: what an internal port answers, into the file $work/answer. (Not for pipelines: the forward would be lost in a subshell.)
+# ask TARGET PORT PATH: writes the answer of an internal port into $work/answer. (Not in pipelines:
+# the forward would be lost in a subshell.)
 ask() {
     forward "$1" "$2" || return 1
     curl --silent --show-error --fail --max-time 10 --header "x-internal-token: $token" "http://$address$3" >"$work/answer"
@@ -100,7 +103,7 @@ finish() {
         kube delete jobs -l app.kubernetes.io/component=loadtest --ignore-not-found
         kube delete pvc -l "app.kubernetes.io/instance=$RELEASE" --ignore-not-found --wait=false
     fi >/dev/null 2>&1
-    # Whoever runs this again at once finds no namespace that is still going.
+    # Wait, so that the next run does not find a terminating namespace.
     [[ $KEEP == 1 || $made_namespace == 0 ]] ||
         kubectl delete namespace "$NAMESPACE" --ignore-not-found --timeout="${PATIENCE}s" >/dev/null 2>&1
     rm -rf "$work"
@@ -114,7 +117,7 @@ helm_do() {
         --set-string "image.repository=${IMAGE%:*},image.tag=${IMAGE##*:}" ${HELM_ARGS[@]+"${HELM_ARGS[@]}"} "$@"
 }
 
-# One that is there stays as it is, if there is no store in it.
+# An existing namespace is used if it contains no store.
 has_namespace() {
     local there
     there=$(kubectl get namespace "$NAMESPACE" --ignore-not-found -o name) || return 1
@@ -167,7 +170,7 @@ api() {
         expect 409 '"error"' -H "$json" -d '{"name":"Tux","quantity":1000000}' "http://$address/orders"
 }
 
-# Internal ports are closed to those who have no token.
+# Internal ports refuse requests without the token.
 guarded() {
     local target
     for target in "pod/toystore-order-0 1121 /status" "pod/toystore-catalog-0 1130 /accounts" "deployment/toystore-frontend 1111 /cache"; do
@@ -177,16 +180,48 @@ guarded() {
     done
 }
 
-# shop NAME COMPLETIONS: shoppers (`toystore client`, which tries again what failed: a small cluster takes its time to replace a pod) as a Job made from that of
-# the load test, one pod after the other, two at a time. A pod fails if a request did for good, or if an order is not as it was acknowledged; and with the first
-# one that fails the Job does.
+# client_job NAME SED-ARGUMENTS…: creates a Job from that of the load test.
+client_job() {
+    local name=$1
+    shift
+    sed -e "s|^  generateName: .*|  name: \"$name\"|; s|^  namespace: .*|  namespace: \"$NAMESPACE\"|; s|^\( *\)image: .*|\1image: \"$IMAGE\"|" \
+        -e "s|^  backoffLimit: .*|  backoffLimit: 0|" "$@" k8s/loadtest/job.yaml | kube create -f -
+}
+
+# shop NAME COMPLETIONS: runs shoppers (`toystore client`, which retries: a small cluster needs time
+# to replace a pod), two pods at a time. A pod fails if a request fails for good, or if an order is
+# not as it was acknowledged; the first failing pod fails the Job.
 shop() {
-    sed -e "s|^  generateName: .*|  name: $1|; s|^  namespace: .*|  namespace: $NAMESPACE|; s|^\( *\)image: .*|\1image: \"$IMAGE\"|" \
-        -e "s|^  backoffLimit: .*|  backoffLimit: 0\n  completions: $2\n  parallelism: 2|" \
-        -e 's|^\( *\)- load$|\1- client|' \
-        -e 's|^\( *\)- name: P$|\1- name: N_THREADS\n\1  value: "4"\n\1- name: N_REPEATS\n\1  value: "2000"\n\1- name: TRIES\n\1  value: "10"\n\1- name: ORDERS_FILE\n\1  value: /data/orders.csv\n&|' \
-        -e '/name: P$/{n;s|value: .*|value: "0.02"|;}' k8s/loadtest/job.yaml |
-        kube create -f -
+    client_job "$1" -e "s|^  backoffLimit: .*|&\n  completions: $2\n  parallelism: 2|" \
+        -e 's|^\( *\)- "load"$|\1- client|' \
+        -e 's|^\( *\)- name: "P"$|\1- name: N_THREADS\n\1  value: "4"\n\1- name: N_REPEATS\n\1  value: "2000"\n\1- name: TRIES\n\1  value: "10"\n\1- name: ORDERS_FILE\n\1  value: /data/orders.csv\n&|' \
+        -e '/name: "P"$/{n;s|value: .*|value: "0.02"|;}'
+}
+
+# visits NAME SECONDS: visitors arrive at a steady rate (`toystore load`); half of them order, and
+# none retries.
+visits() {
+    client_job "$1" -e "/name: \"SECONDS\"$/{n;s|value: .*|value: \"$2\"|;}" -e '/name: "RATE"$/{n;s|value: .*|value: "20"|;}' \
+        -e '/name: "P"$/{n;s|value: .*|value: "0.5"|;}' -e '/name: "THRESHOLDS"$/{n;s|value: .*|value: "errors<0.001%,order max<2s"|;}'
+}
+
+is_loading() { kube logs "job/$1" 2>/dev/null | grep -q '"message":"load"'; }
+
+# unnoticed NAME COMMAND…: runs the command while visitors arrive that do not retry. No request may
+# fail, and no order may take 2 s: errors and latencies are in the report.
+unnoticed() {
+    local job=visits-$1
+    shift
+    if ! { visits "$job" 240 && until_true "$PATIENCE" is_loading "$job" && "$@"; }; then
+        kube delete job "$job" --wait=false
+        return 1
+    fi
+    if job_is_over "$job"; then
+        kube logs "job/$job" --tail 40
+        echo "the load was over before the command was: nothing is shown"
+        return 1
+    fi
+    job_succeeded "$job" && kube delete job "$job"
 }
 
 of_job() { kube get job "$1" -o "jsonpath=$2"; }
@@ -203,16 +238,16 @@ shopping() { shop "$1" 2 && job_succeeded "$1"; }
 
 has_succeeded_pods() { (($(of_job "$1" '{.status.succeeded}') + 0 >= $2)) || job_is_over "$1"; }
 
-# under_load NAME COMMAND…: runs it while shoppers shop; none of them may notice.
+# under_load NAME COMMAND…: runs the command while shoppers shop; none of them may fail.
 under_load() {
     local job=shoppers-$1 before
     shift
     if ! { shop "$job" 1000 && until_true "$PATIENCE" has_succeeded_pods "$job" 1 && "$@"; }; then
-        # The next step is to begin without them.
+        # The next step begins without them.
         kube delete job "$job" --wait=false
         return 1
     fi
-    # Those who shopped until the end give their verdict, too.
+    # The result of the shoppers that ran until the end counts, too.
     before=$(of_job "$job" '{.status.succeeded}')
     until_true "$PATIENCE" has_succeeded_pods "$job" $((before + 3))
     kube get job "$job"
@@ -225,7 +260,7 @@ under_load() {
     kube delete job "$job"
 }
 
-# Sets `leader` to the pod that leads the orders.
+# Sets `leader` to the pod of the order leader.
 find_leader() {
     local pod
     for pod in $(kube get pods -l app.kubernetes.io/component=order -o name); do
@@ -255,7 +290,8 @@ has_voters() {
     ((voters == $1))
 }
 
-# scaled TO COMMAND…: another number of replicas by that, without a restart of those that stay.
+# scaled TO COMMAND…: the command changes the number of replicas without restarting the remaining
+# pods.
 scaled() {
     local to=$1 before
     shift
@@ -274,12 +310,30 @@ upgrade() { helm_do upgrade --set log.level=debug && all_ready; }
 
 roll_back() { helm_rollback && all_ready; }
 
+load_tests() { kube get jobs -l app.kubernetes.io/component=loadtest,helm.sh/chart -o 'jsonpath={.items[*].metadata.name}={.items[*].metadata.uid}'; }
+
+# The Job and its log remain after further upgrades, and it has run once.
 load_test() {
-    helm_do upgrade --set loadTest.enabled=true,loadTest.seconds=20 || return 1
-    job_succeeded "$(kube get jobs -l app.kubernetes.io/component=loadtest,helm.sh/chart -o jsonpath='{.items[0].metadata.name}')"
+    local first
+    helm_do upgrade --set loadTest.enabled=true,loadTest.seconds=20 && first=$(load_tests) && job_succeeded "${first%=*}" || return 1
+    helm_do upgrade --set loadTest.enabled=true,loadTest.seconds=20,scaleIn.activeDeadlineSeconds=241 && helm_do upgrade || return 1
+    [[ $(load_tests) == "$first" ]] && kube logs "job/${first%=*}" --tail 3
 }
 
-# Orders are numbered without gaps, and every replica has the same ones.
+# An upgrade cannot change the volumes' size: it is refused, and nothing changes.
+refused_as_a_whole() {
+    local before
+    before=$(kube get statefulsets,deployments -o 'jsonpath={.items[*].metadata.generation}')
+    ! helm_do upgrade -f "$CHART/values-ha.yaml" --set order.persistence.size=2Gi,order.resources.requests.cpu=51m >"$work/refusal" 2>&1 || return 1
+    cat "$work/refusal"
+    grep -q 'delete statefulset toystore-order --cascade=orphan' "$work/refusal" &&
+        [[ $(kube get statefulsets,deployments -o 'jsonpath={.items[*].metadata.generation}') == "$before" ]]
+}
+
+# A group of one grows to three by itself.
+catalogs_in_and_out() { helm_do upgrade --set catalog.replicas=1 && all_ready && helm_do upgrade && all_ready; }
+
+# Orders are numbered without gaps, and every replica has the same orders.
 same_orders() {
     local last pod sums=() json='Content-Type: application/json'
     forward service/toystore-frontend 1110 && expect 200 order_number -H "$json" -d '{"name":"Fox","quantity":1}' "http://$address/orders" || return 1
@@ -294,7 +348,7 @@ same_orders() {
     [[ ${sums[0]} == "${sums[1]}" && ${sums[1]} == "${sums[2]}" ]]
 }
 
-# Per product: what there was and came equals what is there and went; and what went is what was ordered.
+# Per product: initial + restocked = stock + sold, and sold is what was ordered.
 books_balance() {
     ask pod/toystore-catalog-0 1130 /accounts || return 1
     tr '{' '\n' <"$work/answer" | grep '"initial"' >"$work/account-lines"
@@ -314,7 +368,7 @@ books_balance() {
 uninstall() {
     helm --namespace "$NAMESPACE" uninstall "$RELEASE" --wait --timeout "${PATIENCE}s" || return 1
     local ours="app.kubernetes.io/instance=$RELEASE,app.kubernetes.io/managed-by=Helm"
-    kube get deployments,statefulsets,services,configmaps,secrets,serviceaccounts,roles,rolebindings,networkpolicies -l "$ours" -o name >"$work/left"
+    kube get deployments,statefulsets,jobs,pods,services,configmaps,secrets,serviceaccounts,roles,rolebindings,networkpolicies -l "$ours" -o name >"$work/left"
     cat "$work/left"
     [[ ! -s $work/left && -n $(kube get pvc -l "app.kubernetes.io/instance=$RELEASE" -o name) ]]
 }
@@ -322,23 +376,25 @@ uninstall() {
 check "the cluster answers" kubectl version &&
     check "a namespace without a store" has_namespace &&
     check "install" install &&
-    check "everything is ready" all_ready || exit 1
-check "nothing was restarted" no_restarts
+    check "all pods are ready" all_ready || exit 1
+check "no pod was restarted" no_restarts
 check "the internal token" the_token
 check "the REST API" api
-check "internal ports want the token" guarded
+check "internal ports require the token" guarded
 check "shoppers" shopping shoppers-first
 check "the leader's pod is deleted under load" under_load failover leader_dies
 check "orders scaled from 3 to 5 under load" under_load scale-out scale 5
 check "orders scaled from 5 to 3 under load" under_load scale-in scale 3
 check "orders scaled to 5 and rolled back to 3 under load" under_load scale-back scale_and_roll_back
-check "upgrade under load, every pod replaced" under_load upgrade upgrade
-check "rollback under load, every pod replaced" under_load rollback roll_back
-check "the load-test job" load_test
+check "catalogs scaled from 3 to 1 and to 3 under load" under_load catalogs catalogs_in_and_out
+check "an upgrade that Kubernetes would refuse half-way is refused before it starts" refused_as_a_whole
+check "upgrade: every pod is replaced, and no request fails" unnoticed upgrade upgrade
+check "rollback: every pod is replaced, and no request fails" unnoticed rollback roll_back
+check "the load test Job runs once" load_test
 check "helm test" helm --namespace "$NAMESPACE" test "$RELEASE" --timeout "${PATIENCE}s"
-check "all replicas have the same orders, without a gap" same_orders
-check "the books balance" books_balance
-[[ $KEEP == 1 ]] || check "uninstall, and the volumes stay" uninstall
+check "all replicas have the same orders, without gaps" same_orders
+check "the accounts balance" books_balance
+[[ $KEEP == 1 ]] || check "uninstall keeps the volumes" uninstall
 
 printf '%d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))

@@ -1,4 +1,4 @@
-//! Commands of the order log, applied.
+//! Applies commands to the state machine of the orders.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| order::fuzzing::commands(bytes));

@@ -1,4 +1,4 @@
-//! The ledger CSV.
+//! The CSV file of the ledger.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| order::fuzzing::ledger(bytes));

@@ -1,4 +1,4 @@
-//! One line of it.
+//! One line of the ledger.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| order::fuzzing::line(bytes));

@@ -1,4 +1,4 @@
-"""Does the cache pay, and what does it cost never to be stale?"""
+"""Does the cache help, and what does it cost never to be stale?"""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ HITS = "sum(rate(toystore_cache_hits_total{S}[$__rate_interval]))"
 MISSES = "sum(rate(toystore_cache_misses_total{S}[$__rate_interval]))"
 CHANGE = "toystore_catalog_change_duration_seconds{S}"
 READ = 'toystore_http_request_duration_seconds{S,port="public",method="GET",route="/products/{name}"}'
-# One alone, or several that were asked for at the same time.
-FETCH = 'toystore_http_client_request_duration_seconds{S,target="catalog",route=~"/products/.name.|/looks"}'
+# A single read, or a batch of concurrent reads.
+FETCH = 'toystore_http_client_request_duration_seconds{S,target="catalog",route=~"/products/.name.|/products/batch"}'
 TELL = 'toystore_http_client_request_duration_seconds{S,target="frontend",route="/cache"}'
 
 
 def build() -> dashboard.Dashboard:
-    what = "Hits and misses, the leases under which caches may serve, and what a change of stock waits for."
+    what = "Hits and misses, the leases that let caches serve, and what a change of stock waits for."
     built = page("Cache", "cache", what)
     for part in (_at_a_glance, _contents, _lease, _changes):
         built = part(built)
@@ -24,31 +24,31 @@ def build() -> dashboard.Dashboard:
 
 
 def hit_ratio() -> str:
-    """Of the looks at a product."""
+    """Of the product reads."""
     return f"{HITS} / ({HITS} + {MISSES})"
 
 
 def _at_a_glance(built: dashboard.Dashboard) -> dashboard.Dashboard:
     return (
         built.with_row(dashboard.Row("At a glance"))
-        .with_panel(number("Hit ratio", "Looks that needed no catalog.", hit_ratio(), unit="percentunit"))
+        .with_panel(number("Hit ratio", "Product reads that the cache answered.", hit_ratio(), unit="percentunit"))
         .with_panel(
-            number("Capacity", "Products that fit into one frontend's cache; 0: switched off.", "max(toystore_cache_capacity_products{S})")
+            number("Capacity", "Products that fit into the cache of one frontend; 0: switched off.", "max(toystore_cache_capacity_products{S})")
         )
         .with_panel(
             number(
                 "Caches without a lease",
-                "Frontends that may not serve from their cache just now. They are slower, not wrong.",
+                "Frontends that may not use their cache at the moment. They are slower, but correct.",
                 "sum((toystore_cache_lease_valid{S} == bool 0) * (toystore_cache_capacity_products{S} > bool 0))",
                 bad_from=1,
             )
         )
-        .with_panel(number("A look, p50", "Half of the looks at a product are answered within this time; hits, if they are more than half.", quantile(0.5, READ), unit="s"))
-        .with_panel(number("A fetch, p50", "What a look takes that has to go to the catalog.", quantile(0.5, FETCH), unit="s"))
+        .with_panel(number("Product read, p50", "Half of the product reads are answered within this time; these are hits, if hits are more than half.", quantile(0.5, READ), unit="s"))
+        .with_panel(number("Fetch, p50", "Time of a product read that goes to the catalog.", quantile(0.5, FETCH), unit="s"))
         .with_panel(
             number(
-                "A change, p99",
-                "Until a change of stock is durable and every cache knows of it: what an order waits for.",
+                "Change, p99",
+                "Time until a change of stock is durable and every cache has dropped the old value. Orders wait for it.",
                 quantile(0.99, CHANGE),
                 unit="s",
                 bad_from=0.5,
@@ -62,8 +62,8 @@ def _contents(built: dashboard.Dashboard) -> dashboard.Dashboard:
         built.with_row(dashboard.Row("Contents"))
         .with_panel(
             series(
-                "Looks at products",
-                "Served from the cache, or fetched from the catalog.",
+                "Product reads",
+                "Answered from the cache, or fetched from the catalog.",
                 {"hits": HITS, "misses": MISSES},
                 unit="reqps",
                 span=THIRD,
@@ -73,8 +73,8 @@ def _contents(built: dashboard.Dashboard) -> dashboard.Dashboard:
         )
         .with_panel(
             series(
-                "What becomes of products",
-                "Evicted: gave way to others, as least recently used. Invalidated: about to change. Refused: changed while it was fetched.",
+                "Why products leave the cache",
+                "Evicted: least recently used. Invalidated: about to change. Refused: not stored, because the product changed during the fetch.",
                 {
                     "evicted": "sum(rate(toystore_cache_evictions_total{S}[$__rate_interval]))",
                     "invalidated": "sum(rate(toystore_cache_invalidations_total{S}[$__rate_interval]))",
@@ -87,7 +87,7 @@ def _contents(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Products in the cache",
-                "And how many fit. Orders empty it as fast as looks fill it.",
+                "And how many fit. Orders remove products, product reads add them.",
                 {"{{pod}} {{instance}}": "toystore_cache_products{S}", "capacity": "max(toystore_cache_capacity_products{S})"},
                 span=THIRD,
             )
@@ -102,7 +102,7 @@ def _lease(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             timeline(
                 "Leases",
-                "Without one a frontend passes every look on to the catalog.",
+                "Without a lease a frontend forwards every product read to the catalog.",
                 {"{{pod}} {{instance}}": "toystore_cache_lease_valid{S}"},
                 states,
                 span=HALF,
@@ -112,8 +112,8 @@ def _lease(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Renewals",
-                "Each frontend renews its lease every third of it. Failures: the catalog has no leader, or does not trust this frontend "
-                "before it has confirmed an invalidation.",
+                "Each frontend renews its lease every third of its duration. Failures: the catalog has no leader, or withholds the lease "
+                "until this frontend has confirmed an invalidation.",
                 {"{{outcome}}": "sum by (outcome) (rate(toystore_cache_lease_renewals_total{S}[$__rate_interval]))"},
                 unit="ops",
                 span=QUARTER,
@@ -123,7 +123,7 @@ def _lease(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Leases held",
-                "Frontends that the catalog's leader has to ask before stock changes.",
+                "Frontends that the catalog's leader has to notify before stock changes.",
                 {"held": "sum(toystore_catalog_leases_held_frontends{S})"},
                 span=QUARTER,
             )
@@ -137,15 +137,15 @@ def _changes(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             quantiles(
                 "A change of stock",
-                "Until it is durable and every cache has dropped the product, or lost its lease.",
+                "Time until it is durable and every cache has dropped the product, or lost its lease.",
                 CHANGE,
                 span=THIRD,
             )
         )
         .with_panel(
             quantiles(
-                "Telling a frontend",
-                "One request with all products of a batch that this frontend has fetched.",
+                "Invalidation request",
+                "One request per frontend, with all products of a batch that it has fetched.",
                 TELL,
                 span=THIRD,
             )

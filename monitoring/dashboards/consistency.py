@@ -1,4 +1,4 @@
-"""Who leads, who is behind, and what it costs when somebody dies."""
+"""Which replica leads, which is behind, and what a failure costs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROLES = {
     1: ("learner", "purple"),
     0: ("empty", "dark-gray"),
 }
-SEATS = {0: ("none", "red"), **{seat: (f"seat {seat}", f"super-light-{color}") for seat, color in enumerate(
+ORDINALS = {0: ("none", "red"), **{ordinal: (f"replica {ordinal}", f"super-light-{color}") for ordinal, color in enumerate(
     ("green", "blue", "purple", "yellow", "orange"), start=1)}}
 
 
@@ -26,18 +26,18 @@ def roles() -> Queries:
 
 
 def role_timeline() -> object:
-    """The leader's timeline, for whoever wants to see what a kill does."""
+    """The leader's timeline, which shows the effect of a kill."""
     return timeline(
         "Roles",
-        "What each replica says that it is. A gap: it did not answer the scrape. Two leaders at one moment are replicas that were asked at "
-        "different moments, or one that was cut off and does not know it yet: it can commit nothing.",
+        "The role that each replica reports. A gap: it did not answer the scrape. Two leaders at one moment are replicas that were scraped at "
+        "different moments, or one that is cut off and does not know it yet: it can commit nothing.",
         roles(),
         ROLES,
     )
 
 
 def build() -> dashboard.Dashboard:
-    what = "Leaders, elections and the replicated log. Safety never rests on any of this; how long an order waits does."
+    what = "Leaders, elections and the replicated log. Safety does not depend on any of this; the latency of orders does."
     built = page("Consistency and replication", "consistency", what)
     for part in (_at_a_glance, _leaders, _elections, _log, _disks):
         built = part(built)
@@ -52,7 +52,7 @@ def _at_a_glance(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             number(
                 "Order leader",
-                "Its seat, as the frontends see it.",
+                "Its ordinal, as the frontends see it.",
                 'max(toystore_election_leader_ordinal{S,group="order"})',
                 bad_below=1,
                 names={0: "none"},
@@ -61,19 +61,19 @@ def _at_a_glance(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             number(
                 "Catalog leader",
-                "Its seat, as the frontends see it.",
+                "Its ordinal, as the frontends see it.",
                 'max(toystore_election_leader_ordinal{S,group="catalog"})',
                 bad_below=1,
                 names={0: "none"},
             )
         )
         .with_panel(
-            number("Order term", "Grows with each election that was begun.", 'max(toystore_replication_term{S,group="order"})')
+            number("Order term", "Grows with each election.", 'max(toystore_replication_term{S,group="order"})')
         )
         .with_panel(
             number(
                 "Order replicas to spare",
-                "How many more may fail before orders wait.",
+                "How many more replicas may fail before orders wait.",
                 f'{standing} - floor(max(toystore_replication_voters{{S,group="order"}}) / 2) - 1',
                 bad_below=1,
             )
@@ -81,7 +81,7 @@ def _at_a_glance(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             number(
                 "Leaders missed",
-                "In the time shown, by any frontend; starts of processes left out.",
+                "In the time shown, by any frontend; without starts of processes.",
                 f'sum(increase({outages}_count{{S,reason!="unknown"}}[$__range]))',
                 decimals=0,
             )
@@ -89,7 +89,7 @@ def _at_a_glance(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             number(
                 "Longest gap, p99",
-                "From when a frontend missed a leader to when it had the next one, over the time shown.",
+                "From when a frontend missed a leader until it had the next one, in the time shown.",
                 f'histogram_quantile(0.99, sum by (le) (increase({outages}_bucket{{S,reason!="unknown"}}[$__range])))',
                 unit="s",
                 bad_from=1,
@@ -101,14 +101,14 @@ def _at_a_glance(built: dashboard.Dashboard) -> dashboard.Dashboard:
 
 def _leaders(built: dashboard.Dashboard) -> dashboard.Dashboard:
     return (
-        built.with_row(dashboard.Row("Who leads"))
+        built.with_row(dashboard.Row("Leaders"))
         .with_panel(role_timeline())
         .with_panel(
             timeline(
                 "The leader as the frontends see it",
-                "The seat of the leader that a majority has confirmed. Frontends may disagree for a moment; orders never do.",
+                "The ordinal of the leader that a majority has confirmed. Frontends may disagree for a moment; orders never do.",
                 {"{{group}}, {{pod}} {{instance}}": "toystore_election_leader_ordinal{S}"},
-                SEATS,
+                ORDINALS,
                 height=5,
             )
         )
@@ -122,11 +122,11 @@ def _elections(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Elections",
-                "In the last five minutes, by why the leader was missed and how it ended. `lost`: begun again, often because another "
-                "frontend was at it.",
+                "In the last five minutes, by reason and outcome. `lost`: started again, often because another "
+                "frontend conducted an election at the same time.",
                 {
                     "{{group}}, {{reason}}, {{outcome}}": "sum by (group, reason, outcome) "
-                    "(increase(toystore_election_conducted_total{S}[5m])) > 0"
+                    "(increase(toystore_election_attempts_total{S}[5m])) > 0"
                 },
                 span=QUARTER,
             )
@@ -134,7 +134,7 @@ def _elections(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             quantiles(
                 "Without a leader",
-                "From when one was missed to when one was confirmed, in the last five minutes.",
+                "From when a leader was missed until the next one was confirmed, in the last five minutes.",
                 outage,
                 "group",
                 over=RARELY,
@@ -143,8 +143,8 @@ def _elections(built: dashboard.Dashboard) -> dashboard.Dashboard:
         )
         .with_panel(
             series(
-                "An election's parts, mean",
-                "Asking everybody; the others stand, to let go of their promise; the chosen one stands; a majority names it.",
+                "Phases of an election, mean",
+                "Polling all replicas; the others stand, to give up their promise; the candidate stands; a majority confirms it.",
                 {"{{group}} {{phase}}": mean("toystore_election_phase_duration_seconds{S}", "group, phase", RARELY)},
                 unit="s",
                 span=QUARTER,
@@ -152,9 +152,9 @@ def _elections(built: dashboard.Dashboard) -> dashboard.Dashboard:
         )
         .with_panel(
             series(
-                "Take-over, mean",
-                "From leadership until the new leader takes orders: its first entry, the fence at the catalog, what the last one left open.",
-                {"take-over": mean("toystore_order_takeover_duration_seconds{S}", "job", RARELY)},
+                "Takeover, mean",
+                "From leadership until the new leader takes orders: its first entry, the fence at the catalog, the reservations that the last leader left open.",
+                {"takeover": mean("toystore_order_takeover_duration_seconds{S}", "job", RARELY)},
                 unit="s",
                 span=QUARTER,
             )
@@ -178,16 +178,16 @@ def _log(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Followers' lag",
-                "Entries that a follower is known to lack; one or two under load are those on their way. A replica that was away comes "
-                "down steeply.",
-                {"{{group}}, seat {{seat}}": "max by (group, seat) (toystore_replication_lag_entries{S})"},
+                "Entries that a follower lacks, as the leader knows it. One or two under load are in flight. The lag of a replica that was away "
+                "falls steeply.",
+                {"{{group}}, replica {{ordinal}}": "max by (group, ordinal) (toystore_replication_lag_entries{S})"},
                 span=THIRD,
             )
         )
         .with_panel(
             series(
                 "Not applied yet",
-                "Committed entries that a replica has not applied to its state.",
+                "Committed entries that a replica has not yet applied to its state.",
                 {each: "toystore_replication_committed_index{S} - toystore_replication_applied_index{S}"},
                 span=THIRD,
             )
@@ -195,7 +195,7 @@ def _log(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             quantiles(
                 "Append round trip",
-                "From the leader to a follower's disk and back. Every order waits for one of them.",
+                "From the leader to a follower's disk and back. Every order waits for one of these.",
                 "toystore_replication_append_seconds{S}",
                 "group",
                 span=THIRD,
@@ -204,7 +204,7 @@ def _log(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Entries per append, mean",
-                "Above one: a follower catches up.",
+                "More than one: a follower catches up.",
                 {"{{group}}": mean("toystore_replication_append_entries{S}", "group")},
                 span=THIRD,
             )
@@ -212,7 +212,7 @@ def _log(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Terms",
-                "A step is an election that was begun. Replicas that stay behind are cut off.",
+                "A step is an election. Replicas that stay behind are cut off.",
                 {each: "toystore_replication_term{S}"},
                 span=THIRD,
                 low=None,
@@ -237,7 +237,7 @@ def _disks(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Log syncs, p99",
-                "One replica far above the others has the slow disk; as a follower it slows nobody.",
+                "A replica far above the others has a slow disk; as a follower it slows no order.",
                 {each: quantile(0.99, sync, "group, pod, instance")},
                 unit="s",
                 logarithmic=True,
@@ -246,7 +246,7 @@ def _disks(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Free space",
-                "On the fullest of a replica's disks. Below the reserve nothing new is begun.",
+                "On the fullest of a replica's disks. Below the reserve the replica accepts no new work.",
                 {each: "toystore_replication_disk_free_bytes{S}"},
                 unit="bytes",
                 span=HALF,
@@ -255,7 +255,7 @@ def _disks(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Checkpoints, mean",
-                "Time to write the state down; meanwhile nothing is applied.",
+                "Time to write the state to disk; meanwhile nothing is applied.",
                 {each: mean("toystore_replication_checkpoint_seconds{S}", "group, pod, instance", RARELY)},
                 unit="s",
                 span=QUARTER,

@@ -1,4 +1,4 @@
-"""For lessons and measurements: everything that changes when somebody kills, switches or loads something, on one page."""
+"""For lessons and measurements: everything that a kill, a switch or a load changes, on one page."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def build() -> dashboard.Dashboard:
 def _figures(built: dashboard.Dashboard) -> dashboard.Dashboard:
     return (
         built.with_row(dashboard.Row("Figures"))
-        .with_panel(number("Looks", "At products.", f'sum(rate({COUNT},route="/products/{{name}}"}}[$__rate_interval]))', unit="reqps"))
+        .with_panel(number("Product reads", "Per second.", f'sum(rate({COUNT},route="/products/{{name}}"}}[$__rate_interval]))', unit="reqps"))
         .with_panel(number("Orders", "Acknowledged.", "sum(rate(toystore_order_placed_total{S}[$__rate_interval]))", unit="ops"))
-        .with_panel(number("Look, p50", "With the share of hits as it is.", quantile(0.5, READ), unit="s"))
-        .with_panel(number("Order, p50", "All answers, refusals too.", quantile(0.5, ORDER), unit="s"))
-        .with_panel(number("Hit ratio", "Looks that needed no catalog.", hit_ratio(), unit="percentunit"))
+        .with_panel(number("Product read, p50", "Hits and misses together.", quantile(0.5, READ), unit="s"))
+        .with_panel(number("Order, p50", "All answers, including refusals.", quantile(0.5, ORDER), unit="s"))
+        .with_panel(number("Hit ratio", "Product reads that the cache answered.", hit_ratio(), unit="percentunit"))
         .with_panel(number("Errors", "Share of answers with 5xx.", ERRORS, unit="percentunit", bad_from=0.001, decimals=2))
     )
 
@@ -38,7 +38,7 @@ def _effects(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Answers per second",
-                "By status. A dip is a moment in which nobody was answered.",
+                "By status. A dip is a moment without answers.",
                 {"{{status}}": f"sum by (status) (rate({COUNT}}}[$__rate_interval]))"},
                 unit="reqps",
                 span=THIRD,
@@ -46,11 +46,11 @@ def _effects(built: dashboard.Dashboard) -> dashboard.Dashboard:
                 colors=STATUS_COLORS,
             )
         )
-        .with_panel(quantiles("Latency of looks", "With the cache off every look goes to the catalog.", READ, span=THIRD))
+        .with_panel(quantiles("Latency of product reads", "With the cache off every read goes to the catalog.", READ, span=THIRD))
         .with_panel(
             quantiles(
                 "Latency of orders",
-                "An order that was under way when its leader died waits for the next one, and is placed once.",
+                "An order that is in flight when its leader dies waits for the next leader, and is placed once.",
                 ORDER,
                 span=THIRD,
             )
@@ -66,8 +66,8 @@ def _load(built: dashboard.Dashboard) -> dashboard.Dashboard:
         built.with_row(dashboard.Row("What the load test sees (toystore load --metrics-port 1119)"))
         .with_panel(
             series(
-                "Requests by what became of them",
-                "As the load test counts them. Silent: no answer in time. Broken: the connection.",
+                "Requests by outcome",
+                "As counted by the load test. Silent: no answer in time. Broken: the connection failed.",
                 {"{{outcome}}": f"sum by (outcome) ({requests}) > 0"},
                 unit="reqps",
                 span=THIRD,
@@ -78,8 +78,8 @@ def _load(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Visits wanted",
-                "The rate of the open loop, and the requests that were done. A gap between the two that stays is a store that cannot keep up; a visit "
-                "is a look and perhaps an order.",
+                "The rate of the open loop, and the requests that were done. A lasting gap between the two means that the store cannot keep up. A visit "
+                "is a product read and perhaps an order.",
                 {
                     "visits wanted": "sum(toystore_load_wanted_visits_per_second{S})",
                     "done, {{request}}": f"sum by (request) ({done})",
@@ -91,7 +91,7 @@ def _load(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             quantiles(
                 "Latency from when it was due",
-                "With the wait for a free connection: what people would have waited for. The frontend's own figures above do not have that.",
+                "Including the wait for a free connection, as people would have experienced it. The frontend's own figures above do not include it.",
                 waited,
                 "request",
                 span=THIRD,
@@ -108,18 +108,18 @@ def _causes(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             timeline(
                 "Processes",
-                "Up: answered the scrape. Killed and started again within a scrape interval, a process shows in the next panel only.",
+                "Up: answered the scrape. A process that was killed and restarted within a scrape interval shows in the next panel only.",
                 {"{{pod}} {{instance}}": f"up{{S}} and on (namespace, job, instance) last_over_time(toystore_build_info[$__range])"},
                 {1: ("up", "green"), 0: ("down", "red")},
                 span=FULL,
                 height=6,
             )
         )
-        .with_panel(series("Restarts", "Processes that were started again.", {"{{pod}} {{instance}}": STARTED}, span=THIRD))
+        .with_panel(series("Restarts", "Restarted processes.", {"{{pod}} {{instance}}": STARTED}, span=THIRD))
         .with_panel(
             series(
                 "Without a leader, mean",
-                "From when one was missed to when one was confirmed, in the last five minutes.",
+                "From when a leader was missed until the next one was confirmed, in the last five minutes.",
                 {"{{group}}": mean(outage, "group", RARELY)},
                 unit="s",
                 span=THIRD,
@@ -128,7 +128,7 @@ def _causes(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Cache",
-                "Capacity (0: switched off), what is in it, and the share of hits in percent.",
+                "Capacity (0: switched off), number of products, and the share of hits in percent.",
                 {
                     "capacity": "max(toystore_cache_capacity_products{S})",
                     "products": "max(toystore_cache_products{S})",

@@ -1,6 +1,6 @@
-"""What the dashboards are built of: panels with the same look, and queries that keep to the chosen stores.
+"""The parts of the dashboards: panels with the same appearance, and queries for the chosen stores.
 
-Every panel says in its description what is seen, and what to make of it.
+The description of each panel says what it shows, and what it means.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-# Stands in a query for the labels that choose stores.
+# The labels that select stores, in a query.
 STORE = 'namespace=~"$namespace",job=~"$job"'
-# After a metric that every process in the world has: only the store's.
+# Restricts a metric that every program exports to the store's processes.
 OURS = "and on (namespace, job, instance) toystore_build_info"
 PROMETHEUS = model.DataSourceRef(type_val="prometheus", uid="$datasource")
 
 # Grafana's width is 24 columns.
 FULL, HALF, THIRD, QUARTER, SIXTH = 24, 12, 8, 6, 4
 
-# Over what a rate is taken: as short as the scrapes allow; and for what happens rarely, long enough to be seen.
+# Windows of rates: as short as the scrapes allow; and long enough to show rare events.
 SOON = "$__rate_interval"
 RARELY = "5m"
 
-# Queries by the legend that their series get.
+# Queries by the legends of their series.
 Queries = dict[str, str]
 
 
@@ -91,7 +91,7 @@ def number(
     empty: str = "–",
     names: dict[int, str] | None = None,
 ) -> stat.Panel:
-    """One figure, green or red."""
+    """One number, green or red."""
     panel = _with(stat.Panel(), title, what, {"": query}, span, 4).unit(unit).no_value(empty)
     steps = [model.Threshold(value=None, color="green")]
     if bad_from is not None:
@@ -119,7 +119,7 @@ def timeline(
     span: int = FULL,
     height: int = 7,
 ) -> statetimeline.Panel:
-    """One bar per series, in the colour of its state. `states`: a value's name and colour."""
+    """One bar per series, in the color of its state. `states`: a value's name and color."""
     panel = _with(statetimeline.Panel(), title, what, queries, span, height)
     names = {value: name for value, (name, _) in states.items()}
     colors = {value: color for value, (_, color) in states.items()}
@@ -131,7 +131,7 @@ def timeline(
 
 
 def heat(title: str, what: str, query: str, *, unit: str = "s", span: int = HALF) -> heatmap.Panel:
-    """How a histogram moves: time to the right, buckets upwards. `query` gives rates by `le`."""
+    """A histogram over time: time to the right, buckets upwards. `query` gives rates by `le`."""
     target = _target("{{le}}", query).format(PromQueryFormat.HEATMAP)
     panel = heatmap.Panel().title(title).description(what).datasource(PROMETHEUS).span(span).height(8)
     color = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").steps(64)
@@ -149,7 +149,7 @@ def _names(names: dict[int, str], colors: dict[int, str]) -> model.ValueMap:
 
 
 def page(title: str, uid: str, what: str, *, refresh: str = "10s", since: str = "now-30m") -> dashboard.Dashboard:
-    """An empty dashboard with the variables that all of them have."""
+    """An empty dashboard with the common variables."""
     built = dashboard.Dashboard(f"Toy store / {title}").uid(f"toystore-{uid}").description(what)
     built = built.tags(["toystore"]).refresh(refresh).time(since, "now").timezone("browser").readonly()
     built = built.tooltip(model.DashboardCursorSync.CROSSHAIR)
@@ -163,14 +163,14 @@ def page(title: str, uid: str, what: str, *, refresh: str = "10s", since: str = 
 
 def _labels(name: str, label: str, query: str) -> dashboard.QueryVariable:
     variable = dashboard.QueryVariable(name).label(label).datasource(PROMETHEUS).query(query).multi(True)
-    # Not the list of all values: where Prometheus sets no such label, that list is empty.
+    # Not the list of all values: if Prometheus sets no such label, the list is empty.
     variable = variable.include_all(True).all_value(".*").sort(model.VariableSort.ALPHABETICAL_ASC)
     everything = model.VariableOption(selected=True, text="All", value="$__all")
     return variable.refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED).current(everything)
 
 
 def quantile(share: float, selector: str, by: str = "", over: str = SOON) -> str:
-    """A quantile of a histogram's last moments. `selector`: `name{S,…}` without `_bucket`."""
+    """A quantile of a histogram over a recent window. `selector`: `name{S,…}` without `_bucket`."""
     name, _, labels = selector.partition("{")
     labels_by = f"le, {by}" if by else "le"
     return f"histogram_quantile({share}, sum by ({labels_by}) (rate({name}_bucket{{{labels}[{over}])))"
@@ -186,14 +186,14 @@ def quantiles(
     over: str = SOON,
     span: int = HALF,
 ) -> timeseries.Panel:
-    """How long something takes: lines for some quantiles of a histogram in seconds, told apart by the label `by`."""
+    """Durations: some quantiles of a histogram in seconds, one line per value of the label `by`."""
     name = "{{" + by + "}} " if by else ""
     queries = {f"{name}p{share * 100:g}": quantile(share, selector, by, over) for share in shares}
     return series(title, what, queries, unit="s", span=span, logarithmic=True)
 
 
 def mean(selector: str, by: str, over: str = SOON) -> str:
-    """The mean of a histogram's last moments."""
+    """The mean of a histogram over a recent window."""
     name, _, labels = selector.partition("{")
     part = f"sum by ({by}) (rate({name}_%s{{{labels}[{over}]))"
     return f"{part % 'sum'} / {part % 'count'}"

@@ -19,8 +19,8 @@ ERRORS = (
 
 
 def build() -> dashboard.Dashboard:
-    built = page("Shoppers", "shoppers", "What shoppers feel: traffic, errors, latency; and what lies behind it.")
-    for part in (_at_a_glance, _traffic, _latency, _inside, _shelves, _processes):
+    built = page("Shoppers", "shoppers", "What shoppers notice (traffic, errors, latency), and what causes it.")
+    for part in (_at_a_glance, _traffic, _latency, _inside, _stock, _processes):
         built = part(built)
     return built
 
@@ -29,12 +29,12 @@ def _at_a_glance(built: dashboard.Dashboard) -> dashboard.Dashboard:
     return (
         built.with_row(dashboard.Row("At a glance"))
         .with_panel(
-            number("Requests", "Requests of shoppers that were answered.", f"sum(rate({COUNT}}}[$__rate_interval]))", unit="reqps")
+            number("Requests", "Answered requests of shoppers.", f"sum(rate({COUNT}}}[$__rate_interval]))", unit="reqps")
         )
         .with_panel(
             number(
                 "Orders placed",
-                "Orders that were acknowledged: each is on a majority of disks.",
+                "Acknowledged orders: each is on the disks of a majority.",
                 'sum(rate(toystore_frontend_orders_total{S,outcome="placed"}[$__rate_interval]))',
                 unit="ops",
             )
@@ -42,7 +42,7 @@ def _at_a_glance(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             number(
                 "Errors",
-                "Share of answers with 5xx: no leader, overload, full disks. Sold out is no error.",
+                "Share of answers with 5xx: no leader, overload, full disks. Sold out is not an error.",
                 ERRORS,
                 unit="percentunit",
                 bad_from=0.01,
@@ -60,8 +60,8 @@ def _at_a_glance(built: dashboard.Dashboard) -> dashboard.Dashboard:
         )
         .with_panel(
             number(
-                "Look, p99",
-                "99 of 100 looks at a product are answered within this time, cached or not.",
+                "Product read, p99",
+                "99 of 100 product reads are answered within this time, cached or not.",
                 quantile(0.99, READ),
                 unit="s",
                 bad_from=0.1,
@@ -70,7 +70,7 @@ def _at_a_glance(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             number(
                 "Order leader",
-                "Seat of the replica that numbers the orders, as the frontends see it. None: orders wait.",
+                "Ordinal of the replica that numbers the orders, as the frontends see it. None: orders wait.",
                 'max(toystore_election_leader_ordinal{S,group="order"})',
                 bad_below=1,
                 names={0: "none"},
@@ -84,7 +84,7 @@ def _traffic(built: dashboard.Dashboard) -> dashboard.Dashboard:
         built.with_row(dashboard.Row("Traffic"))
         .with_panel(
             series(
-                "Requests by what is asked",
+                "Requests by route",
                 "Requests of shoppers by route. `none` is a path that does not exist.",
                 {"{{method}} {{route}}": f"sum by (method, route) (rate({COUNT}}}[$__rate_interval]))"},
                 unit="reqps",
@@ -106,7 +106,7 @@ def _traffic(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Orders by outcome",
-                "What shoppers were told about their orders. Those that are refused by their head alone, with all places taken, are under "
+                "What shoppers were told about their orders. Orders that were refused before their body was read, because the limit was reached, are under "
                 "Admission.",
                 {"{{outcome}}": "sum by (outcome) (rate(toystore_frontend_orders_total{S}[$__rate_interval])) > 0"},
                 unit="ops",
@@ -119,16 +119,16 @@ def _traffic(built: dashboard.Dashboard) -> dashboard.Dashboard:
 
 
 def _latency(built: dashboard.Dashboard) -> dashboard.Dashboard:
-    shares = "Time to answer, as the frontend measures it: without the network to the shopper. Quantiles are exact to their bucket."
+    shares = "Time to answer, as measured by the frontend, without the network to the shopper. Quantiles are exact to their bucket."
     return (
         built.with_row(dashboard.Row("Latency"))
-        .with_panel(quantiles("Look at a product", shares, READ, shares=(0.5, 0.95, 0.99), span=THIRD))
+        .with_panel(quantiles("Product read", shares, READ, shares=(0.5, 0.95, 0.99), span=THIRD))
         .with_panel(quantiles("Order", shares, ORDER, shares=(0.5, 0.95, 0.99), span=THIRD))
         .with_panel(
             heat(
                 "Orders by latency",
                 "Each column is a moment, each row a bucket. A second band above the first is a group of orders that waited for "
-                "something: an election, a lease that ran out, a slow disk.",
+                "an election, the end of a lease, or a slow disk.",
                 f"sum by (le) (rate({ORDER.replace('seconds{', 'seconds_bucket{')}[$__rate_interval]))",
                 span=THIRD,
             )
@@ -143,8 +143,8 @@ def _inside(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "An order's phases, mean",
-                "Waiting for a batch, taking the stock, being replicated. The next batch is reserved while one is placed, so that their "
-                "sum is more than what an order takes under load.",
+                "Waiting for a batch, reserving stock, replication. The next batch is reserved while one is placed, so under load the "
+                "sum is more than an order takes.",
                 {"{{phase}}": mean("toystore_order_phase_duration_seconds{S}", "phase")},
                 unit="s",
                 span=THIRD,
@@ -154,7 +154,7 @@ def _inside(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Calls between services, p99",
-                "As the caller sees them. What is long here and short at the other side was spent in between.",
+                "As the caller sees them. If a call is long here and short on the other side, the time was spent in between.",
                 {"{{target}} {{route}}": quantile(0.99, calls + "{S}", "target, route")},
                 unit="s",
                 span=THIRD,
@@ -164,7 +164,7 @@ def _inside(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Calls that failed",
-                "`abandoned`: the caller turned to a new leader, or its time was up. `5xx` and `4xx`: refusals, such as `I do not lead`.",
+                "`abandoned`: the caller turned to a new leader, or reached its deadline. `5xx` and `4xx`: refusals, such as `not_leader`.",
                 {
                     "{{target}} {{route}} {{outcome}}": "sum by (target, route, outcome) "
                     f'(rate({calls}_count{{S,outcome!="2xx"}}[$__rate_interval])) > 0'
@@ -176,20 +176,20 @@ def _inside(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Admission",
-                "Requests on their way to the services behind, and how many may be at once: a limit that follows what they take.",
+                "Requests in flight to the services behind the frontend, and their limit, which follows what those services can take.",
                 {
-                    "{{kind}} under way": "sum by (kind) (toystore_frontend_in_flight_requests{S})",
-                    "{{kind}} places": "sum by (kind) (toystore_frontend_places_requests{S})",
+                    "{{kind}} in flight": "sum by (kind) (toystore_frontend_in_flight_requests{S})",
+                    "{{kind}} limit": "sum by (kind) (toystore_frontend_concurrency_limit_requests{S})",
                 },
                 span=THIRD,
             )
         )
         .with_panel(
             series(
-                "Turned away",
-                "Refused at once, with nothing begun: all places were taken, or the order queue was full.",
+                "Refused for overload",
+                "Refused before any work was done: the limit was reached, or the order queue was full.",
                 {
-                    "frontend, {{kind}}": "sum by (kind) (rate(toystore_frontend_turned_away_total{S}[$__rate_interval]))",
+                    "frontend, {{kind}}": "sum by (kind) (rate(toystore_frontend_refused_total{S}[$__rate_interval]))",
                     "order leader": 'sum(rate(toystore_order_refused_total{S,reason="overloaded"}[$__rate_interval]))',
                 },
                 unit="reqps",
@@ -199,10 +199,10 @@ def _inside(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Batches",
-                "Orders per batch grow with the load: that is how throughput grows while the disk stays as it is.",
+                "Orders per batch grow with the load. That is how throughput grows although the disk does not get faster.",
                 {
                     "orders per batch": mean("toystore_order_batch_size_orders{S}", "job"),
-                    "orders that wait": "sum(toystore_order_queue_length_orders{S})",
+                    "waiting orders": "sum(toystore_order_queue_length_orders{S})",
                 },
                 span=THIRD,
             )
@@ -210,13 +210,13 @@ def _inside(built: dashboard.Dashboard) -> dashboard.Dashboard:
     )
 
 
-def _shelves(built: dashboard.Dashboard) -> dashboard.Dashboard:
+def _stock(built: dashboard.Dashboard) -> dashboard.Dashboard:
     return (
         built.with_row(dashboard.Row("Stock"))
         .with_panel(
             series(
                 "Pieces in stock",
-                "The twenty products of which there is least, told by the catalog's leader. What is sold out is restocked.",
+                "The twenty products with the least stock, as reported by the catalog's leader. Sold-out products are restocked.",
                 {"{{product}}": "bottomk(20, max by (product) (toystore_catalog_stock_pieces{S}))"},
                 span=THIRD,
             )
@@ -224,7 +224,7 @@ def _shelves(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Reservations",
-                "Orders that asked for stock, and those whose stock is neither sold nor given back just now.",
+                "Orders that asked for stock, and open reservations: neither sold nor released yet.",
                 {
                     "{{outcome}}/s": "sum by (outcome) (rate(toystore_catalog_reservations_total{S}[$__rate_interval]))",
                     "open": "sum(toystore_catalog_reservations_open_orders{S})",
@@ -235,7 +235,7 @@ def _shelves(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Restocked products",
-                "Sold-out products that were filled up again.",
+                "Sold-out products that were restocked.",
                 {"restocked": "sum(increase(toystore_catalog_restocks_total{S}[$__rate_interval]))"},
                 span=THIRD,
             )
@@ -252,7 +252,7 @@ def _processes(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "Worker threads busy",
-                "Share of the time in which the async runtime's threads had something to do. Near 100 %: more frontends, or another "
+                "Share of the time in which the async runtime's threads were busy. Near 100 %: add frontends, or another "
                 "core.",
                 {each: f"{busy} / {workers}"},
                 unit="percentunit",
@@ -263,7 +263,7 @@ def _processes(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             series(
                 "CPU",
-                "Cores in use, with the threads that wait for disks.",
+                "Cores in use, including the threads that wait for disks.",
                 {each: f"rate(process_cpu_seconds_total{{S}}[$__rate_interval]) {OURS}"},
                 span=QUARTER,
             )

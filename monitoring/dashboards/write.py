@@ -1,7 +1,7 @@
-"""Writes the dashboards' JSON into the chart, from where Kubernetes and a Grafana of one's own take it.
+"""Writes the dashboards' JSON into the chart, for Kubernetes and for a Grafana of your own.
 
     python write.py            writes
-    python write.py --check    says what differs, and exits with 1
+    python write.py --check    prints what differs, and exits with 1
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main() -> int:
     differs = sorted(name for name in made | there if made.get(name) != there.get(name))
     if "--check" in sys.argv:
         for name in differs:
-            print(f"{WHERE.name}/{name} is not what monitoring/dashboards makes: run `just monitoring-write`")
+            print(f"{WHERE.name}/{name} is out of date: run `just monitoring-write`")
         return bool(differs)
     for name in differs:
         if name in made:

@@ -1,135 +1,155 @@
-//! What the catalog is asked by order leaders and by frontends, on `CATALOG_PORT`.
+//! The catalog's API for order leaders and frontends, on `CATALOG_PORT`.
 //!
-//! | call | by | body → answer |
+//! | request | sent by | body → response |
 //! |---|---|---|
-//! | `GET /products/{name}?holder=…` | frontend | → [`ProductRead`] |
-//! | `POST /looks` | frontend | [`LookTogether`] → a [`Look`] each |
-//! | `GET /products` | frontend | → all [`Product`]s, by name |
-//! | `POST /leases` | frontend | [`LeaseRequest`] → [`LeaseGranted`]; grants and renews |
+//! | `GET /products/{name}?holder=…` | operators, frontends of earlier versions | → [`ProductRead`] |
+//! | `POST /products/batch` | frontend | [`ReadProducts`] → one [`ProductReadOutcome`] per name |
+//! | `GET /products?holder=…` | frontend | → [`ProductList`] |
+//! | `POST /leases` | frontend | [`LeaseRequest`] → [`LeaseGranted`]; grants or renews a lease |
 //! | `DELETE /leases/{holder}` | frontend | → `{}`; gives the lease back |
 //! | `POST /reservations` | order leader | [`ReserveBatch`] → [`BatchReserved`] |
 //! | `POST /settlements` | order leader | [`Settle`] → `{}` |
 //! | `POST /fence` | new order leader | [`Fence`] → [`Fenced`] |
 //! | `POST /resolution` | new order leader | [`Resolve`] → `{}` |
-//! | `GET /accounts` | people, checks | → [`StockAccount`]s, by name |
+//! | `GET /accounts` | operators, checks | → [`StockAccount`]s, by name |
 //!
-//! All of them are the leader's to answer, else 421. A term below the fence is refused with
-//! [`StaleTerm`](crate::ErrorCode::StaleTerm). The status and election calls of [`crate::replica`] are on the same port.
+//! Except for its first request, an order leader says which batch was the last that the catalog
+//! answered ([`LastAnsweredBatch`]). A catalog that does not know this batch has gone back to older
+//! data, and refuses the request with [`DataMismatch`](crate::ErrorCode::DataMismatch).
+//!
+//! Only the leader serves these requests; other replicas answer 421. A request with a term below
+//! the fence is refused with [`StaleTerm`](crate::ErrorCode::StaleTerm). The status and election
+//! requests of [`crate::replica`] are on the same port.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Address, BatchId, BatchNumber, HolderId, OrderId, Price, Product, ProductName, ProductVersion, Quantity, Stock,
-    Term, Together,
+    Address, BatchId, BatchNumber, HolderId, OrderId, Price, Product, ProductName, ProductVersion, Quantity,
+    RequestBatch, Stock, Term,
 };
 
-/// A product, and whether a frontend may keep it.
+/// A product, and whether a frontend may cache it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductRead {
-    /// What it is, as of the last change that is visible.
+    /// The product as of the last visible change.
     pub product: Product,
-    /// Counts its changes.
+    /// The number of changes to the product.
     pub version: ProductVersion,
-    /// False while a change is under way, or if the asker holds no lease.
+    /// False while a change is in progress, or if the requester holds no lease.
     pub cacheable: bool,
 }
 
-/// Where several products are looked at with one request.
-pub const LOOK_TOGETHER_PATH: &str = "/looks";
-
-/// Looks that travel together.
+/// All products at one moment, and whether a frontend may cache them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LookTogether {
-    /// Who wants to cache them, if anybody does.
-    #[serde(default)]
-    pub holder: Option<HolderId>,
-    /// Which products.
-    pub names: Together<ProductName>,
+pub struct ProductList {
+    /// The products, by name.
+    pub products: Vec<Product>,
+    /// False while a change to any product is in progress, or if the requester holds no lease. A
+    /// cached list must be dropped when any product is invalidated.
+    pub cacheable: bool,
 }
 
-/// What one of several looks has found.
+/// Path that reads several products with one request.
+pub const PRODUCT_BATCH_PATH: &str = "/products/batch";
+
+/// Reads several products.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadProducts {
+    /// The lease holder that wants to cache the products, if any.
+    #[serde(default)]
+    pub holder: Option<HolderId>,
+    /// The products to read.
+    pub names: RequestBatch<ProductName>,
+}
+
+/// The result of one read of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Look {
-    /// As if it had been asked for alone.
+pub enum ProductReadOutcome {
+    /// The same as a read of this product alone.
     Read(ProductRead),
     /// There is no such product.
     NoSuchProduct,
 }
 
-/// A frontend wants to cache for a while.
+/// A frontend asks for a cache lease, or renews it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseRequest {
-    /// Who.
+    /// The frontend process.
     pub holder: HolderId,
-    /// Where its invalidations go: its `FRONT_PORT`.
+    /// Where to send its invalidations: its `FRONT_PORT`.
     pub address: Address,
 }
 
-/// A frontend may serve from its cache for so long, counted from before it sent the request.
+/// A frontend may serve from its cache for this long, counted from just before it sent the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseGranted {
-    /// Milliseconds from before the request was sent.
+    /// The duration of the lease, in milliseconds.
     pub duration_ms: u64,
-    /// The catalog leader's term. Under another term than before, the holder clears its cache: the new leader does not
-    /// know what it had fetched from the old one.
+    /// The catalog leader's term. When the term changes, the holder clears its cache: the new
+    /// leader does not know what the holder fetched from the old one.
     pub term: Term,
 }
 
-/// Take stock for a batch of orders.
+/// The most orders in a batch. It keeps the response to a batch and its log entry small.
+pub const BATCH_ORDERS_MAX: usize = 256;
+
+/// Reserves stock for a batch of orders.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReserveBatch {
-    /// Which batch. The same again gets the same answer; an older one is refused.
+    /// Identifies the batch. A repeated batch gets the same response; an older batch is refused.
     pub id: BatchId,
-    /// What to take, per order. At most 256.
+    /// What to reserve, per order. At most [`BATCH_ORDERS_MAX`].
     pub orders: Vec<OrderLine>,
-    /// Batches that are placed by now.
+    /// Batches that have been placed in the meantime.
     pub settle: Option<Settle>,
 }
 
 /// One order within a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderLine {
-    /// The same on every retry.
+    /// Identifies the order; the same on every retry.
     pub order_id: OrderId,
-    /// Which product.
+    /// The product.
     pub name: ProductName,
-    /// How many pieces.
+    /// The number of pieces.
     pub quantity: Quantity,
 }
 
-/// The answer to a [`ReserveBatch`]: an outcome per order, in its order.
+/// The response to a [`ReserveBatch`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchReserved {
-    /// As many as there were orders.
+    /// One outcome per order of the batch, in the same order.
     pub outcomes: Vec<Reservation>,
 }
 
-/// What became of one order's wish for stock.
+/// The outcome of reserving stock for one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reservation {
-    /// Taken, until settled or released.
+    /// The stock is reserved until it is settled or released.
     Reserved,
-    /// Nothing taken: less than that is there.
+    /// Nothing is reserved: there is too little stock.
     OutOfStock,
-    /// Nothing taken: no such product.
+    /// Nothing is reserved: there is no such product.
     NoSuchProduct,
 }
 
-/// The batches of `term` up to `through` are placed: their reservations are sold, but for `released`.
+/// The batches of `term` up to `through` are placed: their reservations count as sold, except for
+/// `released`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settle {
     /// The leader's term.
     pub term: Term,
-    /// The last batch that is placed.
+    /// The last placed batch.
     pub through: BatchNumber,
-    /// Reserved within them but not placed: the stock goes back. Nearly always empty.
+    /// Orders of these batches that were not placed: their stock becomes available again. Nearly
+    /// always empty.
     pub released: Vec<OrderId>,
 }
 
-/// From now on refuse every term below this one.
+/// Makes the catalog refuse every lower term from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fence {
     /// The new leader's term.
@@ -139,31 +159,61 @@ pub struct Fence {
 /// The fence is durable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fenced {
-    /// Orders whose stock is taken, and of which the catalog does not know whether they were placed.
+    /// Orders with reserved stock of which the catalog does not know whether they were placed.
     pub open: Vec<OrderId>,
+    /// What the catalog knows about the orders; `None` from an earlier release that did not send
+    /// it. The name on the wire is that of earlier releases.
+    #[serde(default, rename = "books")]
+    pub position: Option<CatalogPosition>,
 }
 
-/// A new leader's verdict on the reservations that its predecessor left open.
+/// How far the catalog's state has advanced, for comparison with the orders' state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogPosition {
+    /// Pieces sold so far, of all products: those of all placed orders that are not open.
+    pub sold: u64,
+    /// The last batch that the catalog answered.
+    pub last: Option<BatchId>,
+}
+
+/// The last batch that the sender knows the catalog answered, as the query of a request:
+/// `?term=…&batch=…`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastAnsweredBatch {
+    /// The term of the leader that sent the batch.
+    pub term: Option<Term>,
+    /// The number of the batch in that term.
+    pub batch: Option<BatchNumber>,
+}
+
+impl LastAnsweredBatch {
+    /// The batch, if the sender knows one.
+    pub fn batch_id(self) -> Option<BatchId> {
+        Some(BatchId { term: self.term?, batch: self.batch? })
+    }
+}
+
+/// A new leader's decision on the reservations that its predecessor left open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolve {
     /// The new leader's term.
     pub term: Term,
-    /// Placed: sold.
+    /// Orders that were placed: their stock is sold.
     pub keep: Vec<OrderId>,
-    /// Never placed, and never will be: the stock goes back.
+    /// Orders that were not placed and never will be: their stock becomes available again.
     pub release: Vec<OrderId>,
 }
 
-/// One product's books. Invariant I4: `initial + restocked = stock + sold + reserved`.
+/// The stock account of one product. Invariant I4: `initial + restocked = stock + sold + reserved`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockAccount {
-    /// Which product.
+    /// The product.
     pub name: ProductName,
-    /// Price of one piece.
+    /// The price of one piece.
     pub price: Price,
-    /// Pieces that it began with.
+    /// Pieces at the start.
     pub initial: u64,
-    /// Pieces that restocking has added since.
+    /// Pieces added by restocking.
     pub restocked: u64,
     /// Pieces that can be ordered.
     pub stock: Stock,

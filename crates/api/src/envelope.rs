@@ -1,24 +1,28 @@
-//! What is around every body: success is `{"data": …}`, failure is `{"error": …}`.
+//! The envelope of every response body: `{"data": …}` on success, `{"error": …}` on failure.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ApiError;
 
-/// The body of every success.
+/// The body of every successful response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Data<T> {
-    /// What was asked for.
+    /// The requested data.
     pub data: T,
 }
 
 impl<T> Data<T> {
-    /// Wraps an answer.
+    /// Wraps `data`.
     pub fn new(data: T) -> Self {
         Self { data }
     }
 }
 
-/// The body of every failure; the HTTP status is its code's.
+/// The data of a response without content: `{}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Empty {}
+
+/// The body of every failure. The HTTP status is that of the error code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
     /// What went wrong.

@@ -1,41 +1,45 @@
-//! What the catalog tells a frontend's cache, on `FRONT_PORT`.
+//! The frontend's API for the catalog, on `FRONT_PORT`.
 //!
-//! | call | body → answer |
+//! | request | body → response |
 //! |---|---|
-//! | `DELETE /cache/{product}` | → `{}`; forgets one product (for people; any version) |
-//! | `DELETE /cache` | [`Invalidate`] → `{}`; what the catalog sends: all products of one change at once |
+//! | `DELETE /cache/{product}` | → `{}`; drops one product, whatever its version (for operators) |
+//! | `DELETE /cache` | [`Invalidate`] → `{}`; drops all products of one change (sent by the catalog) |
 //! | `GET /cache` | → [`CacheContents`] |
 
 use serde::{Deserialize, Serialize};
 
 use crate::{HolderId, Product, ProductName, ProductVersion};
 
-/// Products whose stock is about to change.
+/// Path for invalidations.
+pub const INVALIDATION_PATH: &str = "/cache";
+
+/// Products whose stock is about to change. An empty list only checks that the holder is alive. A
+/// frontend that caches the list of all products drops it, too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invalidate {
-    /// Whose lease it is about. A frontend that is another holder refuses (404): it cannot speak for a process that may be alive
-    /// elsewhere, so the lease runs out.
+    /// The holder of the lease. A frontend that is another holder answers 404: it cannot confirm
+    /// for a process that may be alive elsewhere, so the catalog waits for the lease to expire.
     pub holder: HolderId,
-    /// What to forget.
+    /// The products to drop.
     pub products: Vec<Invalidated>,
 }
 
 /// One product that is about to change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invalidated {
-    /// Which product.
+    /// The product.
     pub name: ProductName,
-    /// The version that it is about to have: anything older must not be cached any more.
+    /// The version that the product is about to get: no older version may be cached any more.
     pub version: ProductVersion,
 }
 
-/// A look into a frontend's cache.
+/// The contents of a frontend's cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheContents {
-    /// How many products it may hold; 0 is a cache that is switched off.
+    /// The most products that the cache may hold; 0 if the cache is switched off.
     pub capacity: usize,
-    /// Whether it may be served from just now.
+    /// Whether the frontend may serve from the cache at the moment.
     pub lease_valid: bool,
-    /// What it holds, the most recently used first.
+    /// The cached products, the most recently used first.
     pub products: Vec<Product>,
 }

@@ -1,18 +1,23 @@
-//! Products, and the checked values that they are made of.
+//! Products, and the checked values of which they consist.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A value that is outside its bounds; the message names the bounds.
+/// A value that is out of bounds. The message names the bounds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidValue(pub String);
 
-/// A product's name: 1 to 64 characters, none of them a control character, no space at either end.
+/// A product's name: 1 to 64 characters, without control characters, without a space at either end,
+/// and neither `.` nor `..`.
 ///
-/// Cheap to clone.
+/// A name is a segment of `/products/{name}`. URL libraries and proxies interpret the segments `.`
+/// and `..` (also as `%2e`) as steps within the path and remove them (RFC 3986 §5.2.4, WHATWG URL
+/// §4.4), so no client could read a product with such a name.
+///
+/// Cheap to clone. Deserializing it accepts a [recorded](ProductName::recorded) name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProductName(Arc<str>);
 
@@ -20,8 +25,18 @@ impl ProductName {
     /// The longest name, in characters.
     pub const CHARS_MAX: usize = 64;
 
-    /// Checks `name` against the bounds.
+    /// Checks a name from outside: from a seed file, a path or an order.
     pub fn new(name: &str) -> Result<Self, InvalidValue> {
+        if matches!(name, "." | "..") {
+            let what = format!("a product's name is {name:?}, which URLs cannot carry: no client could read it");
+            return Err(InvalidValue(what));
+        }
+        Self::recorded(name)
+    }
+
+    /// Checks a name that a store has on its disks. Earlier versions accepted `.` and `..`, and
+    /// their data must stay readable.
+    pub fn recorded(name: &str) -> Result<Self, InvalidValue> {
         let invalid = |what: &str| Err(InvalidValue(format!("a product's name {what}")));
         if name.is_empty() {
             invalid("is empty")
@@ -36,7 +51,7 @@ impl ProductName {
         }
     }
 
-    /// The text.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -69,17 +84,17 @@ impl Serialize for ProductName {
 impl<'de> Deserialize<'de> for ProductName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::new(&name).map_err(serde::de::Error::custom)
+        Self::recorded(&name).map_err(serde::de::Error::custom)
     }
 }
 
-/// How many pieces an order takes: 1 to [`Quantity::MAX`].
+/// The number of pieces in an order: 1 to [`Quantity::MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u32")]
 pub struct Quantity(u32);
 
 impl Quantity {
-    /// The most that one order may take; far above any stock, far below any overflow.
+    /// The most pieces per order: far more than any stock, and too few to overflow.
     pub const MAX: u32 = 1_000_000;
     /// One piece.
     pub const ONE: Self = Self(1);
@@ -93,7 +108,7 @@ impl Quantity {
             .ok_or_else(|| InvalidValue(format!("quantity must be a whole number from 1 to {}", Self::MAX)))
     }
 
-    /// The bare number of pieces.
+    /// The number of pieces.
     pub fn get(self) -> u32 {
         self.0
     }
@@ -124,13 +139,13 @@ impl fmt::Display for Quantity {
 pub struct Stock(pub u64);
 
 impl Stock {
-    /// What is left after `quantity` was taken; `None` if that is more than there is.
+    /// The stock after `quantity` was taken; `None` if there is less than that.
     #[must_use]
     pub fn take(self, quantity: Quantity) -> Option<Self> {
         self.0.checked_sub(u64::from(quantity.get())).map(Self)
     }
 
-    /// What is there after `quantity` was put back.
+    /// The stock after `quantity` was put back.
     #[must_use]
     pub fn put_back(self, quantity: Quantity) -> Self {
         Self(self.0.checked_add(u64::from(quantity.get())).expect("stock fits 64 bits"))
@@ -143,14 +158,15 @@ impl fmt::Display for Stock {
     }
 }
 
-/// A price in whole cents; on the JSON wire and in CSV a decimal number such as `25.99`.
+/// A price in whole cents. In JSON and CSV it is a decimal number such as `25.99`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Price {
     cents: u64,
 }
 
 impl Price {
-    /// The highest price, in cents: ten million. All of its prices pass exactly through a JSON number.
+    /// The highest price, in cents: ten million. A JSON number represents every price up to it
+    /// exactly.
     pub const CENTS_MAX: u64 = 1_000_000_000;
 
     /// A price of `cents`, at most [`Price::CENTS_MAX`].
@@ -170,9 +186,9 @@ impl Price {
 impl std::str::FromStr for Price {
     type Err = InvalidValue;
 
-    /// Digits, with at most two after a point.
+    /// Parses digits with at most two decimals.
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
-        let invalid = || InvalidValue(format!("{text:?} is no price: it must look like 25.99, without a sign"));
+        let invalid = || InvalidValue(format!("{text:?} is not a price: it must look like 25.99, without a sign"));
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         if !digits(whole) || !digits(fraction) || whole.len() > 9 || fraction.len() > 2 {
@@ -217,13 +233,13 @@ impl<'de> Deserialize<'de> for Price {
     }
 }
 
-/// A product as a shopper sees it.
+/// A product as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Product {
-    /// Its name, unique in the catalog.
+    /// The name, unique in the catalog.
     pub name: ProductName,
-    /// Price of one piece.
+    /// The price of one piece.
     pub price: Price,
     /// Pieces in stock.
     pub quantity: Stock,
@@ -261,10 +277,23 @@ mod tests {
 
     #[test]
     fn names_have_bounds() {
-        for bad in ["", " Tux", "Tux ", "a\nb", &"x".repeat(65)] {
+        for bad in ["", " Tux", "Tux ", "a\nb", "a\0b", &"x".repeat(65)] {
             assert!(ProductName::new(bad).is_err(), "{bad:?}");
+            assert!(serde_json::from_value::<ProductName>(bad.into()).is_err(), "{bad:?}");
         }
         assert_eq!(ProductName::new("Magic 8-Ball, großer").unwrap().as_str(), "Magic 8-Ball, großer");
+    }
+
+    #[test]
+    fn a_name_that_urls_cannot_carry_is_refused_unless_it_is_already_on_a_disk() {
+        for bad in [".", ".."] {
+            let refusal = ProductName::new(bad).unwrap_err().to_string();
+            assert!(refusal.contains("URLs cannot carry"), "{refusal}");
+            assert_eq!(serde_json::from_value::<ProductName>(bad.into()).unwrap().as_str(), bad);
+        }
+        for good in ["...", ".a", "a.", "a/..", "%2e", ";", "?"] {
+            assert_eq!(ProductName::new(good).unwrap().as_str(), good);
+        }
     }
 
     #[test]

@@ -1,32 +1,34 @@
-//! The REST API that shoppers call, on `REST_API_PORT`.
+//! The REST API that clients call, on `REST_API_PORT`.
 //!
-//! | call | body → answer |
+//! | request | body → response |
 //! |---|---|
 //! | `GET /products/{name}` | → [`Product`](crate::Product) |
 //! | `GET /products` | → all products, by name |
 //! | `POST /orders` | [`NewOrder`] → [`OrderPlaced`] |
-//! | `GET /orders/{number}` | → [`Order`] |
+//! | `GET /orders/{number}`, `POST /orders/{number}` | → [`Order`] |
+//!
+//! A path may end with a slash.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{OrderNumber, ProductName, Quantity};
 
-/// What a shopper sends to buy.
+/// A new order, as a client sends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewOrder {
-    /// Which product.
+    /// The product.
     pub name: ProductName,
-    /// How many pieces.
+    /// The number of pieces.
     pub quantity: Quantity,
 }
 
-/// The order is on a majority of disks.
+/// The order is durable on a majority of disks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OrderPlaced {
-    /// Its number, for ever.
+    /// The permanent number of the order.
     pub order_number: OrderNumber,
 }
 
@@ -34,10 +36,10 @@ pub struct OrderPlaced {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Order {
-    /// Its number.
+    /// The number of the order.
     pub number: OrderNumber,
-    /// Which product.
+    /// The product.
     pub name: ProductName,
-    /// How many pieces.
+    /// The number of pieces.
     pub quantity: Quantity,
 }

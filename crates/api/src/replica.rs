@@ -1,10 +1,10 @@
-//! What every replica of a group tells about itself, and how it is asked to stand for election.
+//! The API of every replica of a group: its status, elections, and removing members.
 //!
-//! | call | body → answer |
+//! | request | body → response |
 //! |---|---|
-//! | `GET /status` | → [`ReplicaStatus`] |
-//! | `POST /election` | [`StandForElection`] → [`ReplicaStatus`]: the replica stands for election, unless it knows better |
-//! | `DELETE /seats/{seat}` | → the leader's [`ReplicaStatus`]: that seat has no vote any more. 503 if those who stay could not go on |
+//! | `GET /status` | → [`ReplicaStatus`]; with `?watching=true` from a frontend that watches the leader |
+//! | `POST /election` | [`StandForElection`] → [`ReplicaStatus`]: the replica stands for election unless it knows a working leader |
+//! | `DELETE /members/{ordinal}` | → the leader's [`ReplicaStatus`]: the member has no vote any more. 503 if the remaining members could not go on |
 
 use std::collections::BTreeMap;
 
@@ -14,76 +14,131 @@ use crate::{Address, LogPosition, NodeId, Ordinal, Term};
 
 /// Path of a replica's status.
 pub const STATUS_PATH: &str = "/status";
+/// The same path, as requested by a frontend that watches the leader; see
+/// [`LeaderContact::asked_ms`].
+pub const WATCH_PATH: &str = "/status?watching=true";
 /// Path that makes a replica stand for election.
 pub const ELECTION_PATH: &str = "/election";
-/// Route by which the leader is told that a seat is to go.
-pub const SEAT_ROUTE: &str = "/seats/{seat}";
+/// Route by which the leader is asked to remove a member.
+pub const MEMBER_ROUTE: &str = "/members/{ordinal}";
 
-/// The path of one seat; see [`SEAT_ROUTE`].
-pub fn seat_path(seat: Ordinal) -> String {
-    format!("/seats/{seat}")
+/// The path of one member; see [`MEMBER_ROUTE`].
+pub fn member_path(ordinal: Ordinal) -> String {
+    format!("/members/{ordinal}")
 }
 
-/// Where a group's replicas are, by seat.
+/// The most members that a group can have: it survives two failures, and each commit waits for
+/// three disks.
+pub const MEMBERS_MAX: u8 = 5;
+
+/// The addresses of a group's replicas, by ordinal.
 pub type Replicas = BTreeMap<Ordinal, Address>;
 
 /// Asks a replica to stand for election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StandForElection {
-    /// The highest term among the statuses that led to the request. A replica that knows the leader of a later term does not
-    /// stand: the election is over, and it would depose who has just won.
-    pub surveyed: Term,
+    /// The highest term among the statuses that led to the request. A replica that knows the leader
+    /// of a later term does not stand: that election is over, and standing would depose the new
+    /// leader.
+    pub polled_term: Term,
+    /// The sender knows from the leader or its host that the leader is gone: the leader said so, or
+    /// its connection was refused or broke. A replica that has heard from this leader recently then
+    /// checks for itself; otherwise it does not stand.
+    #[serde(default)]
+    pub leader_gone: bool,
 }
 
-/// What a replica does in its group just now.
+/// A leader is silent if it was not heard for this long, in milliseconds: three heartbeats.
+pub const LEADER_SILENT_AFTER_MS: u64 = 300;
+/// A leader has lost its quorum if no majority has acknowledged it for this long, in milliseconds:
+/// it cannot commit, even if its followers still hear it. The slowest disk that can follow at all
+/// acknowledges every 400 ms.
+pub const LEADER_NO_QUORUM_AFTER_MS: u64 = 1000;
+/// A leader is unreachable for all frontends if none has requested its status for this long, in
+/// milliseconds: each requests it ten times a second.
+pub const LEADER_UNREACHED_AFTER_MS: u64 = 1000;
+
+/// When a replica last had contact with its leader, in milliseconds before it reports this. A
+/// frontend that does not reach the leader asks the replicas for this evidence and decides by it
+/// whether to replace the leader.
+///
+/// A leader sends the last two values with every message to its followers. They are trusted for
+/// nothing else: votes decide which replica leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaderContact {
+    /// Since the leader's last message arrived; 0 on the leader itself.
+    pub heard_ms: u64,
+    /// Since a majority acknowledged the leader, as far as known.
+    pub quorum_ms: u64,
+    /// Since a frontend that watches the leader requested its status, as far as known.
+    pub asked_ms: u64,
+}
+
+impl LeaderContact {
+    /// Whether the leader appears to work: it is heard, it can commit, and frontends reach it.
+    pub fn is_fresh(&self) -> bool {
+        self.heard_ms <= LEADER_SILENT_AFTER_MS
+            && self.quorum_ms <= LEADER_NO_QUORUM_AFTER_MS
+            && self.asked_ms <= LEADER_UNREACHED_AFTER_MS
+    }
+}
+
+/// The role of a replica in its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Its disk is empty, and it belongs to no group yet.
+    /// The disk is empty, and the replica belongs to no group yet.
     Empty,
-    /// It receives the log but has no vote.
+    /// The replica receives the log but has no vote.
     Learner,
-    /// It follows a leader, or waits for an election.
+    /// The replica follows a leader, or waits for an election.
     Follower,
-    /// It stands for election.
+    /// The replica stands for election.
     Candidate,
-    /// A majority has made it the leader of its term.
+    /// A majority has elected the replica as the leader of its term.
     Leader,
 }
 
-/// A replica's word about itself.
+/// A replica's report about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaStatus {
-    /// Which group it belongs to: `order`, `catalog`.
+    /// The group of the replica: `order` or `catalog`.
     pub group: String,
-    /// Its disk's identity.
+    /// The identity of its disk.
     pub node_id: NodeId,
-    /// Its seat.
+    /// Its ordinal.
     pub ordinal: Ordinal,
-    /// What it does.
+    /// Its role.
     pub role: Role,
-    /// The highest term that it has seen (and durably voted in).
+    /// The highest term that it has seen, and durably voted in.
     pub term: Term,
-    /// The end of its log; `None` while that is empty.
+    /// The end of its log; `None` while the log is empty.
     pub last_log: Option<LogPosition>,
-    /// How far it knows the log to be committed.
+    /// The last log position that it knows to be committed.
     pub committed: Option<LogPosition>,
-    /// How far its state machine is.
+    /// The last log position applied to its state machine.
     pub applied: Option<LogPosition>,
-    /// The leader of `term` that a majority has confirmed, as far as it knows. A leader names itself only while a majority answers it.
+    /// The leader of `term` that a majority has confirmed, as far as the replica knows. A leader
+    /// reports itself here only while a majority answers it.
     pub leader: Option<NodeId>,
-    /// The voters of the newest membership that it knows; empty while its disk is empty.
+    /// The voters of the newest membership that the replica knows; empty while its disk is empty.
     pub voters: Vec<NodeId>,
-    /// While voters are being exchanged: the old set and the new one. It takes a majority of each then. Else empty.
+    /// During a membership change, the old and the new set of voters; decisions then need a
+    /// majority of each. Otherwise empty.
     #[serde(default)]
     pub joint: Vec<Vec<NodeId>>,
-    /// Whether its disk has less room than its reserve: it finishes what is begun, and should not lead.
+    /// Whether the free space of its disk is below the reserve. Such a replica finishes what it has
+    /// started, and should not lead.
     #[serde(default)]
     pub disk_full: bool,
+    /// The last contact with `leader`; `None` if this replica has not heard from it, or knows no
+    /// leader.
+    #[serde(default)]
+    pub leader_contact: Option<LeaderContact>,
 }
 
 impl ReplicaStatus {
-    /// What a replica with an empty disk says before it has heard of anybody.
+    /// The report of a replica with an empty disk that has not heard from any other replica.
     pub fn empty(group: impl Into<String>, node_id: NodeId) -> Self {
         Self {
             group: group.into(),
@@ -98,16 +153,24 @@ impl ReplicaStatus {
             voters: Vec::new(),
             joint: Vec::new(),
             disk_full: false,
+            leader_contact: None,
         }
     }
 
-    /// Whether those voters that are `among` some set are enough to elect a leader, by the membership that this replica knows.
+    /// Whether the voters for which `among` is true are enough to elect a leader, by the membership
+    /// that this replica knows.
     pub fn is_quorum(&self, among: impl Fn(&NodeId) -> bool) -> bool {
         let is_majority = |voters: &Vec<NodeId>| 2 * voters.iter().filter(|voter| among(voter)).count() > voters.len();
         if self.joint.is_empty() { is_majority(&self.voters) } else { self.joint.iter().all(is_majority) }
     }
 
-    /// Whether it leads by its own word. A leader that has lost its followers names no leader, not even itself.
+    /// Whether the replica had recent contact with a working leader.
+    pub fn has_fresh_leader(&self) -> bool {
+        self.leader.is_some() && self.leader_contact.is_some_and(|contact| contact.is_fresh())
+    }
+
+    /// Whether the replica says that it leads. A leader that has lost its followers reports no
+    /// leader, not even itself.
     pub fn leads(&self) -> bool {
         self.role == Role::Leader && self.leader == Some(self.node_id)
     }
@@ -118,18 +181,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_joint_membership_takes_a_majority_of_each_set_and_no_more() {
-        let id = |seat, disk| NodeId::new(Ordinal(seat), disk);
+    fn a_leader_works_if_it_is_heard_can_commit_and_is_reached_by_frontends() {
+        let well = LeaderContact { heard_ms: 300, quorum_ms: 1000, asked_ms: 1000 };
+        assert!(well.is_fresh());
+        let silent = LeaderContact { heard_ms: 301, ..well };
+        let without_quorum = LeaderContact { quorum_ms: 1001, ..well };
+        let unreached = LeaderContact { asked_ms: 1001, ..well };
+        assert!([silent, without_quorum, unreached].iter().all(|contact| !contact.is_fresh()));
+        let status = ReplicaStatus { leader_contact: Some(well), ..ReplicaStatus::empty("order", NodeId::default()) };
+        assert!(!status.has_fresh_leader(), "contact with a leader that it no longer knows");
+    }
+
+    #[test]
+    fn a_joint_membership_needs_a_majority_of_each_set_and_no_more() {
+        let id = |ordinal, disk| NodeId::new(Ordinal(ordinal), disk);
         let (old, new) = (vec![id(1, 1), id(2, 1), id(3, 1)], vec![id(1, 2), id(2, 1), id(3, 1)]);
         let mut status = ReplicaStatus::empty("order", id(2, 1));
-        assert!(!status.is_quorum(|_| true), "nobody is no majority");
+        assert!(!status.is_quorum(|_| true), "a group without voters has no majority");
         status.voters.clone_from(&old);
         assert!(status.is_quorum(|voter| *voter != id(1, 1)));
         assert!(!status.is_quorum(|voter| *voter == id(1, 1)));
-        // Both disks of seat 1 are gone: of four voters two are left, a majority of either set.
+        // Both disks of replica 1 are gone: of four voters two are left, a majority of either set.
         status.voters = vec![id(1, 1), id(1, 2), id(2, 1), id(3, 1)];
         status.joint = vec![old, new];
         assert!(status.is_quorum(|voter| voter.ordinal() != Ordinal(1)));
-        assert!(!status.is_quorum(|voter| voter.ordinal() != Ordinal(2) && *voter != id(1, 2)), "only of the old set");
+        assert!(
+            !status.is_quorum(|voter| voter.ordinal() != Ordinal(2) && *voter != id(1, 2)),
+            "only a majority of the old set"
+        );
     }
 }

@@ -1,6 +1,6 @@
-//! JSON schemas of the checked values: their bounds, taken from where they are checked.
+//! JSON schemas of the checked values, with bounds taken from the checks themselves.
 //!
-//! The bodies made of them derive theirs.
+//! The bodies that consist of these values derive their schemas.
 
 use std::borrow::Cow;
 
@@ -23,20 +23,25 @@ macro_rules! schema {
 }
 
 schema!(ProductName, {
+    // Without look-ahead, which not every regular-expression engine supports.
+    let any = r"[^\x00-\x1f\x7f-\x9f]";
+    let end = r"[^\s\x00-\x1f\x7f-\x9f]";
+    let no_dot = r"[^\s.\x00-\x1f\x7f-\x9f]";
     json_schema!({
-        "description": "A product's name: no control character, no white space at either end.",
+        "description": "A product's name: no control characters, no white space at either end, and neither `.` nor `..`.",
         "type": "string",
         "minLength": 1,
         "maxLength": ProductName::CHARS_MAX,
-        "pattern": r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$",
+        "pattern": format!(r"^({no_dot}{end}?|\.{no_dot}|{end}{any}+{end})$"),
         "examples": ["Tux"],
     })
 });
 
 schema!(Quantity, {
     json_schema!({
-        "description": "How many pieces an order takes.",
+        "description": "The number of pieces in an order.",
         "type": "integer",
+        "format": "int32",
         "minimum": 1,
         "maximum": Quantity::MAX,
         "examples": [1],
@@ -47,6 +52,7 @@ schema!(Stock, {
     json_schema!({
         "description": "Pieces in stock.",
         "type": "integer",
+        "format": "int64",
         "minimum": 0,
         "examples": [100],
     })
@@ -54,8 +60,9 @@ schema!(Stock, {
 
 schema!(Price, {
     json_schema!({
-        "description": "A price, with two decimals at most.",
+        "description": "A price with at most two decimals.",
         "type": "number",
+        "format": "double",
         "minimum": 0,
         "maximum": Price::CENTS_MAX / 100,
         "examples": [25.99],
@@ -64,29 +71,34 @@ schema!(Price, {
 
 schema!(OrderNumber, {
     json_schema!({
-        "description": "The store's number of an order: 1, 2, 3 … without gaps.",
+        "description": "The number of an order: 1, 2, 3 … without gaps.",
         "type": "integer",
+        "format": "int64",
         "minimum": 1,
-        "maximum": u64::MAX,
+        // The store counts up to 2^64, but generated clients use signed integers.
+        "maximum": i64::MAX,
         "examples": [1],
     })
 });
 
 schema!(OrderId, {
+    // The format is inside `allOf`: test tools find it there. A client generator that sees it
+    // directly makes a type of its own, which some Python clients cannot put into a header.
     json_schema!({
-        "description": "What makes an order the same order on every repetition.",
+        "description": "Identifies an order across retries: a UUID.",
         "type": "string",
-        "format": "uuid",
+        "allOf": [{ "format": "uuid" }],
         "examples": ["0190b5a4-7f0e-7cc3-98c4-dc0c0c07398f"],
     })
 });
 
 schema!(ErrorCode, {
-    let codes: Vec<_> = ErrorCode::ALL
-        .iter()
-        .map(|code| json_schema!({ "const": code.as_str(), "description": code.meaning() }))
-        .collect();
-    json_schema!({ "description": "What kind of failure it is.", "type": "string", "oneOf": codes })
+    // A plain enum: client generators make no type of a `oneOf` of constants.
+    let codes: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+    let meanings: Vec<_> =
+        ErrorCode::ALL.iter().map(|code| format!("* `{}`: {}", code.as_str(), code.meaning())).collect();
+    let description = format!("The kind of failure.\n\n{}", meanings.join("\n"));
+    json_schema!({ "description": description, "type": "string", "enum": codes })
 });
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! One product's books.
+//! The stock account of one product.
 
 use api::catalog::StockAccount;
 use api::{Price, Product, ProductName, ProductVersion, Quantity, Stock};
 use serde::{Deserialize, Serialize};
 
-/// What shoppers see of a product, and which of its values that is.
+/// What shoppers see of a product, and its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// The product.
@@ -13,9 +13,10 @@ pub struct Offer {
     pub version: ProductVersion,
 }
 
-/// Where every piece of one product is: in stock, reserved, or sold.
+/// Where each piece of one product is: in stock, reserved, or sold.
 ///
-/// Each change ends by checking invariant I4: `initial + restocked = stock + reserved + sold`. A broken one ends the process.
+/// Each change checks invariant I4 at its end: `initial + restocked = stock + reserved + sold`. If
+/// it is broken, the process ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Account {
     price: Price,
@@ -28,13 +29,13 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// A new product with so many pieces.
+    /// A new product with this stock.
     pub(crate) fn open(price: Price, pieces: Stock) -> Self {
         let version = ProductVersion(1);
         Self { price, initial: pieces.0, restocked: 0, stock: pieces, reserved: 0, sold: 0, version }
     }
 
-    /// Moves pieces from stock to reserved; false, and nothing moved, if there are fewer.
+    /// Moves pieces from stock to reserved; returns false, and moves nothing, if there are too few.
     pub(crate) fn reserve(&mut self, quantity: Quantity) -> bool {
         let Some(left) = self.stock.take(quantity) else { return false };
         self.reserved = plus(self.reserved, quantity);
@@ -42,7 +43,7 @@ impl Account {
         true
     }
 
-    /// Moves reserved pieces to sold. What shoppers see stays as it is.
+    /// Moves reserved pieces to sold. What shoppers see stays the same.
     pub(crate) fn sell(&mut self, quantity: Quantity) {
         self.reserved = minus(self.reserved, quantity);
         self.sold = plus(self.sold, quantity);
@@ -55,14 +56,18 @@ impl Account {
         self.change_stock(self.stock.put_back(quantity));
     }
 
-    /// Adds `level` pieces if nothing is in stock; true if it did.
+    /// Adds `level` pieces if nothing is in stock; returns whether it did.
     pub(crate) fn restock(&mut self, level: Stock) -> bool {
         if self.stock != Stock(0) || level == Stock(0) {
             return false;
         }
-        self.restocked = self.restocked.checked_add(level.0).expect("restocked pieces fit 64 bits");
+        self.restocked = self.restocked.checked_add(level.0).expect("restocked pieces fit in 64 bits");
         self.change_stock(level);
         true
+    }
+
+    pub(crate) fn sold(&self) -> u64 {
+        self.sold
     }
 
     pub(crate) fn is_sold_out(&self) -> bool {
@@ -97,19 +102,19 @@ impl Account {
     }
 
     fn check(&self) {
-        let came = self.initial.checked_add(self.restocked);
-        let went = self.stock.0.checked_add(self.reserved).and_then(|pieces| pieces.checked_add(self.sold));
+        let received = self.initial.checked_add(self.restocked);
+        let accounted_for = self.stock.0.checked_add(self.reserved).and_then(|pieces| pieces.checked_add(self.sold));
         assert!(
-            came.is_some() && came == went,
+            received.is_some() && received == accounted_for,
             "I4: initial + restocked = stock + reserved + sold does not hold: {self:?}"
         );
     }
 }
 
 fn plus(pieces: u64, quantity: Quantity) -> u64 {
-    pieces.checked_add(u64::from(quantity.get())).expect("pieces fit 64 bits")
+    pieces.checked_add(u64::from(quantity.get())).expect("pieces fit in 64 bits")
 }
 
 fn minus(pieces: u64, quantity: Quantity) -> u64 {
-    pieces.checked_sub(u64::from(quantity.get())).expect("I4: no more pieces leave reserved than are in it")
+    pieces.checked_sub(u64::from(quantity.get())).expect("I4: no more pieces leave the reservations than are in them")
 }

@@ -1,22 +1,23 @@
-//! The books as CSV, for people: the columns of a [seed](crate::seed), then where the pieces went.
+//! The stock accounts as CSV, for people: the columns of a [seed](crate::seed), then where the
+//! pieces are.
 
 use std::io::Write;
 use std::time::Duration;
 
 use api::catalog::StockAccount;
 use discovery::Group;
-use service::call::{CallError, Caller};
+use service::json_client::{CallError, JsonClient};
 use tokio::time::Instant;
 
-use crate::seed::BOOK_COLUMNS;
+use crate::seed::ACCOUNT_COLUMNS;
 
-/// How long an export looks for a catalog that answers: an election and a restart are over by then.
+/// How long an export looks for a catalog that answers: longer than an election and a restart.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Why there is no export.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The catalog gave no answer.
+    /// The catalog did not answer.
     #[error("the catalog does not answer: {0}")]
     Catalog(#[from] CallError),
     /// The CSV cannot be written.
@@ -24,21 +25,22 @@ pub enum ExportError {
     Write(#[from] csv::Error),
 }
 
-/// Asks the running catalog for its books and writes them to `out`.
+/// Requests the stock accounts from the running catalog and writes them to `out`.
 ///
-/// `quantity` is what can be ordered; `reserved`, `sold`, `restocked` and `initial` complete the account (invariant I4).
+/// `quantity` is what can be ordered; `reserved`, `sold`, `restocked` and `initial` complete the
+/// account (invariant I4).
 pub async fn export(catalog: &Group, out: impl Write) -> Result<(), ExportError> {
-    let ask = |caller: Caller, address| async move { caller.get(&address, "/accounts", DEADLINE).await };
-    let accounts: Vec<StockAccount> = catalog.ask_leader(Instant::now() + DEADLINE, ask).await?;
+    let ask = |client: JsonClient, address| async move { client.get(&address, "/accounts", DEADLINE).await };
+    let accounts: Vec<StockAccount> = catalog.call_leader(Instant::now() + DEADLINE, ask).await?;
     Ok(write(&accounts, out)?)
 }
 
 fn write(accounts: &[StockAccount], out: impl Write) -> Result<(), csv::Error> {
     let mut writer = csv::Writer::from_writer(out);
-    writer.write_record(["name", "price", "quantity"].into_iter().chain(BOOK_COLUMNS))?;
+    writer.write_record(["name", "price", "quantity"].into_iter().chain(ACCOUNT_COLUMNS))?;
     for StockAccount { name, price, initial, restocked, stock, sold, reserved } in accounts {
-        let books = [reserved, sold, restocked, initial].map(ToString::to_string);
-        writer.write_record([name.to_string(), price.to_string(), stock.to_string()].into_iter().chain(books))?;
+        let account = [reserved, sold, restocked, initial].map(ToString::to_string);
+        writer.write_record([name.to_string(), price.to_string(), stock.to_string()].into_iter().chain(account))?;
     }
     Ok(writer.flush()?)
 }

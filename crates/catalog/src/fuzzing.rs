@@ -1,17 +1,18 @@
-//! What must hold for any bytes: nothing panics, the books stay right, and what is taken for a value is written and read again as the
-//! same.
+//! Properties that must hold for any bytes: nothing panics, the stock accounts stay balanced, and
+//! each value that is accepted can be written and read back unchanged.
 //!
-//! Driven by the property tests here and by the fuzz targets (`fuzz/`), which build this crate with `--cfg fuzzing`.
+//! Driven by the property tests here and by the fuzz targets (`fuzz/`), which build this crate with
+//! `--cfg fuzzing`.
 
-use crate::machine::{Action, Catalog};
 use crate::seed;
+use crate::state_machine::{Action, Catalog};
 
 /// A seed file.
 pub fn seed_file(bytes: &[u8]) {
     match seed::parse(bytes, "seed.csv") {
         Ok(products) => {
             assert!(!products.is_empty() && products.len() <= seed::PRODUCTS_MAX);
-            assert!(products.is_sorted_by(|a, b| a.name < b.name), "by name, and none twice");
+            assert!(products.is_sorted_by(|a, b| a.name < b.name), "sorted by name, without duplicates");
             let mut writer = csv::Writer::from_writer(Vec::new());
             writer.write_record(["name", "price", "quantity"]).expect("memory");
             for product in &products {
@@ -28,7 +29,7 @@ pub fn seed_file(bytes: &[u8]) {
     }
 }
 
-/// What order leaders may ask for, one thing after the other, of a catalog that has products.
+/// Actions that order leaders may request, one after the other, of a catalog that has products.
 pub fn actions(bytes: &[u8]) {
     let mut catalog = Catalog::default();
     catalog.act(Action::Seed(seed::initial())).expect("it is empty");
@@ -37,8 +38,8 @@ pub fn actions(bytes: &[u8]) {
         let again = postcard::to_stdvec(&action).expect("it was decoded");
         assert_eq!(postcard::from_bytes::<Action>(&again).expect("it was encoded"), action);
         rest = behind;
-        // The others are the catalog's own, within bounds that its settings have.
-        if !matches!(action, Action::Seed(_) | Action::Restock { .. } | Action::Lengthen { .. }) {
+        // The other actions are the catalog's own, within bounds that its settings have.
+        if !matches!(action, Action::Seed(_) | Action::Restock { .. } | Action::ExtendLease { .. }) {
             let before = catalog.clone();
             let refused = catalog.act(action).is_err();
             assert!(!refused || catalog == before, "a refusal has changed nothing");
@@ -58,18 +59,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_borne(bytes in vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_handled(bytes in vec(any::<u8>(), 0..300)) {
             seed_file(&bytes);
             actions(&bytes);
         }
 
         #[test]
-        fn few_and_small_bytes_are_borne(bytes in vec(0..6_u8, 0..120)) {
+        fn few_and_small_bytes_are_handled(bytes in vec(0..6_u8, 0..120)) {
             actions(&bytes);
         }
 
         #[test]
-        fn text_that_looks_like_a_seed_is_borne(
+        fn text_that_looks_like_a_seed_is_handled(
             header in "(\u{feff})?(name,price,quantity|quantity, price,name ,sold)\r?\n",
             lines in vec("[A-Cé ,\"]{0,4},-?[0-9]{0,3}(\\.[0-9]{0,3})?,[+-]?[0-9]{0,11}(,7)?\r?\n?", 0..5),
         ) {

@@ -1,72 +1,91 @@
 //! The catalog: the only authority on stock.
 //!
-//! It keeps the books of each product, takes stock for batches of orders, brings back what is sold out, and sees to it that
-//! no frontend serves a stale product. One replica by default, three or five if need be; each change is an entry of a replicated
-//! log ([`replication`]), applied by a pure state machine ([`Catalog`]).
+//! It keeps a stock account for each product, reserves stock for batches of orders, restocks what
+//! is sold out, and ensures that no frontend serves a stale product. It has one replica by default,
+//! and three or five for high availability. Each change is an entry of a replicated log
+//! ([`replication`]), applied by a pure state machine ([`Catalog`]).
 //!
-//! # Taking stock: the participant of a two-phase commit
-//! An order leader asks for the stock of a batch of orders (*reserve*), writes those that got it into its own log (*place*), and tells the
-//! catalog what became of them (*settle*). Pieces go from *stock* to *reserved* to *sold*, or back to *stock*. The order leader's
-//! term is the fence, `(term, batch)` makes each request repeatable, and nothing is ever decided by a time-out: a reservation stays
-//! open until its leader, or that one's successor, has said what became of it. The rules are in `reservation`.
+//! # Reserving stock: the participant of a two-phase commit
+//! An order leader requests the stock for a batch of orders (*reserve*), writes the orders that got
+//! it to its own log (*place*), and tells the catalog what became of them (*settle*). Pieces move
+//! from *stock* to *reserved* to *sold*, or back to *stock*. The order leader's term is the fence,
+//! `(term, batch)` makes each request repeatable, and no timeout ever decides anything: a
+//! reservation stays open until its leader, or that leader's successor, has decided it. The rules
+//! are in `reservation`.
+//!
+//! The order leader detects an older copy of the catalog's data. It compares the pieces sold with
+//! its orders when it takes over, and names the last answered batch in each later request. A
+//! catalog that does not know that batch refuses the request and changes nothing.
 //!
 //! # Showing stock: caches that are never stale
-//! A frontend may serve a product from its cache while it holds a *lease*. In return no change of a product is shown to anyone, or
-//! acknowledged to the order leader, until each holder that may have fetched it has forgotten it, or its lease is over:
+//! A frontend may serve a product from its cache while it holds a *lease*. In return, the catalog
+//! shows no change of a product, and acknowledges none to the order leader, until each holder that
+//! may have fetched the product has dropped it, or its lease has expired:
 //!
 //! ```text
-//!            ┌── DELETE /cache ──► each holder that fetched the product (or its lease runs out) ──┐
-//!  change ───┤                                                                                    ├──► show ──► acknowledge
-//!            └── propose ────────► durable on a majority ────────────────────────────────────────┘
+//!          ┌─ DELETE /cache ─► each holder confirms, or its lease expires ─┐
+//! change ──┤                                                               ├─► show ─► acknowledge
+//!          └─ propose ───────► durable on a majority ──────────────────────┘
 //! ```
-//! Meanwhile readers see the old value and may not cache it. Since an order is acknowledged only after its reservation was, whoever
-//! reads after an acknowledgement reads at least that: a product read is linearizable (I5), cached or not.
+//! Meanwhile readers see the old value and may not cache it. An order is acknowledged only after
+//! its reservation was. So a read that begins after an acknowledgement sees at least that change: a
+//! product read is linearizable (I5), cached or not.
 //!
-//! * `lease`: who may cache, and what each may have.
-//! * `window`: what is shown while a change is under way.
-//! * `writer`: one change at a time, through both branches of the picture.
-//! * `confirmation`: a read, and a lease, want a majority's word that this replica still leads.
-//! * `tenure`: a new leader does not know its predecessor's leases, so it waits until they are over.
+//! # Reading order
+//! 1. `account`, `reservation`, `state_machine`: the replicated state.
+//! 2. `lease`: which frontends may cache, and what each may have cached.
+//! 3. `visible_offers`: what is shown while a change is under way.
+//! 4. `writer`, with `invalidation`: one change at a time, through both branches of the picture.
+//! 5. `leader`, `leader_term`: before a read or a lease, a majority confirms that this replica
+//!    still leads. A new leader does not know the leases of its predecessor, so it waits until they
+//!    have expired.
+//! 6. `validation` and `holder_verification`: what is refused although the client has the token.
+//! 7. `server`, `routes`, `config`, `metrics`: the process around all of that.
 //!
 //! # Caveats
-//! * A catalog that restarts answers no reader for a lease and a tenth (1.1 s). Orders wait, too; none is refused.
-//! * The clocks of catalog and frontends may differ by any amount but must run within a tenth of each other's speed. A frontend whose
-//!   clock stands still (a suspended virtual machine) may serve stale values until its clock has gone on for a lease's rest.
-//! * A frontend that cannot be reached but reaches us delays changes of what it fetched: once, for a lease.
-//! * `LEASE_MS` may be lowered, but what a new leader waits stays the longest that was ever allowed.
-//! * Prices and products are as the first start found them in `CATALOG_FILE`; there is no command to change them.
-//! * `GET /accounts` tells what is committed, which may be ahead of what is shown by a change.
+//! * A restarted catalog answers no reads for the length of a lease plus a tenth (1.1 s). Orders
+//!   wait meanwhile; none is refused.
+//! * The clocks of catalog and frontends may show any time, but must run at the same speed within a
+//!   tenth. A frontend whose clock has stopped (a suspended virtual machine) may serve stale values
+//!   until its clock has advanced by the rest of its lease.
+//! * A frontend that can reach the catalog, but not be reached, delays changes of what it fetched:
+//!   once, for one lease.
+//! * `LEASE_MS` may be lowered, but a new leader still waits for the longest lease that was ever
+//!   configured.
+//! * Prices and products are those that the first start found in `CATALOG_FILE`; there is no
+//!   command to change them.
+//! * Restored older data accepts no reservations but serves reads: it shows more stock than there
+//!   is until the newest data is restored.
+//! * `GET /accounts` shows committed changes, which may be ahead of what is visible by one change.
 
 mod account;
 mod config;
-mod confirmation;
-mod error;
 mod export;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod holder_verification;
 mod invalidation;
-mod leadership;
+mod leader;
+mod leader_term;
 mod lease;
-mod machine;
 mod metrics;
 mod refusal;
 mod reservation;
 mod restock;
 mod routes;
 pub mod seed;
-mod service;
-mod tenure;
-mod window;
+mod server;
+mod state_machine;
+mod validation;
+mod visible_offers;
 mod writer;
 
 pub use crate::account::Offer;
 pub use crate::config::{Config, Seed, settings};
-pub use crate::error::StartError;
 pub use crate::export::{ExportError, export};
-pub use crate::machine::{Action, Catalog, Command, Outcome, Reply};
 pub use crate::refusal::Refusal;
 pub use crate::reservation::OPEN_MAX;
 pub use crate::restock::Restock;
-pub use crate::routes::BATCH_ORDERS_MAX;
-pub use crate::service::{GROUP, Listeners, Service, run};
+pub use crate::server::{GROUP, Server};
+pub use crate::state_machine::{Action, Catalog, CatalogCommand, CatalogReply, CatalogResult};

@@ -1,4 +1,5 @@
-//! What `/metrics` tells of the catalog. Gauges are the leader's to set; a replica that does not lead shows none of its own.
+//! The metrics of the catalog, `toystore_catalog_…`. Only the leader sets the gauges; a replica
+//! that does not lead resets them.
 
 use api::catalog::{BatchReserved, Reservation};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
@@ -6,10 +7,10 @@ use service::metrics::registered;
 
 use crate::account::Offer;
 
-/// 0.5 ms (one synced write) to 5 s (the longest that anyone waits).
+/// From 0.5 ms (one synced write) to 5 s (the longest that a request waits).
 const CHANGE_BUCKETS_S: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-/// The catalog's metrics; clones are the same.
+/// The catalog's metrics. Clones share their counts.
 #[derive(Clone, Debug)]
 pub(crate) struct CatalogMetrics {
     stock_pieces: IntGaugeVec,
@@ -31,17 +32,18 @@ impl CatalogMetrics {
         let gauge = |name, help| registered(registry, IntGauge::new(name, help));
         let change = HistogramOpts::new(
             "toystore_catalog_change_duration_seconds",
-            "Time from taking up a change until it is durable and every cache knows of it",
+            "Time from starting a change until it is durable and no cache is stale",
         );
         let invalidations = Opts::new(
             "toystore_catalog_invalidations_total",
-            "Invalidations that ended, by the holder's word or by its lease's end",
+            "Completed invalidations: confirmed by the holder, or ended by the expiry of its lease",
         );
         let invalidations = registered(registry, IntCounterVec::new(invalidations, &["outcome"]));
-        let reservations = Opts::new("toystore_catalog_reservations_total", "Orders that asked for stock");
+        let reservations =
+            Opts::new("toystore_catalog_reservations_total", "Orders for which stock was requested, by outcome");
         let reservations = registered(registry, IntCounterVec::new(reservations, &["outcome"]));
         Self {
-            // As many labels as the catalog has products: at most `PRODUCTS_MAX`.
+            // One series per product: at most `PRODUCTS_MAX`.
             stock_pieces: registered(
                 registry,
                 IntGaugeVec::new(Opts::new("toystore_catalog_stock_pieces", "Pieces in stock"), &["product"]),
@@ -53,11 +55,11 @@ impl CatalogMetrics {
             reserved: reservations.with_label_values(&["reserved"]),
             out_of_stock: reservations.with_label_values(&["out_of_stock"]),
             no_such_product: reservations.with_label_values(&["no_such_product"]),
-            restocks: counter("toystore_catalog_restocks_total", "Sold-out products that were restocked"),
+            restocks: counter("toystore_catalog_restocks_total", "Restocks of sold-out products"),
             leases_held: gauge("toystore_catalog_leases_held_frontends", "Frontends that may serve from their caches"),
             invalidation_attempts: counter(
                 "toystore_catalog_invalidation_attempts_total",
-                "Requests that told a frontend of a change",
+                "Invalidation requests sent to frontends",
             ),
             invalidations_confirmed: invalidations.with_label_values(&["confirmed"]),
             invalidations_expired: invalidations.with_label_values(&["expired"]),
@@ -91,8 +93,8 @@ impl CatalogMetrics {
         }
     }
 
-    /// Another replica tells from now on.
-    pub(crate) fn leads_no_more(&self) {
+    /// Resets the gauges: another replica reports them from now on.
+    pub(crate) fn clear(&self) {
         self.stock_pieces.reset();
         self.reservations_open.set(0);
         self.leases_held.set(0);

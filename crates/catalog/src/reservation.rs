@@ -1,18 +1,23 @@
-//! Stock that is taken for orders of which the catalog does not know yet whether they are placed.
+//! Reserved stock, for orders of which the catalog does not know yet whether they are placed.
 //!
-//! The order log is the coordinator of a two-phase commit; this is its participant. Rules, each with the invariant it keeps:
+//! The order log is the coordinator of a two-phase commit; this module is its participant. The
+//! rules, with the invariants that they keep:
 //!
-//! * **The fence.** Only the newest order leader that was heard of may do anything: a lower term is a deposed leader (I6). Any
-//!   request of a higher term raises the fence; a leader's first one is its [`Fence`](api::catalog::Fence), by which it learns what is open.
-//! * **One answer per batch.** The last batch's answer is kept, so the same `(term, batch)` again takes nothing and answers the
-//!   same. An older batch is refused. Numbers may skip; they may not fall.
-//! * **One reservation per order.** A batch that would give an order a second one is refused as a whole: which of the two would
-//!   a later settlement mean? Order leaders never send one (an order in flight takes further requests for it along).
-//! * **Settle through.** A settlement says what became of all batches up to one. A late copy touches nothing: its batches are
-//!   not open any more.
-//! * **Resolve before reserving.** A new term may reserve only when nothing of an older term is open; and once it has
-//!   reserved, its resolution is over. So a late copy of a resolution cannot release what its own term has reserved since. A leader
-//!   that wants to take over once more after it has reserved needs a new term.
+//! * **The fence.** Only the newest known order leader may do anything: a lower term belongs to a
+//!   deposed leader (I6). Any request of a higher term raises the fence. A leader's first request
+//!   is its [`Fence`](api::catalog::Fence), which returns the open reservations.
+//! * **One answer per batch.** The answer to the last batch is kept, so the same `(term, batch)`
+//!   again reserves nothing and gets the same answer. An older batch is refused. Numbers may skip,
+//!   but not decrease.
+//! * **One reservation per order.** A batch that would give an order a second reservation is
+//!   refused as a whole: a later settlement could not tell the two apart. Order leaders never send
+//!   one, because further requests for an order in flight join the first.
+//! * **Settle through.** A settlement decides all batches up to a given one. A late copy changes
+//!   nothing: its batches are no longer open.
+//! * **Resolve before reserving.** A new term may reserve only when nothing of an older term is
+//!   open. Once it has reserved, it can no longer resolve. So a late copy of a resolution cannot
+//!   release what its own term has reserved since. A leader that wants to take over again after it
+//!   has reserved needs a new term.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,42 +29,39 @@ use service::mutation::{self, Mutation};
 use crate::account::Account;
 use crate::refusal::Refusal;
 
-/// Most orders with open reservations: four full batches. An order leader has two batches under way and one to settle; one that never
-/// settled would let the state grow without bound. A verdict on all of them fits one request.
+/// Most orders with open reservations: four full batches. An order leader has two batches under way
+/// and one to settle. If it never settled, the state would grow without bound. A resolution of all
+/// of them fits in one request.
 pub const OPEN_MAX: usize = 1024;
 
 type Accounts = BTreeMap<ProductName, Account>;
 
-/// Who may reserve, what is reserved, and the last answer.
+/// The fence, the last answer, and the open reservations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reservations {
     /// The newest order leader's term.
     fence: Term,
     last: Option<(BatchId, BatchReserved)>,
-    open: BTreeMap<OrderId, Open>,
+    open: BTreeMap<OrderId, OpenReservation>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Open {
+struct OpenReservation {
     batch: BatchId,
     name: ProductName,
     quantity: Quantity,
 }
 
-enum Verdict {
-    Sell,
-    Release,
-}
-
 impl Reservations {
-    /// Raises the fence; the same again is fine. Answers with all open reservations.
-    pub(crate) fn fence(&mut self, term: Term) -> Result<Vec<OrderId>, Refusal> {
+    /// Raises the fence; repeating the same term is allowed.
+    pub(crate) fn fence(&mut self, term: Term) -> Result<(), Refusal> {
         self.check_term(term)?;
         self.fence = term;
-        Ok(self.open.keys().copied().collect())
+        Ok(())
     }
 
-    /// Sells and releases what earlier terms have left open. Orders without an open reservation are passed over.
+    /// Sells and releases what earlier terms left open. Orders without an open reservation are
+    /// ignored.
     pub(crate) fn resolve(&mut self, resolve: &Resolve, accounts: &mut Accounts) -> Result<(), Refusal> {
         self.check_term(resolve.term)?;
         if self.last.as_ref().is_some_and(|(last, _)| last.term == resolve.term) {
@@ -70,12 +72,13 @@ impl Reservations {
             return Err(Refusal::Contradiction(*both));
         }
         self.fence = resolve.term;
-        resolve.keep.iter().for_each(|order_id| self.close(*order_id, &Verdict::Sell, accounts));
-        resolve.release.iter().for_each(|order_id| self.close(*order_id, &Verdict::Release, accounts));
+        resolve.keep.iter().for_each(|order_id| self.close(*order_id, Account::sell, accounts));
+        resolve.release.iter().for_each(|order_id| self.close(*order_id, Account::release, accounts));
         Ok(())
     }
 
-    /// Takes stock for each order of a batch, in the batch's order, after its settlement.
+    /// Applies the settlement of a batch, then reserves stock for each of its orders, in the
+    /// batch's order.
     pub(crate) fn reserve(&mut self, batch: ReserveBatch, accounts: &mut Accounts) -> Result<BatchReserved, Refusal> {
         self.check_term(batch.id.term)?;
         if let Some((last, answer)) = &self.last {
@@ -99,21 +102,29 @@ impl Reservations {
         Ok(answer)
     }
 
-    /// Sells what batches up to `settle.through` have open, but for what is to be released.
+    /// Sells what batches up to `settle.through` have open, except what is to be released.
     pub(crate) fn settle(&mut self, settle: &Settle, accounts: &mut Accounts) -> Result<(), Refusal> {
         self.check_term(settle.term)?;
         self.fence = settle.term;
         let released: BTreeSet<_> = settle.released.iter().collect();
         let settled: Vec<_> = self.open.iter().filter(|(_, open)| covers(settle, open)).map(|(id, _)| *id).collect();
         for order_id in settled {
-            let verdict = if released.contains(&order_id) { Verdict::Release } else { Verdict::Sell };
-            self.close(order_id, &verdict, accounts);
+            let end = if released.contains(&order_id) { Account::release } else { Account::sell };
+            self.close(order_id, end, accounts);
         }
         Ok(())
     }
 
+    pub(crate) fn fence_term(&self) -> Term {
+        self.fence
+    }
+
     pub(crate) fn last(&self) -> Option<BatchId> {
         self.last.as_ref().map(|(last, _)| *last)
+    }
+
+    pub(crate) fn open(&self) -> Vec<OrderId> {
+        self.open.keys().copied().collect()
     }
 
     pub(crate) fn open_len(&self) -> usize {
@@ -125,7 +136,7 @@ impl Reservations {
         if is_stale { Err(Refusal::StaleTerm { fence: self.fence }) } else { Ok(()) }
     }
 
-    /// Everything that can be wrong with a batch, before anything is changed.
+    /// Checks everything that can be wrong with a batch, before anything is changed.
     fn check_new(&self, batch: &ReserveBatch) -> Result<(), Refusal> {
         if batch.settle.as_ref().is_some_and(|settle| settle.term != batch.id.term) {
             return Err(Refusal::ForeignSettlement);
@@ -133,7 +144,7 @@ impl Reservations {
         if self.open.values().any(|open| open.batch.term < batch.id.term) {
             return Err(Refusal::Unresolved);
         }
-        let stays_open = |open: &Open| batch.settle.as_ref().is_none_or(|settle| !covers(settle, open));
+        let stays_open = |open: &OpenReservation| batch.settle.as_ref().is_none_or(|settle| !covers(settle, open));
         let mut seen = BTreeSet::new();
         for OrderLine { order_id, .. } in &batch.orders {
             if !seen.insert(order_id) || self.open.get(order_id).is_some_and(stays_open) {
@@ -152,21 +163,18 @@ impl Reservations {
         if !account.reserve(quantity) {
             return Reservation::OutOfStock;
         }
-        let twice = self.open.insert(order_id, Open { batch, name, quantity });
+        let twice = self.open.insert(order_id, OpenReservation { batch, name, quantity });
         assert!(twice.is_none(), "order {order_id} has one reservation");
         Reservation::Reserved
     }
 
-    fn close(&mut self, order_id: OrderId, verdict: &Verdict, accounts: &mut Accounts) {
-        let Some(Open { name, quantity, .. }) = self.open.remove(&order_id) else { return };
-        let account = accounts.get_mut(&name).expect("a product with reservations has an account");
-        match verdict {
-            Verdict::Sell => account.sell(quantity),
-            Verdict::Release => account.release(quantity),
-        }
+    /// Ends a reservation; `end` is [`Account::sell`] or [`Account::release`].
+    fn close(&mut self, order_id: OrderId, end: fn(&mut Account, Quantity), accounts: &mut Accounts) {
+        let Some(OpenReservation { name, quantity, .. }) = self.open.remove(&order_id) else { return };
+        end(accounts.get_mut(&name).expect("a product with reservations has an account"), quantity);
     }
 }
 
-fn covers(settle: &Settle, open: &Open) -> bool {
+fn covers(settle: &Settle, open: &OpenReservation) -> bool {
     open.batch.term == settle.term && open.batch.batch <= settle.through
 }

@@ -1,53 +1,68 @@
-//! Every route of the catalog, on one page; [`api::catalog`] says what each takes and gives.
+//! All routes of the catalog; [`api::catalog`] documents their requests and responses.
 
 use std::sync::Arc;
 
 use api::catalog::{
-    BatchReserved, Fence, Fenced, LOOK_TOGETHER_PATH, LeaseGranted, LeaseRequest, Look, LookTogether, ProductRead,
-    ReserveBatch, Resolve, Settle, StockAccount,
+    BATCH_ORDERS_MAX, BatchReserved, Fence, Fenced, LastAnsweredBatch, LeaseGranted, LeaseRequest, PRODUCT_BATCH_PATH,
+    ProductList, ProductRead, ProductReadOutcome, ReadProducts, ReserveBatch, Resolve, Settle, StockAccount,
 };
-use api::{ApiError, BatchNumber, ErrorCode, HolderId, Product};
+use api::{ApiError, BatchNumber, Empty, ErrorCode, HolderId};
+use axum::Extension;
 use axum::Router;
 use axum::extract::State;
+use axum::http::Method;
 use axum::routing::{delete, get, post};
+use discovery::Group;
 use prometheus::Registry;
 use replication::Replica;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use service::Token;
 use service::health::{self, Readiness};
-use service::http::{Body, PathParam, QueryParams, Reply, RequestMetrics, data, guard, harden};
+use service::http::{
+    ClassLimit, ClassRate, ErrorResponse, HandlerResult, JsonBody, PathParam, PeerAddress, QueryParams, ServerMetrics,
+    Service, data, guard, harden,
+};
 use tokio::sync::watch;
 
-use crate::leadership::Standing;
-use crate::machine::{self, Action, Catalog};
-use crate::tenure::Tenure;
+use crate::holder_verification::HolderVerifier;
+use crate::leader::LeaderState;
+use crate::leader_term::LeaderTerm;
+use crate::state_machine::{Action, Catalog, CatalogReply};
+use crate::validation;
 
-/// Most orders in a batch; with it a batch's answer and its log entry are small.
-pub const BATCH_ORDERS_MAX: usize = 256;
+/// Reads of some products that are handled at the same time.
+const READS: ClassLimit = ClassLimit { at_once: 4, rate: ClassRate::Unlimited };
 
-/// What handlers answer from.
+/// Reads of all products that are handled at the same time. Each is as much work as many of the
+/// others.
+const LISTS: ClassLimit = ClassLimit { at_once: 1, rate: ClassRate::Unlimited };
+
+/// What the handlers need.
 #[derive(Clone)]
-pub(crate) struct Desk {
+pub(crate) struct CatalogHandler {
     pub(crate) replica: Replica<Catalog>,
-    pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) state: watch::Receiver<LeaderState>,
+    /// The order group, whose terms are accepted.
+    pub(crate) orders: Group,
+    pub(crate) verifier: HolderVerifier,
 }
 
-/// What is around the routes.
+/// What the router needs besides the handlers.
 #[derive(Clone, Debug)]
-pub(crate) struct Frame {
+pub(crate) struct RouterConfig {
     pub(crate) token: Option<Token>,
     pub(crate) readiness: Readiness,
     pub(crate) registry: Registry,
-    pub(crate) requests: RequestMetrics,
+    pub(crate) requests: ServerMetrics,
 }
 
 /// The service port.
-pub(crate) fn service(desk: Desk, frame: Frame) -> Router {
-    let replica = desk.replica.status_routes();
+pub(crate) fn service(handler: CatalogHandler, config: RouterConfig) -> Service {
+    let replica = handler.replica.status_routes();
     let catalog = Router::new()
         .route("/products", get(products))
         .route("/products/{name}", get(product))
-        .route(LOOK_TOGETHER_PATH, post(together))
+        .route(PRODUCT_BATCH_PATH, post(product_batch).get(product_named_batch))
         .route("/leases", post(lease))
         .route("/leases/{holder}", delete(release))
         .route("/reservations", post(reserve))
@@ -55,83 +70,125 @@ pub(crate) fn service(desk: Desk, frame: Frame) -> Router {
         .route("/fence", post(fence))
         .route("/resolution", post(resolve))
         .route("/accounts", get(accounts))
-        .with_state(desk);
-    let health = health::routes(frame.readiness, frame.registry);
-    harden(guard(catalog.merge(replica), frame.token).merge(health), frame.requests.port("catalog"))
+        .with_state(handler);
+    let health = health::routes(config.readiness, config.registry);
+    // Reads must not keep orders, leases and elections waiting.
+    let port = config
+        .requests
+        .port("catalog")
+        .with_class(
+            "products",
+            READS,
+            &[(Method::GET, "/products/{name}"), (Method::GET, PRODUCT_BATCH_PATH), (Method::POST, PRODUCT_BATCH_PATH)],
+        )
+        .with_class("lists", LISTS, &[(Method::GET, "/products"), (Method::GET, "/accounts")]);
+    harden(guard(catalog.merge(replica), config.token).merge(health), port)
 }
 
 /// The replication port.
-pub(crate) fn replication(replica: &Replica<Catalog>, requests: &RequestMetrics) -> Router {
+pub(crate) fn replication(replica: &Replica<Catalog>, requests: &ServerMetrics) -> Service {
     harden(replica.peer_routes(), requests.port("catalog-replication"))
 }
 
-/// Done, and there is nothing to say.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Nothing {}
-
 #[derive(Clone, Copy, Debug, Deserialize)]
-struct Reader {
+struct ReadQuery {
     holder: Option<HolderId>,
 }
 
 async fn product(
-    State(desk): State<Desk>,
-    PathParam(name): PathParam<String>,
-    QueryParams(reader): QueryParams<Reader>,
-) -> Reply<ProductRead> {
-    data(desk.tenure()?.product(&name, reader.holder).await?)
+    State(handler): State<CatalogHandler>,
+    name: Result<PathParam<String>, ErrorResponse>,
+    QueryParams(query): QueryParams<ReadQuery>,
+) -> HandlerResult<ProductRead> {
+    // A path segment that is not UTF-8 is not the name of a product.
+    let PathParam(name) = name.unwrap_or(PathParam(String::new()));
+    data(handler.leader_term()?.product(&name, query.holder).await?)
 }
 
-async fn together(State(desk): State<Desk>, Body(looks): Body<LookTogether>) -> Reply<Vec<Look>> {
-    data(desk.tenure()?.together(&looks).await?)
+/// The route for batches must not hide the product that a store may have called `batch`.
+async fn product_named_batch(
+    State(handler): State<CatalogHandler>,
+    QueryParams(query): QueryParams<ReadQuery>,
+) -> HandlerResult<ProductRead> {
+    data(handler.leader_term()?.product("batch", query.holder).await?)
 }
 
-async fn products(State(desk): State<Desk>) -> Reply<Vec<Product>> {
-    data(desk.tenure()?.products().await?)
+async fn product_batch(
+    State(handler): State<CatalogHandler>,
+    JsonBody(request): JsonBody<ReadProducts>,
+) -> HandlerResult<Vec<ProductReadOutcome>> {
+    data(handler.leader_term()?.product_batch(&request).await?)
 }
 
-async fn accounts(State(desk): State<Desk>) -> Reply<Vec<StockAccount>> {
-    data(desk.tenure()?.accounts(&desk.replica).await?)
+async fn products(
+    State(handler): State<CatalogHandler>,
+    QueryParams(query): QueryParams<ReadQuery>,
+) -> HandlerResult<ProductList> {
+    data(handler.leader_term()?.products(query.holder).await?)
 }
 
-async fn lease(State(desk): State<Desk>, Body(request): Body<LeaseRequest>) -> Reply<LeaseGranted> {
-    data(desk.tenure()?.lease(request).await?)
+async fn accounts(State(handler): State<CatalogHandler>) -> HandlerResult<Vec<StockAccount>> {
+    data(handler.leader_term()?.accounts().await?)
 }
 
-async fn release(State(desk): State<Desk>, PathParam(holder): PathParam<HolderId>) -> Reply<Nothing> {
-    desk.tenure()?.release(holder);
-    data(Nothing {})
+async fn lease(
+    State(handler): State<CatalogHandler>,
+    source: Option<Extension<PeerAddress>>,
+    JsonBody(request): JsonBody<LeaseRequest>,
+) -> HandlerResult<LeaseGranted> {
+    let source = source.map(|Extension(PeerAddress(source))| source);
+    data(handler.leader_term()?.lease(request, source, &handler.verifier).await?)
 }
 
-async fn reserve(State(desk): State<Desk>, Body(batch): Body<ReserveBatch>) -> Reply<BatchReserved> {
-    check(&batch)?;
-    match desk.change(Action::Reserve(batch)).await? {
-        machine::Reply::Reserved(answer) => data(answer),
-        reply => unreachable!("a batch is answered with its outcomes, not {reply:?}"),
+async fn release(
+    State(handler): State<CatalogHandler>,
+    PathParam(holder): PathParam<HolderId>,
+) -> HandlerResult<Empty> {
+    handler.leader_term()?.release(holder);
+    data(Empty {})
+}
+
+async fn reserve(
+    State(handler): State<CatalogHandler>,
+    QueryParams(after): QueryParams<LastAnsweredBatch>,
+    JsonBody(batch): JsonBody<ReserveBatch>,
+) -> HandlerResult<BatchReserved> {
+    check_batch(&batch)?;
+    match handler.change(after, Action::Reserve(batch)).await? {
+        CatalogReply::Reserved(answer) => data(answer),
+        reply => unreachable!("unexpected reply to a batch: {reply:?}"),
     }
 }
 
-async fn settle(State(desk): State<Desk>, Body(settle): Body<Settle>) -> Reply<Nothing> {
-    desk.change(Action::Settle(settle)).await?;
-    data(Nothing {})
+async fn settle(
+    State(handler): State<CatalogHandler>,
+    QueryParams(after): QueryParams<LastAnsweredBatch>,
+    JsonBody(settle): JsonBody<Settle>,
+) -> HandlerResult<Empty> {
+    handler.change(after, Action::Settle(settle)).await?;
+    data(Empty {})
 }
 
-async fn fence(State(desk): State<Desk>, Body(fence): Body<Fence>) -> Reply<Fenced> {
-    match desk.change(Action::Fence(fence)).await? {
-        machine::Reply::Fenced(open) => data(Fenced { open }),
-        reply => unreachable!("a fence is answered with what is open, not {reply:?}"),
+async fn fence(State(handler): State<CatalogHandler>, JsonBody(fence): JsonBody<Fence>) -> HandlerResult<Fenced> {
+    match handler.change(LastAnsweredBatch::default(), Action::Fence(fence)).await? {
+        CatalogReply::Fenced(fenced) => data(fenced),
+        reply => unreachable!("unexpected reply to a fence: {reply:?}"),
     }
 }
 
-async fn resolve(State(desk): State<Desk>, Body(resolve): Body<Resolve>) -> Reply<Nothing> {
-    desk.change(Action::Resolve(resolve)).await?;
-    data(Nothing {})
+async fn resolve(
+    State(handler): State<CatalogHandler>,
+    QueryParams(after): QueryParams<LastAnsweredBatch>,
+    JsonBody(resolve): JsonBody<Resolve>,
+) -> HandlerResult<Empty> {
+    handler.change(after, Action::Resolve(resolve)).await?;
+    data(Empty {})
 }
 
-fn check(batch: &ReserveBatch) -> Result<(), ApiError> {
+fn check_batch(batch: &ReserveBatch) -> Result<(), ApiError> {
     let orders = batch.orders.len();
     if orders > BATCH_ORDERS_MAX {
-        let what = format!("a batch has at most {BATCH_ORDERS_MAX} orders, not {orders}");
+        let what = format!("a batch may have at most {BATCH_ORDERS_MAX} orders, not {orders}");
         return Err(ApiError::new(ErrorCode::BadRequest, what));
     }
     if batch.id.batch == BatchNumber(0) {
@@ -140,13 +197,18 @@ fn check(batch: &ReserveBatch) -> Result<(), ApiError> {
     Ok(())
 }
 
-impl Desk {
-    fn tenure(&self) -> Result<Arc<Tenure>, ApiError> {
-        self.standing.borrow().tenure()
+impl CatalogHandler {
+    fn leader_term(&self) -> Result<Arc<LeaderTerm>, ApiError> {
+        self.state.borrow().leader_term()
     }
 
-    async fn change(&self, action: Action) -> Result<machine::Reply, ApiError> {
-        self.tenure()?.change(action).await
+    async fn change(&self, after: LastAnsweredBatch, action: Action) -> Result<CatalogReply, ApiError> {
+        let leader_term = self.leader_term()?;
+        let fence = self.replica.read(Catalog::fence);
+        if let Some(term) = validation::claimed_term(&action).filter(|term| *term > fence) {
+            validation::check_term_was_seen(&self.orders, fence, term).await?;
+        }
+        leader_term.change_after(after.batch_id(), action).await
     }
 }
 
@@ -160,22 +222,33 @@ mod tests {
 
     use super::*;
 
+    fn empty_group() -> Group {
+        Group::new("order", discovery::static_replicas(BTreeMap::new()), service::json_client::JsonClient::new(None))
+    }
+
     #[tokio::test]
-    async fn only_health_and_metrics_are_told_without_the_token() {
+    async fn only_health_and_metrics_are_served_without_the_token() {
         let dir = tempfile::tempdir().unwrap();
         let token = Token::new("a-long-secret").unwrap();
-        let nobody = discovery::fixed(BTreeMap::new());
-        let config = ReplicaConfig::new("catalog", Ordinal(1), dir.path().to_owned(), 1, nobody);
+        let no_replicas = discovery::static_replicas(BTreeMap::new());
+        let config = ReplicaConfig::new("catalog", Ordinal(1), dir.path().to_owned(), 1, no_replicas);
         let store = FileStore::new(dir.path().join("state"));
         let replica = Replica::start(config, Catalog::default(), store).await.unwrap();
-        let desk = Desk { replica: replica.clone(), standing: watch::channel(Standing::Follows(None)).1 };
+        let verifier =
+            HolderVerifier { client: service::json_client::JsonClient::new(None), loopback_is_this_machine: true };
+        let handler = CatalogHandler {
+            replica: replica.clone(),
+            state: watch::channel(LeaderState::Following(None)).1,
+            orders: empty_group(),
+            verifier,
+        };
         let registry = service::metrics::registry("catalog");
-        let requests = RequestMetrics::new(&registry);
+        let requests = ServerMetrics::new(&registry);
         let readiness = Readiness::not_yet("a test");
-        let router = service(desk, Frame { token: Some(token.clone()), readiness, registry, requests });
-        let open = testing::open_to_strangers(&router, &token).await;
+        let router = service(handler, RouterConfig { token: Some(token.clone()), readiness, registry, requests });
+        let open = testing::open_without_token(router.router(), &token).await;
         assert_eq!(open, ["/healthz", "/metrics", "/readyz"].map(str::to_owned).into());
-        assert!(testing::paths(&router).len() > open.len());
+        assert!(testing::paths(router.router()).len() > open.len());
         replica.shutdown().await;
     }
 }

@@ -1,4 +1,5 @@
-//! Caches beside a catalog under change: nobody ever reads less news than was acknowledged before (I5).
+//! Caches next to a catalog under change: no reader ever sees an older value than one that was
+//! acknowledged before (I5).
 
 mod support;
 
@@ -14,15 +15,17 @@ use axum::extract::State;
 use axum::routing::delete;
 use axum::{Json, Router};
 use catalog::Seed;
+use service::lifecycle::Process;
 use support::{Client, LOCALHOST, address, batch, line, product, start};
 
 const PIECES: u64 = 100_000;
 const CHANGES: u64 = 300;
 
-/// Each change is synced to the disk, and a busy one takes its time.
-const CHANGED_WITHIN: Duration = Duration::from_mins(2);
+/// Each change is synced to the disk, and a busy disk takes its time.
+const CHANGED_WITHIN: Duration = Duration::from_mins(5);
 
-/// As simple as a cache may be that keeps the rules: what was fetched before the last invalidation is not kept.
+/// The simplest cache that keeps the rules: a product that was fetched before the last invalidation
+/// is not cached.
 #[derive(Clone, Default)]
 struct Cache(Arc<Mutex<(u64, HashMap<String, u64>)>>);
 
@@ -35,15 +38,15 @@ impl Cache {
         }
     }
 
-    /// The cached stock, or the moment at which a fetch begins.
-    fn look(&self, name: &str) -> Result<u64, u64> {
+    /// The cached stock, or the generation in which a fetch begins.
+    fn get(&self, name: &str) -> Result<u64, u64> {
         let cache = self.0.lock().unwrap();
         cache.1.get(name).copied().ok_or(cache.0)
     }
 
-    fn fill(&self, moment: u64, name: &str, stock: u64) {
+    fn fill(&self, generation: u64, name: &str, stock: u64) {
         let mut cache = self.0.lock().unwrap();
-        if cache.0 == moment {
+        if cache.0 == generation {
             cache.1.insert(name.to_owned(), stock);
         }
     }
@@ -67,21 +70,21 @@ async fn frontend() -> Frontend {
     Frontend { cache, request }
 }
 
-/// Reads until told to stop; gives how often the cache answered.
+/// Reads until stopped; returns how often the cache was hit.
 async fn read(client: Client, frontend: Arc<Frontend>, sold: Arc<AtomicU64>, stop: Arc<AtomicBool>) -> u64 {
     let mut hits = 0;
     while !stop.load(SeqCst) {
         let sold_before = sold.load(SeqCst);
-        let stock = match frontend.cache.look("Tux") {
+        let stock = match frontend.cache.get("Tux") {
             Ok(stock) => {
                 hits += 1;
                 tokio::task::yield_now().await;
                 stock
             }
-            Err(moment) => {
+            Err(generation) => {
                 let read = client.product("Tux", Some(frontend.request.holder)).await;
                 if read.cacheable {
-                    frontend.cache.fill(moment, "Tux", read.product.quantity.0);
+                    frontend.cache.fill(generation, "Tux", read.product.quantity.0);
                 }
                 read.product.quantity.0
             }
@@ -94,19 +97,19 @@ async fn read(client: Client, frontend: Arc<Frontend>, sold: Arc<AtomicU64>, sto
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_reader_is_behind_an_acknowledged_change() {
     let dir = tempfile::tempdir().unwrap();
-    let service = start(dir.path(), |config| {
-        // Longer than the test: so the caches need no clock.
+    let server = start(dir.path(), |config| {
+        // Longer than the test, so that the caches need no clock.
         config.lease = 2 * CHANGED_WITHIN;
         config.seed = Seed::Products(vec![product("Tux", PIECES)]);
     })
     .await;
-    let client = Client::of(&service);
+    let client = Client::of(&server);
     client.fence(1).await.unwrap();
     let (sold, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let mut readers = Vec::new();
     for _ in 0..2 {
         let frontend = Arc::new(frontend().await);
-        let _: api::catalog::LeaseGranted = client.post("/leases", &frontend.request).await.unwrap();
+        let _: api::catalog::LeaseGranted = client.post_checked("/leases", &frontend.request).await.unwrap();
         for _ in 0..2 {
             readers.push(tokio::spawn(read(
                 client.clone(),
@@ -122,12 +125,12 @@ async fn no_reader_is_behind_an_acknowledged_change() {
             sold.store(number, SeqCst);
         }
     };
-    tokio::time::timeout(CHANGED_WITHIN, selling).await.expect("changes are made in time");
+    tokio::time::timeout(CHANGED_WITHIN, selling).await.expect("the changes are made in time");
     stop.store(true, SeqCst);
     let mut hits = 0;
     for reader in readers {
         hits += reader.await.unwrap();
     }
     assert!(hits > 0, "the caches were used");
-    service.stop().await;
+    server.stop().await;
 }

@@ -1,10 +1,10 @@
-//! Random commands against the catalog's state machine, checked against a ledger that is kept beside it.
+//! Random commands against the catalog's state machine, checked against an independent ledger.
 
 use std::collections::BTreeMap;
 
-use api::catalog::{Fence, OrderLine, Reservation, ReserveBatch, Resolve, Settle};
+use api::catalog::{Fence, Fenced, OrderLine, Reservation, ReserveBatch, Resolve, Settle};
 use api::{BatchId, BatchNumber, LogPosition, OrderId, Price, Product, ProductName, Quantity, Stock, Term};
-use catalog::{Action, Catalog, Command, Outcome, Refusal, Reply};
+use catalog::{Action, Catalog, CatalogCommand, CatalogReply, CatalogResult, Refusal};
 use proptest::prelude::*;
 use replication::StateMachine;
 use uuid::Uuid;
@@ -26,37 +26,37 @@ struct Entry {
     state: State,
 }
 
-/// What must have come of the commands, worked out from their replies alone.
+/// The expected result of the commands, derived from their replies alone.
 #[derive(Debug, Default)]
 struct Ledger {
     entries: Vec<Entry>,
-    answered: BTreeMap<BatchId, Reply>,
+    answered: BTreeMap<BatchId, CatalogReply>,
     restocked: BTreeMap<ProductName, u64>,
-    /// The highest term of a command that was taken.
+    /// The highest term of a command that was accepted.
     fence: Term,
 }
 
 impl Ledger {
-    fn close(&mut self, matches: impl Fn(&Entry) -> bool, verdict: impl Fn(&OrderId) -> State) {
+    fn close(&mut self, matches: impl Fn(&Entry) -> bool, end: impl Fn(&OrderId) -> State) {
         for entry in self.entries.iter_mut().filter(|entry| entry.state == State::Open && matches(entry)) {
-            entry.state = verdict(&entry.order.order_id);
+            entry.state = end(&entry.order.order_id);
         }
     }
 
     fn settle(&mut self, settle: &Settle) {
-        let verdict = |id: &OrderId| if settle.released.contains(id) { State::Released } else { State::Sold };
+        let end = |id: &OrderId| if settle.released.contains(id) { State::Released } else { State::Sold };
         let covered = |entry: &Entry| entry.batch.term == settle.term && entry.batch.batch <= settle.through;
-        self.close(covered, verdict);
+        self.close(covered, end);
     }
 
-    fn reserve(&mut self, batch: &ReserveBatch, reply: &Reply) {
+    fn reserve(&mut self, batch: &ReserveBatch, reply: &CatalogReply) {
         if let Some(known) = self.answered.get(&batch.id) {
-            assert_eq!(known, reply, "the same batch, the same answer");
+            assert_eq!(known, reply, "the same batch gets the same answer");
             return;
         }
         self.answered.insert(batch.id, reply.clone());
         batch.settle.iter().for_each(|settle| self.settle(settle));
-        let Reply::Reserved(answer) = reply else { panic!("{reply:?}") };
+        let CatalogReply::Reserved(answer) = reply else { panic!("{reply:?}") };
         assert_eq!(answer.outcomes.len(), batch.orders.len());
         for (order, outcome) in batch.orders.iter().zip(&answer.outcomes) {
             if *outcome == Reservation::Reserved {
@@ -67,7 +67,7 @@ impl Ledger {
         }
     }
 
-    fn note(&mut self, action: &Action, reply: &Reply) {
+    fn note(&mut self, action: &Action, reply: &CatalogReply) {
         self.fence = self.fence.max(term(action).unwrap_or_default());
         match action {
             Action::Reserve(batch) => self.reserve(batch, reply),
@@ -76,22 +76,22 @@ impl Ledger {
                 let named = |entry: &Entry| {
                     resolve.keep.contains(&entry.order.order_id) || resolve.release.contains(&entry.order.order_id)
                 };
-                let verdict = |id: &OrderId| if resolve.keep.contains(id) { State::Sold } else { State::Released };
-                self.close(named, verdict);
+                let end = |id: &OrderId| if resolve.keep.contains(id) { State::Sold } else { State::Released };
+                self.close(named, end);
             }
             Action::Restock { level } => {
-                let Reply::Restocked(names) = reply else { panic!("{reply:?}") };
+                let CatalogReply::Restocked(names) = reply else { panic!("{reply:?}") };
                 for name in names {
                     *self.restocked.entry(name.clone()).or_default() += level.0;
                 }
             }
             Action::Fence(_) => {
-                let Reply::Fenced(open) = reply else { panic!("{reply:?}") };
+                let CatalogReply::Fenced(Fenced { open, .. }) = reply else { panic!("{reply:?}") };
                 let mut expected = self.open();
                 expected.sort();
-                assert_eq!(*open, expected, "a fence tells all that is open");
+                assert_eq!(*open, expected, "a fence returns everything that is open");
             }
-            Action::Seed(_) | Action::Lengthen { .. } => {}
+            Action::Seed(_) | Action::ExtendLease { .. } => {}
         }
     }
 
@@ -104,7 +104,7 @@ impl Ledger {
         of_it.map(|entry| u64::from(entry.order.quantity.get())).sum()
     }
 
-    /// I4, from this side of the counter.
+    /// Checks I4 against this ledger.
     fn agrees_with(&self, catalog: &Catalog) {
         assert_eq!(catalog.reservations_open(), self.open().len());
         for account in catalog.statements() {
@@ -123,7 +123,7 @@ fn term(action: &Action) -> Option<Term> {
             Some(*term)
         }
         Action::Reserve(batch) => Some(batch.id.term),
-        Action::Seed(_) | Action::Restock { .. } | Action::Lengthen { .. } => None,
+        Action::Seed(_) | Action::Restock { .. } | Action::ExtendLease { .. } => None,
     }
 }
 
@@ -180,13 +180,13 @@ fn seeded() -> Catalog {
     catalog
 }
 
-/// One command twice, as after a lost answer; the second time must change nothing.
-fn twice(catalog: &mut Catalog, action: &Action) -> Outcome {
+/// Runs a command twice, as after a lost answer; the second time must change nothing.
+fn twice(catalog: &mut Catalog, action: &Action) -> CatalogResult {
     let before = catalog.clone();
-    let foreseen = catalog.preview(action);
+    let preview = catalog.preview(action);
     let outcome = catalog.act(action.clone());
     let changed: Vec<_> = catalog.offers().filter(|o| before.offer(&o.product.name).as_ref() != Some(o)).collect();
-    assert_eq!(foreseen, changed, "a preview shows exactly what changes");
+    assert_eq!(preview, changed, "a preview shows exactly what changes");
     if outcome.is_err() {
         assert_eq!(*catalog, before, "a refusal changes nothing");
     }
@@ -194,7 +194,7 @@ fn twice(catalog: &mut Catalog, action: &Action) -> Outcome {
     let again = catalog.act(action.clone());
     assert_eq!(*catalog, after, "a repeated command changes nothing");
     match action {
-        Action::Restock { .. } => assert_eq!(again, Ok(Reply::Restocked(vec![]))),
+        Action::Restock { .. } => assert_eq!(again, Ok(CatalogReply::Restocked(vec![]))),
         _ => assert_eq!(again, outcome),
     }
     outcome
@@ -204,12 +204,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_books_are_balanced_and_a_deposed_leader_is_powerless(actions in prop::collection::vec(actions(), 1..60)) {
+    fn the_accounts_are_balanced_and_a_deposed_leader_is_powerless(actions in prop::collection::vec(actions(), 1..60)) {
         let (mut catalog, mut ledger) = (seeded(), Ledger::default());
         for action in &actions {
             let outcome = twice(&mut catalog, action);
             if let Ok(reply) = &outcome {
-                // I6: nothing of a term below the highest one that was heard of.
+                // I6: nothing of a term below the highest known one is accepted.
                 prop_assert!(term(action).is_none_or(|term| term >= ledger.fence));
                 ledger.note(action, reply);
             }
@@ -221,9 +221,9 @@ proptest! {
     fn commands_and_state_survive_log_and_checkpoint(actions in prop::collection::vec(actions(), 1..30)) {
         let mut catalog = seeded();
         for action in actions {
-            let command = Command { tenure: Term(3), action };
+            let command = CatalogCommand { term: Term(3), action };
             let bytes = postcard::to_stdvec(&command).unwrap();
-            prop_assert_eq!(&postcard::from_bytes::<Command>(&bytes).unwrap(), &command);
+            prop_assert_eq!(&postcard::from_bytes::<CatalogCommand>(&bytes).unwrap(), &command);
             let _outcome = catalog.apply(LogPosition { term: Term(3), index: 1 }, command);
         }
         let bytes = postcard::to_stdvec(&catalog).unwrap();
@@ -231,12 +231,12 @@ proptest! {
     }
 
     #[test]
-    fn a_command_of_another_tenure_changes_nothing(action in actions(), proposed in 1..4_u64, written in 1..4_u64) {
+    fn a_command_of_another_term_changes_nothing(action in actions(), proposed in 1..4_u64, written in 1..4_u64) {
         let mut catalog = seeded();
-        let command = Command { tenure: Term(proposed), action };
+        let command = CatalogCommand { term: Term(proposed), action };
         let outcome = catalog.apply(LogPosition { term: Term(written), index: 1 }, command);
         if proposed != written {
-            prop_assert_eq!(outcome, Err(Refusal::OtherTenure));
+            prop_assert_eq!(outcome, Err(Refusal::OtherTerm));
             prop_assert_eq!(catalog, seeded());
         }
     }

@@ -1,15 +1,16 @@
-//! The catalog's state machine by example: `transcripts/*.txt` are commands and what came of each.
+//! The catalog's state machine by example: `transcripts/*.txt` are commands and their results.
 //!
-//! A line that begins with `>` is a command; below it stand the reply, then each account that it changed, then the open reservations if they
-//! changed. `UPDATE_TRANSCRIPTS=1 cargo test -p catalog --test transcripts` writes the files anew; read the difference before you commit it.
+//! A line that begins with `>` is a command. Below it are the reply, then each account that it
+//! changed, then the number of open reservations if that changed. `UPDATE_TRANSCRIPTS=1 cargo test
+//! -p catalog --test transcripts` rewrites the files; read the diff before you commit it.
 
 use std::fmt::Write;
 use std::path::Path;
 use std::str::SplitWhitespace;
 
-use api::catalog::{BatchReserved, Fence, OrderLine, Reservation, ReserveBatch, Resolve, Settle, StockAccount};
+use api::catalog::{BatchReserved, Fence, Fenced, OrderLine, Reservation, ReserveBatch, Resolve, Settle, StockAccount};
 use api::{BatchId, BatchNumber, OrderId, Price, Product, ProductName, Quantity, Stock, Term};
-use catalog::{Action, Catalog, Outcome, Reply};
+use catalog::{Action, Catalog, CatalogReply, CatalogResult};
 use uuid::Uuid;
 
 #[test]
@@ -17,7 +18,7 @@ fn transcripts_are_as_written() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
     let mut files: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    assert!(files.len() >= 6, "the transcripts are there");
+    assert!(files.len() >= 6, "the transcripts exist");
     for file in files {
         let written = std::fs::read_to_string(&file).unwrap();
         let played = play(&written);
@@ -29,7 +30,7 @@ fn transcripts_are_as_written() {
     }
 }
 
-/// Carries out the commands of a transcript; gives it with what came of them.
+/// Runs the commands of a transcript; returns it with their results.
 fn play(transcript: &str) -> String {
     let mut catalog = Catalog::default();
     let mut played = String::new();
@@ -37,11 +38,11 @@ fn play(transcript: &str) -> String {
     for line in transcript.lines() {
         if let Some(command) = line.strip_prefix("> ") {
             let before = catalog.clone();
-            let foreseen = catalog.preview(&action(command));
+            let preview = catalog.preview(&action(command));
             let outcome = catalog.act(action(command));
             let changed: Vec<_> =
                 catalog.offers().filter(|o| before.offer(&o.product.name).as_ref() != Some(o)).collect();
-            assert_eq!(foreseen, changed, "{command}: a preview shows what changes");
+            assert_eq!(preview, changed, "{command}: a preview shows what changes");
             assert!(outcome.is_ok() || catalog == before, "{command}: a refusal changes nothing");
             writeln!(played, "{line}\n{}", shown(&outcome)).unwrap();
             show_changes(&before, &catalog, &mut played);
@@ -81,7 +82,7 @@ fn action(command: &str) -> Action {
         }
         "settle" => Action::Settle(settle(&mut words)),
         "restock" => Action::Restock { level: Stock(words.next().unwrap().parse().unwrap()) },
-        "lengthen" => Action::Lengthen { lease_ms: words.next().unwrap().parse().unwrap() },
+        "extend_lease" => Action::ExtendLease { lease_ms: words.next().unwrap().parse().unwrap() },
         other => panic!("no such command: {other}"),
     };
     assert_eq!(words.next(), None, "{command}");
@@ -138,12 +139,14 @@ fn letter(order_id: &OrderId) -> char {
     char::from(u8::try_from(order_id.0.as_u128()).unwrap())
 }
 
-fn shown(outcome: &Outcome) -> String {
+fn shown(outcome: &CatalogResult) -> String {
     match outcome {
-        Ok(Reply::Done) => "done".to_owned(),
-        Ok(Reply::Fenced(open)) if open.is_empty() => "nothing is open".to_owned(),
-        Ok(Reply::Fenced(open)) => format!("open: {}", open.iter().map(letter).collect::<String>()),
-        Ok(Reply::Reserved(BatchReserved { outcomes })) => {
+        Ok(CatalogReply::Done) => "done".to_owned(),
+        Ok(CatalogReply::Fenced(Fenced { open, .. })) if open.is_empty() => "nothing is open".to_owned(),
+        Ok(CatalogReply::Fenced(Fenced { open, .. })) => {
+            format!("open: {}", open.iter().map(letter).collect::<String>())
+        }
+        Ok(CatalogReply::Reserved(BatchReserved { outcomes })) => {
             let words = outcomes.iter().map(|outcome| match outcome {
                 Reservation::Reserved => "reserved",
                 Reservation::OutOfStock => "out_of_stock",
@@ -151,7 +154,7 @@ fn shown(outcome: &Outcome) -> String {
             });
             words.collect::<Vec<_>>().join(" ")
         }
-        Ok(Reply::Restocked(names)) => format!("restocked: {names:?}"),
+        Ok(CatalogReply::Restocked(names)) => format!("restocked: {names:?}"),
         Err(refusal) => format!("refused ({}): {refusal}", api::ApiError::from(*refusal).code.as_str()),
     }
 }

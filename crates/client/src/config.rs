@@ -1,4 +1,4 @@
-//! What a run is: the settings of `toystore client`.
+//! The settings of `toystore client`.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,28 +9,34 @@ use serde::Serialize;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
 
-use crate::Patience;
-use crate::store::base_url;
+use crate::retrying_store::RetryPolicy;
+use crate::store_client::base_url;
 
 /// Each shopper has a connection and a task.
 const SHOPPERS_MAX: u32 = 10_000;
-/// Every acknowledged order is kept in memory (about 64 bytes) until it is checked.
+/// Every acknowledged order is kept in memory (about 64 bytes) until it is verified.
 const SESSIONS_MAX: u64 = 10_000_000;
-/// An hour: a cluster that has to make nodes first.
+/// One hour: a cluster may have to create nodes first.
 const WAIT_MS_MAX: u64 = 3_600_000;
 
-/// With the pauses between them these are more than three minutes.
+/// One day.
+const SECONDS_MAX: u64 = 86_400;
+
+/// One minute: a shopper who thinks longer than that has left.
+const THINK_MS_MAX: u64 = 60_000;
+
+/// With the pauses between them, these take more than three minutes.
 const TRIES_MAX: u32 = 100;
 
 /// What shoppers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunType {
-    /// They only look at products.
+    /// They only read products.
     Query,
-    /// They look, and order.
+    /// They read products and order them.
     Session,
-    /// They look, order, and in the end check every acknowledged order.
+    /// They read and order products, and verify every acknowledged order at the end.
     SessionCheck,
 }
 
@@ -52,75 +58,87 @@ impl FromStr for RunType {
 pub struct Config {
     /// The store's public port.
     pub front: Address,
-    /// How many shop at the same time: 1 to 10,000.
+    /// Concurrent shoppers: 1 to 10,000.
     pub shoppers: u32,
-    /// Sessions of each shopper, 1 or more; at most ten million in all.
+    /// Sessions per shopper, 1 or more; at most ten million for all shoppers together.
     pub sessions: u32,
-    /// How likely a shopper is to order what is in stock: 0 to 1.
+    /// The probability that a shopper orders a product that is in stock: 0 to 1.
     pub order_probability: f64,
-    /// What they do.
+    /// What the shoppers do.
     pub run_type: RunType,
-    /// An order takes 1 to this many pieces.
+    /// An order is for 1 to this many pieces.
     pub quantity_max: Quantity,
-    /// The CSV of acknowledged orders; made anew by each run that orders, its folder too.
+    /// The CSV file of acknowledged orders. Each run that places orders overwrites it, and creates
+    /// its directory if necessary.
     pub orders_file: PathBuf,
-    /// Where the summary goes as JSON, if anywhere.
+    /// The file that the summary is written to as JSON, if any.
     pub summary_file: Option<PathBuf>,
-    /// Decides which products are looked at and ordered; a random one if there is none.
+    /// Determines which products are read and ordered; random if `None`.
     pub seed: Option<u64>,
-    /// How long shoppers put up with failures.
-    pub patience: Patience,
-    /// They go home after this, however many sessions were planned: then those count as planned that there were.
+    /// How shoppers deal with failures.
+    pub retry_policy: RetryPolicy,
+    /// Shoppers stop after this time, however many sessions were planned. The sessions that were
+    /// run then count as the planned ones.
     pub time_limit: Option<Duration>,
-    /// Whether to show how far they are. A program that shows something of its own says no.
-    pub is_shown: bool,
+    /// The pause between two sessions of a shopper.
+    pub think_time: Duration,
+    /// Whether to show progress. A program that has output of its own turns it off.
+    pub show_progress: bool,
 }
 
-/// The whole table of settings.
+/// All settings.
 pub fn settings() -> Vec<Setting> {
     let front = [
         Setting::new("FRONT_HOST", "127.0.0.1", "Host of the store's REST API"),
         Setting::new("REST_API_PORT", "1110", "Port of the store's REST API").with_flag("front-port"),
-        Setting::new("ORDERS_FILE", "data/client_orders.csv", "CSV of the acknowledged orders, made anew"),
-        Setting::new("WAIT_MS", "30000", "How long to wait for a store that is still starting; 0: not at all"),
-        Setting::new("TRIES", "3", "How often a request is tried in all, 1 to 100"),
+        Setting::new("ORDERS_FILE", "data/client_orders.csv", "CSV file of the acknowledged orders; overwritten"),
+        Setting::new("WAIT_MS", "30000", "How long to wait for a store that is still starting; 0: do not wait"),
+        Setting::new("TRIES", "3", "Maximum number of attempts per request, 1 to 100"),
     ];
     front.into_iter().chain(shopping_settings()).chain(LogConfig::settings()).collect()
 }
 
-/// Those of them that say what the shoppers do, for a program that has a store of its own.
+/// The settings that say what the shoppers do, for a program that runs a store of its own.
 pub fn shopping_settings() -> Vec<Setting> {
     vec![
         Setting::new("N_REPEATS", "100", "Sessions per shopper"),
-        Setting::new("N_THREADS", "5", "Shoppers at the same time"),
-        Setting::new("P", "0.5", "Probability that a shopper orders what is in stock"),
+        Setting::optional("SECONDS", "Shop for this long instead of a number of sessions, up to a day"),
+        Setting::new("THINK_MS", "0", "How long a shopper pauses after each session"),
+        Setting::new("N_THREADS", "5", "Concurrent shoppers"),
+        Setting::new("P", "0.5", "Probability that a shopper orders a product that is in stock"),
         Setting::new(
             "RUN_TYPE",
             "session_check",
-            "query: look at products; session: order too; session_check: and check every order in the end",
+            "query: read products; session: also order them; session_check: also verify every order at the end",
         ),
-        Setting::new("QUANTITY_MAX", "1", "An order takes 1 to so many pieces"),
-        Setting::optional("SUMMARY_JSON", "File that gets the summary as JSON"),
-        Setting::optional("SEED", "Whole number that makes the choice of products repeatable"),
+        Setting::new("QUANTITY_MAX", "1", "An order is for 1 to this many pieces"),
+        Setting::optional("SUMMARY_JSON", "File to write the summary to, as JSON"),
+        Setting::optional("SEED", "Integer that makes the choice of products repeatable"),
     ]
 }
 
 impl Config {
-    /// Takes the values of [`settings`]. `None` means that a mistake was noted.
+    /// Reads the values of [`settings`]. `None` means that `values` has recorded a mistake.
     pub fn read(values: &mut Values) -> Option<Self> {
         let front = read_front(values);
         let orders_file = values.required("ORDERS_FILE");
-        let opening = values.within("WAIT_MS", 0..=WAIT_MS_MAX).map(Duration::from_millis);
+        let startup_timeout = values.within("WAIT_MS", 0..=WAIT_MS_MAX).map(Duration::from_millis);
         let tries = values.within("TRIES", 1..=TRIES_MAX);
         let shopping = Self::read_shopping(values, Address::new("", 0), PathBuf::new());
-        let patience = Patience { opening: opening?, tries: tries?, ..Patience::default() };
-        Some(Self { front: front?, orders_file: orders_file?, patience, ..shopping? })
+        let retry_policy = RetryPolicy { startup_timeout: startup_timeout?, tries: tries?, ..RetryPolicy::default() };
+        Some(Self { front: front?, orders_file: orders_file?, retry_policy, ..shopping? })
     }
 
-    /// Takes the values of [`shopping_settings`], for shoppers in the store at `front`. `None` means that a mistake was noted.
+    /// Reads the values of [`shopping_settings`], for shoppers in the store at `front`. `None`
+    /// means that `values` has recorded a mistake.
     pub fn read_shopping(values: &mut Values, front: Address, orders_file: PathBuf) -> Option<Self> {
         let shoppers = values.within("N_THREADS", 1..=SHOPPERS_MAX);
-        let sessions = values.within("N_REPEATS", 1..=u32::MAX);
+        let seconds = values.is_set("SECONDS").then(|| values.within("SECONDS", 1..=SECONDS_MAX));
+        let sessions = match (seconds, shoppers) {
+            (Some(_), Some(shoppers)) => u32::try_from(SESSIONS_MAX / u64::from(shoppers)).ok(),
+            _ => values.within("N_REPEATS", 1..=u32::MAX),
+        };
+        let think_time = values.within("THINK_MS", 0..=THINK_MS_MAX).map(Duration::from_millis);
         let order_probability = values.within("P", 0.0..=1.0);
         let run_type = values.required("RUN_TYPE");
         let quantity_max = values.within("QUANTITY_MAX", 1..=u64::from(Quantity::MAX));
@@ -132,13 +150,14 @@ impl Config {
             sessions: sessions?,
             order_probability: order_probability?,
             run_type: run_type?,
-            quantity_max: Quantity::new(quantity_max?).expect("checked against the same bounds"),
+            quantity_max: Quantity::new(quantity_max?).expect("the value was checked against the same bounds"),
             orders_file,
             summary_file,
             seed,
-            patience: Patience::default(),
-            time_limit: None,
-            is_shown: true,
+            retry_policy: RetryPolicy::default(),
+            time_limit: seconds.map_or(Some(None), |seconds| Some(Some(Duration::from_secs(seconds?))))?,
+            think_time: think_time?,
+            show_progress: true,
         };
         if config.sessions_planned() > SESSIONS_MAX {
             let (threads, repeats) = (values.name("N_THREADS"), values.name("N_REPEATS"));
@@ -148,7 +167,7 @@ impl Config {
         Some(config)
     }
 
-    /// Sessions of all shoppers together.
+    /// The sessions of all shoppers together.
     pub fn sessions_planned(&self) -> u64 {
         u64::from(self.shoppers) * u64::from(self.sessions)
     }
@@ -160,7 +179,7 @@ pub(crate) fn read_front(values: &mut Values) -> Option<Address> {
     let front = Address::new(&host?, port?);
     if let Err(why) = base_url(&front) {
         let name = values.name("FRONT_HOST");
-        values.mistake(format!("{name} is no host: {why}"));
+        values.mistake(format!("{name} is not a host name or address: {why}"));
         return None;
     }
     Some(front)
@@ -176,7 +195,7 @@ mod tests {
 
     fn read(args: &[&str], environment: &BTreeMap<&str, &str>) -> Result<Config, Mistakes> {
         let settings = settings();
-        let command = command("client", "shops", &settings);
+        let command = command("client", "Sends shoppers", &settings);
         let matches = command.try_get_matches_from([&["client"], args].concat()).unwrap();
         let mut values = Values::read(&settings, &matches, environment);
         let config = Config::read(&mut values);
@@ -195,9 +214,10 @@ mod tests {
             orders_file: "data/client_orders.csv".into(),
             summary_file: None,
             seed: None,
-            patience: Patience::default(),
+            retry_policy: RetryPolicy::default(),
             time_limit: None,
-            is_shown: true,
+            think_time: Duration::ZERO,
+            show_progress: true,
         };
         assert_eq!(read(&[], &BTreeMap::new()), Ok(expected));
     }
@@ -211,19 +231,27 @@ mod tests {
         let other = read(&[&underscores[..], &["--run_type", "query"], &rest].concat(), &BTreeMap::new()).unwrap();
         assert_eq!(one, other);
         assert_eq!((one.front, one.sessions, one.shoppers), (Address::new("::1", 1), 2, 3));
-        assert_eq!((one.patience.opening, one.patience.tries), (Duration::from_millis(5), 7));
+        assert_eq!((one.retry_policy.startup_timeout, one.retry_policy.tries), (Duration::from_millis(5), 7));
         assert_eq!((one.run_type, one.seed, one.summary_file), (RunType::Query, Some(9), Some("s.json".into())));
     }
 
     #[test]
-    fn variables_count_too() {
+    fn seconds_replaces_the_number_of_sessions() {
+        let config = read(&["--seconds=60", "--think-ms=20", "--n-threads=10"], &BTreeMap::new()).unwrap();
+        assert_eq!((config.time_limit, config.think_time), (Some(Duration::from_mins(1)), Duration::from_millis(20)));
+        assert_eq!(config.sessions, 1_000_000, "the maximum for all shoppers together");
+        assert_eq!(read(&["--seconds=0", "--think-ms=70000"], &BTreeMap::new()).unwrap_err().0.len(), 2);
+    }
+
+    #[test]
+    fn settings_come_from_the_environment_too() {
         let environment = BTreeMap::from([("FRONT_HOST", "store.example"), ("REST_API_PORT", "80"), ("P", "0.25")]);
         let config = read(&[], &environment).unwrap();
         assert_eq!((config.front, config.order_probability), (Address::new("store.example", 80), 0.25));
     }
 
     #[test]
-    fn every_mistake_is_told() {
+    fn every_mistake_is_reported() {
         let args = [
             "--front-host=a/b",
             "--wait-ms=-1",
@@ -243,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sessions_are_bounded_in_all() {
+    fn the_total_number_of_sessions_is_bounded() {
         let mistakes = read(&["--n-threads=10000", "--n-repeats=1001"], &BTreeMap::new()).unwrap_err();
         assert!(mistakes.to_string().contains("more than 10000000 sessions"), "{mistakes}");
     }

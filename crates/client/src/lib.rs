@@ -1,59 +1,75 @@
-//! Shoppers: they use the store as people do, through the public REST API alone, and then hold it to its word.
+//! Shoppers, and a load generator: both use the store through its public REST API only, and then
+//! verify that the store kept every order.
 //!
 //! # What a shopper does
 //!
-//! A run has a number of shoppers, each a task with its own kept-alive connection and its own `Session-ID`. A shopper
-//! goes through a number of *sessions*, one after the other (a closed loop: the next request waits for the last answer):
+//! A run has a number of shoppers. Each shopper is a task with its own keep-alive connection and
+//! its own `Session-ID`. A shopper runs a number of *sessions*, one after the other. This is a
+//! closed loop: the next request waits for the last response. In each session, a shopper
 //!
-//! 1. ask for a random product;
-//! 2. if there is enough of it, order it with probability *p*, under a fresh `Idempotency-Key`.
+//! 1. reads a random product;
+//! 2. if enough of it is in stock, orders it with probability *p*, under a new `Idempotency-Key`.
 //!
-//! Which products, and whether to order, follows from one seed ([`Config::seed`]), whatever the store answers. The keys do not:
-//! two runs with one seed are still different orders, else the second run would only be shown the first one's.
+//! One seed ([`Config::seed`]) determines which products are read and which of them are ordered,
+//! whatever the store answers. It does not determine the idempotency keys: two runs with the same
+//! seed place different orders. Otherwise the second run would only be told the order numbers of
+//! the first.
 //!
 //! # Failures
 //!
-//! A request that failed in a way that may pass (no connection, no answer in time, a 5xx) is tried three times, 2 s apart,
-//! *with the same key*: if the first try had placed the order after all, the second is told its number and nothing is
-//! bought twice. A refusal (4xx) is final. One of them is part of shopping: 409 "out of stock" after a query that
-//! still showed stock means that another shopper was faster; it is counted by itself and is no failure.
-//! A shopper for whom three requests in a row failed for good goes home, so that a run against a dead store ends.
+//! A request that fails temporarily (no connection, no response in time, a 5xx) is tried three
+//! times, 2 s apart, *with the same key*. If the first attempt placed the order after all, the
+//! second attempt returns its number and nothing is bought twice. A refusal (4xx) is final. One
+//! refusal is not a failure: 409 "out of stock" after a product read that still showed stock means
+//! that another shopper was faster. It is counted separately. A shopper gives up after three
+//! consecutive requests have failed, so that a run against a dead store ends.
 //!
-//! # The reckoning
+//! # Verification
 //!
-//! Every acknowledged order goes into a CSV file as soon as it is acknowledged. At the end (`session_check`) every one is
-//! fetched and must be what was ordered; no two may have one number; and each shopper sends its last order once
-//! more with the same key, which must give the same number. A [`Mismatch`] means that the store broke a promise.
-//! [`Summary::exit_code`] is 0 only if there was none, every request was answered, and no session or check was left out.
+//! Every order is written to a CSV file as soon as it is acknowledged. At the end of a
+//! `session_check` run, every acknowledged order is read and must be what was ordered, no two
+//! orders may have the same number, and each shopper sends its last order again with the same key,
+//! which must return the same number. A [`Mismatch`] means that the store broke a promise.
+//! [`ShoppingSummary::exit_code`] is 0 only if there was no mismatch, every request was answered,
+//! and no session and no check was left out. It is 70 if there was a mismatch, and 69 if an
+//! acknowledged order could not be read.
 //!
 //! # Caveats
 //!
-//! * A latency runs from the first try to the answer, pauses between tries included: what the shopper waited. Requests that
-//!   failed for good are counted, but have no latency.
-//! * Since a shopper waits for each answer, a slow store is asked less often. That is how people shop; it is no
-//!   measurement of a store at a fixed rate ("coordinated omission").
-//! * An order that failed for good may have been placed all the same. It was not acknowledged, so it is not checked.
-//! * The CSV file is flushed whenever nothing waits to be written, but not synced: it is evidence about the store, not a ledger.
+//! * A latency runs from the first attempt to the response, including the pauses between attempts:
+//!   it is the time that the shopper waited. Failed requests are counted, but have no latency.
+//! * Each shopper waits for a response before it sends the next request, so a slow store receives
+//!   fewer requests. People shop like that, but it does not measure a store at a fixed rate
+//!   ("coordinated omission"). Use [`load`] for that.
+//! * A failed order may have been placed all the same. It was not acknowledged, so it is not
+//!   verified.
+//! * The CSV file is flushed whenever no order is waiting to be written, but it is not synced: it
+//!   is evidence about the store, not a ledger.
+//!
+//! # Reading order
+//!
+//! `config`, `run`, `shopper`, `retrying_store`, `store_client`, `verification`, `report`; then
+//! [`load`] (the load generator) and [`loadtest`] (`toystore load`).
 
-mod check;
 mod config;
 pub mod load;
 pub mod loadtest;
-mod patient;
+mod orders_file;
 mod progress;
-mod record;
 mod report;
+mod retrying_store;
 mod run;
 mod shopper;
-mod store;
-mod tally;
-mod wish;
+mod shopping_stats;
+mod store_client;
+mod verification;
+mod workload;
 
-pub use check::{Checked, Mismatch};
 pub use config::{Config, RunType, settings, shopping_settings};
-pub use patient::Patience;
-pub use record::Acknowledged;
-pub use report::Summary;
+pub use orders_file::AcknowledgedOrder;
+pub use report::ShoppingSummary;
+pub use retrying_store::RetryPolicy;
 pub use run::{RunError, run};
-pub use store::{Purchase, Store, StoreError, base_url, parse_address};
-pub use tally::{FirstFew, Latency, RequestKind, RequestSummary};
+pub use shopping_stats::{CappedList, Latency, RequestKind, RequestSummary};
+pub use store_client::{Purchase, StoreClient, StoreClientError, base_url, parse_address};
+pub use verification::{Mismatch, OrderVerification};

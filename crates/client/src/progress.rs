@@ -1,4 +1,4 @@
-//! How far a phase is: a bar on a terminal, else a log line now and then.
+//! Shows the progress of a phase: a progress bar on a terminal, otherwise a log line every 2 s.
 
 use std::io::IsTerminal;
 use std::pin::pin;
@@ -9,10 +9,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// Smooth to the eye.
 const BAR_INTERVAL: Duration = Duration::from_millis(100);
-/// Often enough to see that it lives, seldom enough for a log.
+/// Often enough to see that the program is alive, and not too often for a log.
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Runs `work`, and shows meanwhile how many of `total` are done.
+/// Runs `work`, and meanwhile shows how many of `total` are done.
 pub(crate) async fn during<T>(
     phase: &'static str,
     total: u64,

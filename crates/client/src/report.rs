@@ -1,4 +1,4 @@
-//! What a run came to, for people and as JSON.
+//! The summary of a run, as text and as JSON.
 
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
@@ -7,57 +7,79 @@ use std::time::Duration;
 use serde::Serialize;
 use service::lifecycle::ExitCode;
 
-use crate::{Checked, FirstFew, Mismatch, RequestSummary, RunType};
+use crate::config::RunType;
+use crate::shopping_stats::{CappedList, RequestSummary};
+use crate::verification::{Mismatch, OrderVerification};
 
-/// What a run came to. `Display` is the report for people.
+/// The summary of a run. `Display` writes it as text.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Summary {
-    /// What shoppers did.
+pub struct ShoppingSummary {
+    /// What the shoppers did.
     pub run_type: RunType,
-    /// The seed that their wishes came from; the same one gives the same wishes.
+    /// The seed of the workload; the same seed gives the same workload.
     pub seed: u64,
-    /// How many shopped at the same time.
+    /// Concurrent shoppers.
     pub shoppers: u32,
-    /// Sessions of all of them that should have been.
+    /// Planned sessions of all shoppers together.
     pub sessions_planned: u64,
-    /// Sessions that were; fewer if the run was stopped or the store was dead.
+    /// Sessions that were run; fewer than planned if the run was stopped or the store was dead.
     pub sessions_done: u64,
-    /// From the first session to the last.
+    /// From the start of the first session to the end of the last.
     #[serde(rename = "shopping_ms", serialize_with = "as_ms")]
     pub shopping: Duration,
-    /// Per kind of request that there was.
+    /// The requests, by their kind.
     pub requests: Vec<RequestSummary>,
-    /// Orders that the store has promised to keep.
+    /// Orders that the store acknowledged.
     pub acknowledged: u64,
-    /// Orders that came too late: the query before had still shown enough.
+    /// Orders refused as out of stock, although the read before had still shown enough.
     pub sold_out: u64,
-    /// Where the acknowledged orders are recorded, if any could be.
+    /// The file of the acknowledged orders, if the run could place any.
     pub orders_file: Option<PathBuf>,
-    /// Requests that failed for good.
-    pub failures: FirstFew<String>,
-    /// The reckoning; without one (`query`, `session`) only numbers given twice are looked for.
-    pub checked: Option<Checked>,
-    /// Numbers that were given to two orders.
-    pub numbered_twice: FirstFew<Mismatch>,
+    /// Requests that failed.
+    pub failures: CappedList<String>,
+    /// The verification; without one (`query`, `session`), only duplicate numbers are looked for.
+    pub verification: Option<OrderVerification>,
+    /// Numbers that were assigned to two orders.
+    pub duplicate_numbers: CappedList<Mismatch>,
+    /// Why a file could not be written, if one could not.
+    #[serde(skip)]
+    pub unwritten: Option<String>,
 }
 
-impl Summary {
-    /// Promises that the store broke, counted.
+impl ShoppingSummary {
+    /// How many promises the store broke.
     pub fn mismatches(&self) -> u64 {
-        self.numbered_twice.total + self.checked.as_ref().map_or(0, |checked| checked.mismatches.total)
+        self.duplicate_numbers.total
+            + self.verification.as_ref().map_or(0, |verification| verification.mismatches.total)
     }
 
-    /// Whether everything was done, answered and right.
+    /// Whether everything was done, answered, and correct.
     pub fn is_flawless(&self) -> bool {
         self.mismatches() == 0
             && self.failures.total == 0
             && self.sessions_done == self.sessions_planned
-            && self.checked.as_ref().is_none_or(|checked| checked.unverified == 0)
+            && self.unverified() == 0
+            && self.unwritten.is_none()
+    }
+
+    /// Acknowledged orders that could not be read at the end.
+    pub fn unverified(&self) -> u64 {
+        self.verification.as_ref().map_or(0, |verification| verification.unverified)
     }
 
     /// Success only if it [is flawless](Self::is_flawless).
     pub fn exit_code(&self) -> ExitCode {
-        if self.is_flawless() { ExitCode::Ok } else { ExitCode::Failure }
+        if self.mismatches() > 0 {
+            ExitCode::Software
+        } else if self.unverified() > 0 {
+            ExitCode::Unverified
+        } else if self.unwritten.is_some() {
+            ExitCode::Io
+        } else if self.is_flawless() {
+            ExitCode::Ok
+        } else {
+            ExitCode::Failure
+        }
     }
 }
 
@@ -65,7 +87,7 @@ fn as_ms<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::
     serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
-impl Display for Summary {
+impl Display for ShoppingSummary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { shoppers, sessions_done, sessions_planned, seed, .. } = self;
         let seconds = self.shopping.as_secs_f64();
@@ -78,15 +100,18 @@ impl Display for Summary {
         writeln!(f)?;
         self.orders(f)?;
         list(f, "FAILED", &self.failures)?;
-        list(f, "MISMATCH", &self.numbered_twice)?;
-        if let Some(checked) = &self.checked {
-            list(f, "MISMATCH", &checked.mismatches)?;
+        list(f, "MISMATCH", &self.duplicate_numbers)?;
+        if let Some(verification) = &self.verification {
+            list(f, "MISMATCH", &verification.mismatches)?;
         }
-        self.verdict(f)
+        if let Some(why) = &self.unwritten {
+            writeln!(f, "NOT WRITTEN: {why}")?;
+        }
+        writeln!(f, "{}", self.verdict())
     }
 }
 
-impl Summary {
+impl ShoppingSummary {
     fn table(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let columns = ["p50 ms", "p90 ms", "p99 ms", "max ms"];
         write!(f, "{:<8}{:>10}{:>9}{:>8}{:>12}", "request", "answered", "retries", "failed", "per second")?;
@@ -107,31 +132,35 @@ impl Summary {
             return Ok(());
         };
         let Self { acknowledged, sold_out, .. } = self;
-        writeln!(f, "orders: {acknowledged} acknowledged (in {}), {sold_out} sold out meanwhile", file.display())?;
-        if let Some(Checked { matching, unverified, mismatches }) = &self.checked {
+        writeln!(f, "orders: {acknowledged} acknowledged (in {}), {sold_out} out of stock", file.display())?;
+        if let Some(OrderVerification { matching, unverified, mismatches }) = &self.verification {
             let wrong = mismatches.total;
-            writeln!(f, "check:  {matching} match, {wrong} mismatches, {unverified} could not be checked")?;
+            writeln!(f, "check:  {matching} match, {wrong} mismatches, {unverified} not checked")?;
         }
         Ok(())
     }
 
-    fn verdict(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let verdict = if self.mismatches() > 0 {
-            "THE STORE BROKE ITS WORD"
+    /// The verdict, in one sentence.
+    pub fn verdict(&self) -> &'static str {
+        if self.mismatches() > 0 {
+            "THE STORE BROKE ITS PROMISES"
+        } else if self.unverified() > 0 {
+            "NOT CHECKED: not every acknowledged order could be read"
+        } else if self.unwritten.is_some() {
+            "a file could not be written"
         } else if !self.is_flawless() {
-            "not everything was done or answered"
-        } else if self.checked.is_some() {
+            "not every session was run, or a request failed"
+        } else if self.verification.is_some() {
             "all orders match"
         } else {
-            "everything was answered"
-        };
-        writeln!(f, "{verdict}")
+            "every request was answered"
+        }
     }
 }
 
-fn list<T: Display>(f: &mut Formatter<'_>, what: &str, few: &FirstFew<T>) -> fmt::Result {
-    few.listed.iter().try_for_each(|one| writeln!(f, "{what}: {one}"))?;
-    match few.total.saturating_sub(few.listed.len() as u64) {
+fn list<T: Display>(f: &mut Formatter<'_>, what: &str, capped: &CappedList<T>) -> fmt::Result {
+    capped.listed.iter().try_for_each(|one| writeln!(f, "{what}: {one}"))?;
+    match capped.total.saturating_sub(capped.listed.len() as u64) {
         0 => Ok(()),
         more => writeln!(f, "{what}: … and {more} more"),
     }
@@ -144,14 +173,15 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{Acknowledged, Latency, RequestKind};
+    use crate::orders_file::AcknowledgedOrder;
+    use crate::shopping_stats::{Latency, RequestKind};
 
-    fn flawless() -> Summary {
+    fn flawless() -> ShoppingSummary {
         let request = |kind, answered, retries, per_second, p50_us| {
             let latency = Latency { p50_us, p90_us: 2 * p50_us, p99_us: 9 * p50_us, max_us: 4_004_321 };
             RequestSummary { kind, answered, retries, failed: 0, per_second, latency }
         };
-        Summary {
+        ShoppingSummary {
             run_type: RunType::SessionCheck,
             seed: 42,
             shoppers: 5,
@@ -166,16 +196,17 @@ mod tests {
             acknowledged: 248,
             sold_out: 3,
             orders_file: Some("data/client_orders.csv".into()),
-            failures: FirstFew::default(),
-            checked: Some(Checked { matching: 248, unverified: 0, mismatches: FirstFew::default() }),
-            numbered_twice: FirstFew::default(),
+            failures: CappedList::default(),
+            verification: Some(OrderVerification { matching: 248, unverified: 0, mismatches: CappedList::default() }),
+            duplicate_numbers: CappedList::default(),
+            unwritten: None,
         }
     }
 
     fn different() -> Mismatch {
         let (number, name) = (OrderNumber::new(7).unwrap(), ProductName::new("Tux").unwrap());
         let order_id = OrderId(Uuid::from_u128(1));
-        let acknowledged = Acknowledged { number, name: name.clone(), quantity: Quantity::ONE, order_id };
+        let acknowledged = AcknowledgedOrder { number, name: name.clone(), quantity: Quantity::ONE, order_id };
         Mismatch::Different { acknowledged, found: Order { number, name, quantity: Quantity::new(2).unwrap() } }
     }
 
@@ -189,8 +220,8 @@ query          500        0       0       216.4      0.31      0.62      2.79   
 order          251        2       0       108.7      3.46      6.91     31.10   4004.32
 check          248        0       0     12345.6      0.29      0.58      2.61   4004.32
 
-orders: 248 acknowledged (in data/client_orders.csv), 3 sold out meanwhile
-check:  248 match, 0 mismatches, 0 could not be checked
+orders: 248 acknowledged (in data/client_orders.csv), 3 out of stock
+check:  248 match, 0 mismatches, 0 not checked
 all orders match
 ";
         assert_eq!(flawless().to_string(), expected);
@@ -198,49 +229,51 @@ all orders match
     }
 
     #[test]
-    fn a_broken_word_is_shown_and_counts() {
+    fn mismatches_are_listed_and_set_the_exit_code() {
         let mut summary = flawless();
-        let mut mismatches = FirstFew::default();
+        let mut mismatches = CappedList::default();
         (0..22).for_each(|_| mismatches.push(different));
-        summary.checked = Some(Checked { matching: 226, unverified: 0, mismatches });
+        summary.verification = Some(OrderVerification { matching: 226, unverified: 0, mismatches });
         let report = summary.to_string();
-        let line = "MISMATCH: order 7 (00000000-0000-0000-0000-000000000001) was acknowledged as 1 × Tux, and is order 7, 2 × Tux\n";
+        let line = "MISMATCH: order 7 (00000000-0000-0000-0000-000000000001) was acknowledged as 1 × Tux, but is order 7, 2 × Tux\n";
         assert_eq!(report.matches(line).count(), 20, "{report}");
         assert!(report.contains("MISMATCH: … and 2 more\n"), "{report}");
-        assert!(report.contains("check:  226 match, 22 mismatches, 0 could not be checked\n"), "{report}");
-        assert!(report.ends_with("THE STORE BROKE ITS WORD\n"), "{report}");
-        assert_eq!(summary.exit_code(), ExitCode::Failure);
+        assert!(report.contains("check:  226 match, 22 mismatches, 0 not checked\n"), "{report}");
+        assert!(report.ends_with("THE STORE BROKE ITS PROMISES\n"), "{report}");
+        assert_eq!(summary.exit_code(), ExitCode::Software);
     }
 
     #[test]
-    fn whatever_is_missing_is_no_success() {
-        let flaws: [fn(&mut Summary); 4] = [
-            |summary| summary.sessions_done -= 1,
-            |summary| summary.failures.push(|| "query: no answer within 6000 ms".into()),
-            |summary| summary.checked.as_mut().unwrap().unverified += 1,
-            |summary| summary.numbered_twice.push(different),
+    fn a_run_that_lacks_something_is_not_a_success() {
+        type Flaw = fn(&mut ShoppingSummary);
+        let flaws: [(ExitCode, Flaw); 5] = [
+            (ExitCode::Failure, |summary| summary.sessions_done -= 1),
+            (ExitCode::Failure, |summary| summary.failures.push(|| "query: no response within 6000 ms".into())),
+            (ExitCode::Unverified, |summary| summary.verification.as_mut().unwrap().unverified += 1),
+            (ExitCode::Software, |summary| summary.duplicate_numbers.push(different)),
+            (ExitCode::Io, |summary| summary.unwritten = Some("summary.json: no space".into())),
         ];
-        for (index, flaw) in flaws.iter().enumerate() {
+        for (index, (code, flaw)) in flaws.into_iter().enumerate() {
             let mut summary = flawless();
             flaw(&mut summary);
-            assert_eq!(summary.exit_code(), ExitCode::Failure, "flaw {index}");
+            assert_eq!(summary.exit_code(), code, "flaw {index}");
             assert!(!summary.to_string().contains("all orders match"), "{summary}");
         }
     }
 
     #[test]
-    fn a_run_of_queries_tells_nothing_of_orders() {
-        let summary = Summary {
+    fn the_summary_of_a_query_run_does_not_mention_orders() {
+        let summary = ShoppingSummary {
             run_type: RunType::Query,
             requests: vec![flawless().requests[0]],
             acknowledged: 0,
             sold_out: 0,
             orders_file: None,
-            checked: None,
+            verification: None,
             ..flawless()
         };
         let report = summary.to_string();
-        assert!(report.ends_with("2.79   4004.32\n\neverything was answered\n"), "{report}");
+        assert!(report.ends_with("2.79   4004.32\n\nevery request was answered\n"), "{report}");
         assert_eq!(summary.exit_code(), ExitCode::Ok);
     }
 
@@ -250,6 +283,6 @@ all orders match
         assert_eq!(json["shopping_ms"], 2310);
         assert_eq!(json["requests"][1]["kind"], "order");
         assert_eq!(json["requests"][1]["latency"]["p50_us"], 3456);
-        assert_eq!(json["checked"]["mismatches"]["total"], 0);
+        assert_eq!(json["verification"]["mismatches"]["total"], 0);
     }
 }

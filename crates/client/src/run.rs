@@ -1,4 +1,4 @@
-//! A run from its first request to the summary.
+//! A run, from its first request to the summary.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,190 +7,213 @@ use std::time::Duration;
 
 use api::{Address, Product, ProductName};
 use reqwest::Url;
-use service::lifecycle::ExitCode;
+use service::lifecycle::{ExitCode, ExitError};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::check::{self, Checked};
-use crate::patient::{Patience, PatientStore};
-use crate::record::{self, Recorder};
-use crate::shopper::{Shopper, Visit};
-use crate::store::{Store, StoreError, base_url};
-use crate::tally::{RequestKind, Tally};
-use crate::wish::Wishes;
-use crate::{Config, RunType, Summary, progress};
+use crate::config::{Config, RunType};
+use crate::orders_file::{self, OrdersFileSender};
+use crate::progress;
+use crate::report::ShoppingSummary;
+use crate::retrying_store::{RetryPolicy, RetryingStore};
+use crate::shopper::{FinishedShopper, Shopper};
+use crate::shopping_stats::{RequestKind, ShoppingStats};
+use crate::store_client::{StoreClient, StoreClientError, base_url};
+use crate::verification::{self, OrderVerification};
+use crate::workload::Workload;
 
-/// Between two looks at a store that is still starting.
-const OPENING_PAUSE: Duration = Duration::from_millis(250);
+/// How often a store that is still starting is polled.
+const STARTUP_POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often the log says what the run is waiting for.
+const WAIT_LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why there is no summary.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The address cannot be one.
-    #[error("the store's address is wrong: {0}")]
+    /// The address is malformed.
+    #[error("the store's address is malformed: {0}")]
     BadAddress(String),
-    /// The store did not tell its products within [`Patience::opening`], or refused to.
-    #[error("the store at {address} does not tell what it sells: {last}")]
+    /// The store did not list its products within [`RetryPolicy::startup_timeout`], or refused to.
+    #[error("the store at {address} does not list its products: {last}")]
     NotOpen {
-        /// Whom we asked.
+        /// The store's address.
         address: Address,
-        /// What came of the last try.
-        last: StoreError,
+        /// The error of the last attempt.
+        last: StoreClientError,
     },
     /// The catalog is empty.
-    #[error("the store at {0} sells nothing")]
+    #[error("the store at {0} has no products")]
     NothingForSale(Address),
     /// A file cannot be written.
     #[error("{}: {source}", path.display())]
     File {
-        /// Which one.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: io::Error,
     },
-    /// Told to stop before the first session.
-    #[error("told to stop before the store was open")]
+    /// Stopped before the first session.
+    #[error("stopped before the store was ready")]
     Stopped,
 }
 
-impl RunError {
-    /// What the process ends with.
-    pub fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::BadAddress(_) => ExitCode::Usage,
-            Self::NotOpen { .. } | Self::NothingForSale(_) | Self::Stopped => ExitCode::Failure,
-            Self::File { .. } => ExitCode::Io,
-        }
+impl From<RunError> for ExitError {
+    fn from(error: RunError) -> Self {
+        let code = match &error {
+            RunError::BadAddress(_) => ExitCode::Usage,
+            RunError::NotOpen { .. } | RunError::NothingForSale(_) | RunError::Stopped => ExitCode::Failure,
+            RunError::File { .. } => ExitCode::Io,
+        };
+        Self::new(code, error)
     }
+}
 
+impl RunError {
     fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         |source| Self::File { path: path.to_owned(), source }
     }
 }
 
-/// Sends shoppers through the store and reckons up.
+/// Sends shoppers to the store and verifies their orders.
 ///
-/// When `stop` is cancelled, each shopper still hears the answer to the request that is under way; the summary then tells
-/// how far they came.
-pub async fn run(config: Config, stop: CancellationToken) -> Result<Summary, RunError> {
+/// When `stop` is cancelled, each shopper still waits for the response to its current request. The
+/// summary then says how far the shoppers came.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<ShoppingSummary, RunError> {
     let base = base_url(&config.front).map_err(RunError::BadAddress)?;
-    let run = Run { config: &config, base, tally: Arc::new(Tally::new()), stop };
-    let (recorder, recording) = match config.run_type {
+    let run = ClientRun { config: &config, base, stats: Arc::new(ShoppingStats::new()), stop };
+    let products = wait_until_open(&config.front, &run.base, config.retry_policy, &run.stop).await?;
+    // Created only now: the orders of an earlier run are not overwritten if the store is not there.
+    let (orders_sender, orders_writer) = match config.run_type {
         RunType::Query => (None, None),
         RunType::Session | RunType::SessionCheck => {
-            let (recorder, recording) =
-                record::create(&config.orders_file).await.map_err(RunError::file(&config.orders_file))?;
-            (Some(recorder), Some(recording))
+            let (orders_sender, orders_writer) =
+                orders_file::create(&config.orders_file).await.map_err(RunError::file(&config.orders_file))?;
+            (Some(orders_sender), Some(orders_writer))
         }
     };
-    let products = opening(&config.front, &run.base, config.patience, &run.stop).await?;
     let products: Arc<[ProductName]> = products.into_iter().map(|product| product.name).collect();
     let seed = config.seed.unwrap_or_else(rand::random);
-    if config.is_shown {
+    if config.show_progress {
         let Config { front, shoppers, sessions, .. } = &config;
         tracing::info!(store = %front, products = products.len(), shoppers, sessions, seed, "shopping");
     }
 
     let begun = Instant::now();
-    let visits = run.shop(Wishes::of_all(&config, seed, &products), recorder).await;
+    let finished = run.shop(Workload::for_shoppers(&config, seed, &products), orders_sender).await;
     let shopping = begun.elapsed();
-    if let Some(recording) = recording {
-        recording.finish().await.map_err(RunError::file(&config.orders_file))?;
-    }
-    let summary = run.reckon(visits, seed, shopping).await;
-    if let Some(path) = &config.summary_file {
-        save(&summary, path).await.map_err(RunError::file(path))?;
-    }
+    let written = match orders_writer {
+        Some(orders_writer) => {
+            orders_writer.finish().await.map_err(|error| format!("{}: {error}", config.orders_file.display()))
+        }
+        None => Ok(()),
+    };
+    let mut summary = run.summarize(finished, seed, shopping).await;
+    // The results are worth more than their files: the summary is returned in any case.
+    let saved = config.summary_file.as_ref().map_or(Ok(()), |path| save(&summary, path));
+    summary.unwritten = written.and(saved.map_err(|error| error.to_string())).err();
     Ok(summary)
 }
 
-async fn save(summary: &Summary, path: &Path) -> io::Result<()> {
-    let json = serde_json::to_vec_pretty(summary)?;
-    if let Some(folder) = path.parent() {
-        tokio::fs::create_dir_all(folder).await?;
-    }
-    tokio::fs::write(path, json).await
+fn save(summary: &ShoppingSummary, path: &Path) -> io::Result<()> {
+    report::save(path, &serde_json::to_vec_pretty(summary)?)
 }
 
 /// What the phases of a run share.
-struct Run<'a> {
+struct ClientRun<'a> {
     config: &'a Config,
     base: Url,
-    tally: Arc<Tally>,
+    stats: Arc<ShoppingStats>,
     stop: CancellationToken,
 }
 
-/// Learns what is for sale, from a store that may still be starting.
-pub(crate) async fn opening(
+/// Reads the list of products, from a store that may still be starting.
+pub(crate) async fn wait_until_open(
     address: &Address,
     base: &Url,
-    patience: Patience,
+    retry_policy: RetryPolicy,
     stop: &CancellationToken,
 ) -> Result<Vec<Product>, RunError> {
-    let store = Store::enter(base.clone(), patience.answer_timeout);
-    let deadline = Instant::now() + patience.opening;
+    let store = StoreClient::new(base.clone(), retry_policy.request_timeout);
+    let deadline = Instant::now() + retry_policy.startup_timeout;
+    let mut logged_at = None;
     loop {
         let address = address.clone();
         match store.products().await {
             Ok(products) if products.is_empty() => return Err(RunError::NothingForSale(address)),
             Ok(products) => return Ok(products),
-            Err(last) if !last.may_pass() || Instant::now() >= deadline => {
+            Err(last) if !last.is_retryable() || Instant::now() >= deadline => {
                 return Err(RunError::NotOpen { address, last });
             }
-            Err(error) => tracing::debug!(%error, "the store is not open yet"),
+            Err(error) => {
+                if logged_at.is_none_or(|logged_at: Instant| logged_at.elapsed() >= WAIT_LOG_INTERVAL) {
+                    logged_at = Some(Instant::now());
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    tracing::warn!(store = %address, %error, left_s = left.as_secs(), "waiting for the store");
+                }
+            }
         }
         tokio::select! {
             biased;
             () = stop.cancelled() => return Err(RunError::Stopped),
-            () = tokio::time::sleep(OPENING_PAUSE) => {}
+            () = tokio::time::sleep(STARTUP_POLL_INTERVAL) => {}
         }
     }
 }
 
-impl Run<'_> {
-    /// A task per shopper, all at once.
-    async fn shop(&self, wishes: impl Iterator<Item = Wishes>, recorder: Option<Recorder>) -> Vec<Visit> {
+impl ClientRun<'_> {
+    /// Runs all shoppers, each in a task of its own.
+    async fn shop(
+        &self,
+        workloads: impl Iterator<Item = Workload>,
+        orders_sender: Option<OrdersFileSender>,
+    ) -> Vec<FinishedShopper> {
         let mut shoppers = JoinSet::new();
-        let closing = self.config.time_limit.map(|limit| Instant::now() + limit);
-        for wishes in wishes {
-            let store = Store::enter(self.base.clone(), self.config.patience.answer_timeout);
-            let store = PatientStore::new(store, self.config.patience, Arc::clone(&self.tally), self.stop.clone());
-            shoppers.spawn(Shopper { store, wishes, recorder: recorder.clone() }.shop(self.config.sessions, closing));
+        let deadline = self.config.time_limit.map(|limit| Instant::now() + limit);
+        for workload in workloads {
+            let store = StoreClient::new(self.base.clone(), self.config.retry_policy.request_timeout);
+            let (policy, stats) = (self.config.retry_policy, Arc::clone(&self.stats));
+            let store = RetryingStore::new(store, policy, stats, self.stop.clone());
+            shoppers.spawn(Shopper { store, workload, orders_file: orders_sender.clone() }.shop(
+                self.config.sessions,
+                deadline,
+                self.config.think_time,
+            ));
         }
-        // The file is finished when the last shopper is.
-        drop(recorder);
-        let done = || self.tally.sessions();
-        self.shown("shopping", self.config.sessions_planned(), done, shoppers.join_all()).await
+        // The file is complete when the last shopper has finished.
+        drop(orders_sender);
+        let done = || self.stats.sessions();
+        self.with_progress("shopping", self.config.sessions_planned(), done, shoppers.join_all()).await
     }
 
-    /// Shows how far `work` is, if it is to be shown.
-    async fn shown<T>(
+    /// Runs `work` and shows its progress, if the configuration asks for it.
+    async fn with_progress<T>(
         &self,
         phase: &'static str,
         total: u64,
         done: impl Fn() -> u64,
         work: impl Future<Output = T>,
     ) -> T {
-        if self.config.is_shown { progress::during(phase, total, done, work).await } else { work.await }
+        if self.config.show_progress { progress::during(phase, total, done, work).await } else { work.await }
     }
 
-    async fn reckon(&self, visits: Vec<Visit>, seed: u64, shopping: Duration) -> Summary {
-        let Self { config, tally, .. } = self;
-        let acknowledged = visits.iter().map(|visit| visit.orders.len() as u64).sum();
-        let numbered_twice = check::numbered_twice(visits.iter().flat_map(|visit| &visit.orders));
+    async fn summarize(&self, finished: Vec<FinishedShopper>, seed: u64, shopping: Duration) -> ShoppingSummary {
+        let Self { config, stats, .. } = self;
+        let acknowledged = finished.iter().map(|shopper| shopper.orders.len() as u64).sum();
+        let duplicate_numbers = verification::duplicate_numbers(finished.iter().flat_map(|shopper| &shopper.orders));
         let begun = Instant::now();
-        let checked = match config.run_type {
-            RunType::SessionCheck => Some(self.check(visits, acknowledged).await),
+        let verification = match config.run_type {
+            RunType::SessionCheck => Some(self.verify(finished, acknowledged).await),
             RunType::Query | RunType::Session => None,
         };
-        let checking = begun.elapsed();
-        let sessions_done = tally.sessions();
+        let verifying = begun.elapsed();
+        let sessions_done = stats.sessions();
         let request_summary = |kind| match kind {
-            RequestKind::Query | RequestKind::Order => tally.summary(kind, shopping),
-            RequestKind::Repeat | RequestKind::Check => tally.summary(kind, checking),
+            RequestKind::Query | RequestKind::Order => stats.summary(kind, shopping),
+            RequestKind::Repeat | RequestKind::Check => stats.summary(kind, verifying),
         };
-        Summary {
+        ShoppingSummary {
             run_type: config.run_type,
             seed,
             shoppers: config.shoppers,
@@ -199,22 +222,23 @@ impl Run<'_> {
             shopping,
             requests: RequestKind::ALL.into_iter().filter_map(request_summary).collect(),
             acknowledged,
-            sold_out: tally.times_sold_out(),
+            sold_out: stats.times_sold_out(),
             orders_file: (config.run_type != RunType::Query).then(|| config.orders_file.clone()),
-            failures: tally.failures(),
-            checked,
-            numbered_twice,
+            failures: stats.failures(),
+            verification,
+            duplicate_numbers,
+            unwritten: None,
         }
     }
 
-    /// Each shopper checks its own orders, over the connection that it has.
-    async fn check(&self, visits: Vec<Visit>, acknowledged: u64) -> Checked {
-        let checks: JoinSet<Checked> = visits.into_iter().map(check::check).collect();
-        let done = || self.tally.finished(RequestKind::Check);
-        let mut checked = Checked::default();
-        for one in self.shown("checking", acknowledged, done, checks.join_all()).await {
-            checked.absorb(one);
+    /// Each shopper verifies its own orders, over its own connection.
+    async fn verify(&self, finished: Vec<FinishedShopper>, acknowledged: u64) -> OrderVerification {
+        let parts: JoinSet<OrderVerification> = finished.into_iter().map(verification::verify_orders).collect();
+        let done = || self.stats.finished(RequestKind::Check);
+        let mut verification = OrderVerification::default();
+        for part in self.with_progress("verifying", acknowledged, done, parts.join_all()).await {
+            verification.merge(part);
         }
-        checked
+        verification
     }
 }

@@ -1,75 +1,83 @@
-//! One shopper: session after session.
+//! One shopper: one session after the other.
+
+use std::time::Duration;
 
 use api::OrderId;
 use api::public::NewOrder;
 use tokio::time::Instant;
 
-use crate::Acknowledged;
-use crate::patient::PatientStore;
-use crate::record::Recorder;
-use crate::store::Purchase;
-use crate::wish::{Wish, Wishes};
+use crate::orders_file::{AcknowledgedOrder, OrdersFileSender};
+use crate::retrying_store::RetryingStore;
+use crate::store_client::Purchase;
+use crate::workload::{PlannedSession, Workload};
 
-/// A shopper on the way into the store.
+/// A shopper before its first session.
 #[derive(Debug)]
 pub(crate) struct Shopper {
-    /// The way to the store.
-    pub(crate) store: PatientStore,
-    /// What to look at and to order.
-    pub(crate) wishes: Wishes,
-    /// Where acknowledged orders go; without it nothing is ordered.
-    pub(crate) recorder: Option<Recorder>,
+    /// Its client of the store.
+    pub(crate) store: RetryingStore,
+    /// What it reads and orders.
+    pub(crate) workload: Workload,
+    /// Records acknowledged orders; without it, nothing is ordered.
+    pub(crate) orders_file: Option<OrdersFileSender>,
 }
 
-/// A shopper after shopping.
+/// A shopper after its last session.
 #[derive(Debug)]
-pub(crate) struct Visit {
-    /// The way to the store, the connection still open.
-    pub(crate) store: PatientStore,
-    /// What was acknowledged to this shopper.
-    pub(crate) orders: Vec<Acknowledged>,
+pub(crate) struct FinishedShopper {
+    /// Its client of the store, with the connection still open.
+    pub(crate) store: RetryingStore,
+    /// The orders that were acknowledged to this shopper.
+    pub(crate) orders: Vec<AcknowledgedOrder>,
 }
 
 impl Shopper {
-    /// Goes through `sessions` sessions; fewer if it is late, if told to stop, or if nothing works any more.
-    pub(crate) async fn shop(mut self, sessions: u32, closing: Option<Instant>) -> Visit {
+    /// Runs `sessions` sessions; fewer if `deadline` passes, the run is stopped, or the store is
+    /// dead.
+    pub(crate) async fn shop(
+        mut self,
+        sessions: u32,
+        deadline: Option<Instant>,
+        think_time: Duration,
+    ) -> FinishedShopper {
         let mut orders = Vec::new();
         for _ in 0..sessions {
-            if !self.store.goes_on() || closing.is_some_and(|closing| Instant::now() >= closing) {
+            if !self.store.should_continue() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 break;
             }
-            let wish = self.wishes.next().expect("wishes have no end");
-            if let Some(order) = self.session(wish).await {
+            let session = self.workload.next().expect("a workload is endless");
+            if let Some(order) = self.run_session(session).await {
                 orders.push(order.clone());
                 if !self.record(order).await {
                     break;
                 }
             }
-            self.store.tally().session_done();
+            self.store.stats().session_done();
+            self.store.think(think_time).await;
         }
-        Visit { store: self.store, orders }
+        FinishedShopper { store: self.store, orders }
     }
 
-    /// False if the file cannot be written any more.
-    async fn record(&self, order: Acknowledged) -> bool {
-        match &self.recorder {
-            Some(recorder) => recorder.record(order).await,
+    /// False if the file can no longer be written.
+    async fn record(&self, order: AcknowledgedOrder) -> bool {
+        match &self.orders_file {
+            Some(orders_file) => orders_file.record(order).await,
             None => true,
         }
     }
 
-    /// A look at a product, and perhaps an order. What fails is in the tally.
-    async fn session(&self, wish: Wish) -> Option<Acknowledged> {
-        let product = self.store.product(&wish.product).await.ok()?;
-        let enough = product.quantity.take(wish.quantity).is_some();
-        if !(wish.order && enough && self.recorder.is_some()) {
+    /// Reads a product and perhaps orders it. The statistics count failures.
+    async fn run_session(&self, session: PlannedSession) -> Option<AcknowledgedOrder> {
+        let product = self.store.product(&session.product).await.ok()?;
+        let enough = product.quantity.take(session.quantity).is_some();
+        if !(session.order && enough && self.orders_file.is_some()) {
             return None;
         }
         let order_id = OrderId::random();
-        let order = NewOrder { name: wish.product, quantity: wish.quantity };
-        match self.store.order(order_id, &order).await.ok()? {
+        let order = NewOrder { name: session.product, quantity: session.quantity };
+        match self.store.place_order(order_id, &order).await.ok()? {
             Purchase::Placed(number) => {
-                Some(Acknowledged { number, name: order.name, quantity: order.quantity, order_id })
+                Some(AcknowledgedOrder { number, name: order.name, quantity: order.quantity, order_id })
             }
             Purchase::SoldOut => None,
         }

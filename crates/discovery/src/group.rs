@@ -1,23 +1,27 @@
-//! A group of replicas as one of its clients sees it.
+//! A group of replicas, as its clients see it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::replica::{ELECTION_PATH, ReplicaStatus, Replicas, STATUS_PATH, StandForElection};
+use api::replica::{ELECTION_PATH, ReplicaStatus, Replicas, STATUS_PATH, StandForElection, WATCH_PATH};
 use api::{Address, Ordinal, Term};
-use service::call::{CallError, Caller};
+use service::http::Hedge;
+use service::json_client::{CallError, JsonClient, RequestPath};
 use tokio::sync::{Mutex, watch};
 
-/// Whom a client takes for the leader.
+/// Polls a status on behalf of a leader monitor.
+pub(crate) const MONITORING: RequestPath<'static> = RequestPath::filled(STATUS_PATH, WATCH_PATH);
+
+/// The replica that is believed to lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leader {
-    /// Its seat.
+    /// Its ordinal.
     pub ordinal: Ordinal,
-    /// The term that it leads in.
+    /// The term in which it leads.
     pub term: Term,
 }
 
-/// One replicated group, as its clients see it. Cheap to clone; clones share what they know.
+/// A client's view of one replicated group. Cheap to clone; clones share what they know.
 #[derive(Clone, Debug)]
 pub struct Group(pub(crate) Arc<Shared>);
 
@@ -25,113 +29,137 @@ pub struct Group(pub(crate) Arc<Shared>);
 pub(crate) struct Shared {
     name: &'static str,
     replicas: watch::Receiver<Replicas>,
-    caller: Caller,
+    client: JsonClient,
     leader: watch::Sender<Option<Leader>>,
-    /// Counts the doubts.
-    doubts: watch::Sender<u64>,
-    /// Held by the one request that looks for a leader on behalf of all that wait.
+    /// Counts the suspicions.
+    suspicions: watch::Sender<u64>,
+    /// Held by the one request that searches for a leader on behalf of all that wait.
     pub(crate) search: Mutex<()>,
 }
 
 impl Group {
-    /// The group `name`; asks nobody yet.
-    pub fn new(name: &'static str, replicas: watch::Receiver<Replicas>, caller: Caller) -> Self {
+    /// The group `name`. Sends no request yet.
+    pub fn new(name: &'static str, replicas: watch::Receiver<Replicas>, client: JsonClient) -> Self {
         Self(Arc::new(Shared {
             name,
             replicas,
-            caller,
+            client,
             leader: watch::Sender::new(None),
-            doubts: watch::Sender::new(0),
+            suspicions: watch::Sender::new(0),
             search: Mutex::new(()),
         }))
     }
 
-    /// The word by which statuses and logs call it.
+    /// The name of the group in statuses and logs.
     pub fn name(&self) -> &'static str {
         self.0.name
     }
 
-    /// Where its replicas are just now.
+    /// The current addresses of its replicas.
     pub fn replicas(&self) -> Replicas {
         self.0.replicas.borrow().clone()
     }
 
-    /// Where the replica in one seat is just now.
+    /// The current address of one replica.
     pub fn address(&self, ordinal: Ordinal) -> Option<Address> {
         self.0.replicas.borrow().get(&ordinal).cloned()
     }
 
-    /// Whom we take for the leader; `None` while nobody is known, or the known one is doubted.
+    /// The leader that requests are sent to; `None` while none is known or the known one is
+    /// suspected.
     pub fn leader(&self) -> watch::Receiver<Option<Leader>> {
         self.0.leader.subscribe()
     }
 
-    /// [`Group::leader`] at this moment.
+    /// The current value of [`Group::leader`].
     pub fn current_leader(&self) -> Option<Leader> {
         *self.0.leader.borrow()
     }
 
-    /// Takes `leader` for the leader from now on, unless one of a later term is known.
-    pub fn adopt(&self, leader: Leader) {
-        let adopted = self.0.leader.send_if_modified(|known| {
-            let news = known.is_none_or(|known| known != leader && known.term <= leader.term);
-            if news {
+    /// Sends requests to `leader` from now on, unless a leader of a later term is known.
+    pub fn set_leader(&self, leader: Leader) {
+        let changed = self.0.leader.send_if_modified(|known| {
+            let is_new = known.is_none_or(|known| known != leader && known.term <= leader.term);
+            if is_new {
                 *known = Some(leader);
             }
-            news
+            is_new
         });
-        if adopted {
-            tracing::debug!(group = self.name(), ordinal = leader.ordinal.0, term = leader.term.0, "leader adopted");
+        if changed {
+            tracing::debug!(group = self.name(), ordinal = leader.ordinal.0, term = leader.term.0, "leader known");
         }
     }
 
-    /// Takes `leader` for the leader no longer, and wakes whoever watches [`Group::doubts`].
-    pub fn doubt(&self, leader: Leader) {
-        let doubted = self.0.leader.send_if_modified(|known| known.take_if(|known| *known == leader).is_some());
-        if doubted {
-            tracing::debug!(group = self.name(), ordinal = leader.ordinal.0, term = leader.term.0, "leader doubted");
-            self.0.doubts.send_modify(|count| *count = count.wrapping_add(1));
+    /// Sends no more requests to `leader`, and wakes the receivers of [`Group::suspicions`].
+    pub fn suspect(&self, leader: Leader) {
+        let suspected = self.0.leader.send_if_modified(|known| known.take_if(|known| *known == leader).is_some());
+        if suspected {
+            tracing::debug!(group = self.name(), ordinal = leader.ordinal.0, term = leader.term.0, "leader suspected");
+            self.0.suspicions.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
 
-    /// Changes whenever a leader that was known is doubted.
-    pub fn doubts(&self) -> watch::Receiver<u64> {
-        self.0.doubts.subscribe()
+    /// Changes whenever a known leader becomes suspected.
+    pub fn suspicions(&self) -> watch::Receiver<u64> {
+        self.0.suspicions.subscribe()
     }
 
-    /// What one replica says about itself. A replica of another group or seat at that address is an error.
+    /// The status of one replica. It is an error if the replica at this address belongs to another
+    /// group or has another ordinal.
     pub async fn status(&self, ordinal: Ordinal, timeout: Duration) -> Result<ReplicaStatus, CallError> {
-        let address = self.seat(ordinal)?;
-        let status = self.0.caller.get(&address, STATUS_PATH, timeout).await?;
+        self.status_by(STATUS_PATH.into(), ordinal, timeout).await
+    }
+
+    pub(crate) async fn status_by(
+        &self,
+        route: RequestPath<'_>,
+        ordinal: Ordinal,
+        timeout: Duration,
+    ) -> Result<ReplicaStatus, CallError> {
+        let address = self.known_address(ordinal)?;
+        let status = self.0.client.hedged(Hedge::QUICK).get(&address, route, timeout).await?;
         self.identified(ordinal, address, status)
     }
 
-    /// Makes one replica stand for election, unless it knows the leader of a term after the `surveyed` one: its answer comes once it
-    /// has begun to.
-    pub async fn stand(&self, ordinal: Ordinal, surveyed: Term, timeout: Duration) -> Result<ReplicaStatus, CallError> {
-        let address = self.seat(ordinal)?;
-        let status = self.0.caller.post(&address, ELECTION_PATH, &StandForElection { surveyed }, timeout).await?;
+    /// Like [`Group::status`], for a leader monitor: replicas know how long ago a monitor last
+    /// polled their leader ([`LeaderContact::asked_ms`](api::replica::LeaderContact::asked_ms)).
+    pub async fn monitor_status(&self, ordinal: Ordinal, timeout: Duration) -> Result<ReplicaStatus, CallError> {
+        self.status_by(MONITORING, ordinal, timeout).await
+    }
+
+    /// Asks one replica to stand for election. It answers with its status once it stands, or once
+    /// it has decided not to.
+    pub async fn stand_for_election(
+        &self,
+        ordinal: Ordinal,
+        request: StandForElection,
+        timeout: Duration,
+    ) -> Result<ReplicaStatus, CallError> {
+        let address = self.known_address(ordinal)?;
+        // Idempotent: a replica that has stood since the status poll does not stand again.
+        let client = self.0.client.hedged(Hedge::STEADY);
+        let status = client.post(&address, ELECTION_PATH, &request, timeout).await?;
         self.identified(ordinal, address, status)
     }
 
-    /// Calls `request` once, with the address of the replica in one seat, whoever leads.
-    pub async fn ask<T, F, Fut>(&self, ordinal: Ordinal, request: F) -> Result<T, CallError>
+    /// Calls `request` once, with the address of the replica `ordinal`, whether it leads or not.
+    pub async fn call_replica<T, F, Fut>(&self, ordinal: Ordinal, request: F) -> Result<T, CallError>
     where
-        F: FnOnce(Caller, Address) -> Fut,
+        F: FnOnce(JsonClient, Address) -> Fut,
         Fut: Future<Output = Result<T, CallError>>,
     {
-        request(self.caller(), self.seat(ordinal)?).await
+        request(self.client(), self.known_address(ordinal)?).await
     }
 
-    pub(crate) fn caller(&self) -> Caller {
-        self.0.caller.clone()
+    pub(crate) fn client(&self) -> JsonClient {
+        self.0.client.clone()
     }
 
-    fn seat(&self, ordinal: Ordinal) -> Result<Address, CallError> {
+    fn known_address(&self, ordinal: Ordinal) -> Result<Address, CallError> {
         self.address(ordinal).ok_or_else(|| CallError::Unreachable(Address::new(self.name(), 0)))
     }
 
-    /// Two lists that contradict each other must not pass for a group.
+    /// Rejects the status of a replica that is not the one that this list of addresses names.
     fn identified(&self, asked: Ordinal, address: Address, status: ReplicaStatus) -> Result<ReplicaStatus, CallError> {
         if status.group == self.name() && status.ordinal == asked {
             return Ok(status);

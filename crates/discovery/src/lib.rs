@@ -1,49 +1,50 @@
 //! Where the replicas of a group are, and which of them leads.
 //!
-//! A *group* is one replicated service: `order` with its three replicas, `catalog` with its one. Whoever asks something of a
-//! group holds a [`Group`], and asks its leader through [`Group::ask_leader`].
+//! A *group* is one replicated service: `order` with three replicas, or `catalog` with one or
+//! more. A client of a group holds a [`Group`] and sends its requests with [`Group::call_leader`].
 //!
-//! # Where: a list that may change
-//! Everything here takes the replicas as a `watch::Receiver<Replicas>`. [`Discovery`] makes them, as `DISCOVERY` says: from the settings'
-//! static lists ([`settings`], [`fixed`]), which never change, or from what the Kubernetes API tells (`kubernetes`), which does whenever a
-//! pod is replaced. Until the first full list from there is in, nobody is known: that is waited for ([`Discovery::known`]) where it
-//! matters. While the API is away, the last list stays.
+//! # Where: a list that can change
+//! Everything here takes the replicas' addresses as a `watch::Receiver<Replicas>`. [`Discovery`]
+//! creates these lists, as the setting `DISCOVERY` says: `static` takes them from the settings
+//! ([`settings`], [`static_replicas`]), and they never change; `kubernetes` takes them from the
+//! Kubernetes API, and they change whenever a pod is replaced. Lists from Kubernetes are empty
+//! until the first complete answer; [`Discovery::synced`] waits for it. While the API is
+//! unavailable, the last lists stay in use.
 //!
-//! # Who leads: a belief, never a fact
-//! A replica's status names the leader that it knows. [`confirmed_leader`] takes the one that says so itself, in the
-//! highest term that anyone has seen, with a majority of the voters behind it. That was true when they said it and may be
-//! over when a request arrives. So the belief only routes requests; a replica that does not lead any more refuses (421),
-//! and nothing here can lose or double an order.
+//! # Who leads: a hint, never a fact
+//! Each replica's status names the leader that the replica knows. [`confirmed_leader`] accepts a
+//! replica that says itself that it leads, in the highest term that any status contains, and that a
+//! majority of the voters confirms. This was true when they answered, and may be outdated when a
+//! request arrives. So the known leader only routes requests: a replica that no longer leads
+//! refuses them (421), and no mistake here can lose or duplicate an order.
 //!
-//! The belief is dropped (the leader is *doubted*) as soon as one request to it fails. Whoever asks next looks for a
-//! leader: one survey at a time, however many requests wait. A conductor of elections, where there is one, is woken by the
-//! doubt, and [adopts](Group::adopt) the leader that comes out.
+//! As soon as one request to the leader fails, the leader is *suspected*: it is no longer used. The
+//! next request starts a search for a leader, and all requests share it: one status poll at a time,
+//! however many of them wait. A suspicion also wakes the frontend's leader monitor
+//! ([`Group::suspicions`]), which then [sets](Group::set_leader) the leader that it finds.
 //!
-//! # Asking: again until the deadline
-//! A request is repeated until it is answered, refused for good, or its deadline has come. It is abandoned for the new leader
-//! as soon as there is one: a paused process keeps its connections open and never answers. So a request may be carried
-//! out twice, and must be one that can be: a read, or one that bears an id.
+//! # Calling the leader: retries until the deadline
+//! A request is retried until it is answered, refused for good, or its deadline has passed. When
+//! another replica becomes the leader meanwhile, the attempt is abandoned for it: a paused process
+//! keeps its connections open and never answers. So a request may be carried out twice, and must
+//! tolerate that: it is a read, or it has an id by which the leader recognizes it.
 //!
-//! # Not here
-//! No elections: see the frontend. No load balancing: the leader does the work, by design.
+//! # Caveats
+//! There are no elections here (see the frontend), and there is no load balancing: by design, the
+//! leader does the work.
+//!
+//! # Reading order
+//! `group` (what a client knows of a group), `status_poll` (how a leader is found), `leader_client`
+//! (how it is called), then `settings`, `kubernetes` and `mode` (where the addresses come from).
 
-mod ask;
-mod finding;
 mod group;
 mod kubernetes;
+mod leader_client;
+mod mode;
 pub mod settings;
-mod survey;
+mod status_poll;
 
-use api::replica::Replicas;
-use tokio::sync::watch;
-
-pub use finding::Discovery;
 pub use group::{Group, Leader};
-pub use kubernetes::Watching;
-pub use survey::{Survey, confirmed_leader};
-
-/// A list of replicas that never changes.
-pub fn fixed(replicas: Replicas) -> watch::Receiver<Replicas> {
-    // The sender may go: a receiver keeps the last value.
-    watch::Sender::new(replicas).subscribe()
-}
+pub use kubernetes::WatchGuard;
+pub use mode::{Discovery, static_replicas};
+pub use status_poll::{StatusPoll, confirmed_leader};

@@ -1,16 +1,21 @@
-//! Where replicas are, as settings: one table and one parser for every service that needs them.
+//! The settings that say where replicas are: one table and one parser for all services.
 //!
-//! `DISCOVERY` says which of them count. With `kubernetes`: `POD_NAMESPACE`, `ORDER_SERVICE`, `CATALOG_SERVICE`, and `POD_NAME` for a replica.
-//! `ORDER_REPLICAS` and `CATALOG_REPLICAS` name the founders only; a seat may lie beyond them. With `static`, the lists:
+//! `DISCOVERY` says which of them are used. `kubernetes` uses `POD_NAMESPACE`, `ORDER_SERVICE`,
+//! `CATALOG_SERVICE`, and `POD_NAME` for a replica. `ORDER_REPLICAS` and `CATALOG_REPLICAS` then
+//! only say how many replicas bootstrap a group; later replicas have higher ordinals. `static` uses
+//! these addresses, where *n* is an ordinal:
 //!
-//! | group | asked on | replicates on | defaults |
-//! |---|---|---|---|
-//! | order | `ORDER_HOST_n`, `ORDER_PORT_n` | `ORDER_HOST_n`, `ORDER2_PORT_n` | `ORDER_REPLICAS` 3, `ORDER_SEATS` as many; 127.0.0.1; 1121… and 1124… |
-//! | catalog of one | `CATALOG_HOST`, `CATALOG_PORT` | itself | `CATALOG_REPLICAS` 1; 127.0.0.1; 1130 |
-//! | catalog of more | `CATALOG_HOST_n`, `CATALOG_PORT_n` | `CATALOG_HOST_n`, `CATALOG2_PORT_n` | none |
+//! * Order: the internal API on `ORDER_HOST_n:ORDER_PORT_n` (127.0.0.1, 1121 …), replication on
+//!   `ORDER_HOST_n:ORDER2_PORT_n` (127.0.0.1, 1124 …). There are `ORDER_REPLICAS` (3) replicas at
+//!   first, and addresses for `ORDER_SEATS`.
+//! * Catalog with one replica: `CATALOG_HOST:CATALOG_PORT` (127.0.0.1, 1130) and
+//!   `CATALOG_HOST:CATALOG2_PORT` (127.0.0.1, 1131).
+//! * Catalog with more replicas: `CATALOG_HOST_n:CATALOG_PORT_n` and
+//!   `CATALOG_HOST_n:CATALOG2_PORT_n`, without defaults.
 //!
-//! What is wrong goes into the [`Values`]' mistakes: what is missing, what is no port, the same address twice, an even number of
-//! founders (it survives no more failures than one less, and its majorities are larger).
+//! Mistakes are recorded in [`Values`]: a missing value, an invalid port, the same address twice,
+//! or an even number of replicas. (An even group tolerates no more failures than the next smaller
+//! odd one, and needs larger majorities.)
 
 use std::collections::BTreeMap;
 
@@ -18,11 +23,11 @@ use api::replica::Replicas;
 use api::{Address, Ordinal};
 use service::settings::{Setting, Values};
 
-/// The most replicas that a group may have: it survives two failures, and each commit waits for three disks.
-pub const REPLICAS_MAX: u8 = 5;
+/// The largest number of replicas of a group.
+pub const REPLICAS_MAX: u8 = api::replica::MEMBERS_MAX;
 
-/// Seats that have a default address.
-const DEFAULT_SEATS: u8 = 3;
+/// How many ordinals have a default address.
+const DEFAULT_ADDRESSES: u8 = 3;
 
 /// `DISCOVERY`, `POD_NAMESPACE` and `KUBECONFIG`, beside [`order()`] and [`catalog()`].
 pub fn discovery() -> Vec<Setting> {
@@ -30,29 +35,28 @@ pub fn discovery() -> Vec<Setting> {
         Setting::new(
             "DISCOVERY",
             "static",
-            "How replicas are found: static (hosts and ports, below) or kubernetes (the endpoints of services, by its API)",
+            "How to find replicas: static (the hosts and ports below) or kubernetes (EndpointSlices from the Kubernetes API)",
         ),
         Setting::optional("POD_NAMESPACE", "With DISCOVERY=kubernetes: the namespace of the services"),
         Setting::optional(
             "KUBECONFIG",
-            "With DISCOVERY=kubernetes: file that says where the API is [default: a pod's service account says]",
+            "With DISCOVERY=kubernetes: the kubeconfig file for the Kubernetes API [default: the pod's service account]",
         ),
     ]
 }
 
-/// `COMPONENT_ID` and `POD_NAME`: the seat of one replica of that group, `default` without a word.
-pub fn own_seat(group: &str, default: Option<Ordinal>) -> Vec<Setting> {
-    let default = default.map(|seat| format!("; else {seat}")).unwrap_or_default();
+/// `COMPONENT_ID` and `POD_NAME`: the ordinal of this replica of `group`, or `default` if neither
+/// is set.
+pub fn own_ordinal(group: &str, default: Option<Ordinal>) -> Vec<Setting> {
+    let default = default.map(|ordinal| format!("; else {ordinal}")).unwrap_or_default();
     vec![
         Setting::optional(
             "COMPONENT_ID",
-            format!(
-                "Which of the {group} replicas this is: 1, 2, 3 … [default: as POD_NAME says, if there is one{default}]"
-            ),
+            format!("The ordinal of this {group} replica: 1, 2, 3 … [default: from POD_NAME, if it is set{default}]"),
         ),
         Setting::optional(
             "POD_NAME",
-            "With DISCOVERY=kubernetes: this pod's name, whose number at the end tells the seat: …-0 has seat 1",
+            "With DISCOVERY=kubernetes: this pod's name; the number at its end determines the ordinal: …-0 has ordinal 1",
         ),
     ]
 }
@@ -60,95 +64,96 @@ pub fn own_seat(group: &str, default: Option<Ordinal>) -> Vec<Setting> {
 /// `ORDER_REPLICAS`, `ORDER_SEATS`, `ORDER_SERVICE`, `ORDER_HOST_n`, `ORDER_PORT_n`.
 pub fn order() -> Vec<Setting> {
     let mut settings = vec![
-        Setting::new("ORDER_REPLICAS", "3", "How many order replicas found the group: 1, 3 or 5"),
+        Setting::new("ORDER_REPLICAS", "3", "Number of order replicas that bootstrap the group: 1, 3 or 5"),
         Setting::optional(
             "ORDER_SEATS",
-            "How many order replicas have an address; those beyond ORDER_REPLICAS may join and go [default: ORDER_REPLICAS]",
+            "Number of order replicas with an address; those beyond ORDER_REPLICAS can join and leave [default: ORDER_REPLICAS]",
         ),
         Setting::optional("ORDER_SERVICE", "With DISCOVERY=kubernetes: the headless service of the order replicas"),
     ];
     settings.extend(hosts("ORDER_HOST", "order", Some("127.0.0.1")));
-    settings.extend(ports("ORDER_PORT", "Port of the order replica", Some(1121)));
+    settings.extend(ports("ORDER_PORT", "Port of order replica", Some(1121)));
     settings
 }
 
 /// `ORDER2_PORT_n`, beside [`order()`].
 pub fn order_replication() -> Vec<Setting> {
-    ports("ORDER2_PORT", "Replication port of the order replica", Some(1124)).collect()
+    ports("ORDER2_PORT", "Replication port of order replica", Some(1124)).collect()
 }
 
-/// `CATALOG_REPLICAS`, `CATALOG_SERVICE`, `CATALOG_HOST`, `CATALOG_PORT`, `CATALOG_HOST_n`, `CATALOG_PORT_n`.
+/// `CATALOG_REPLICAS`, `CATALOG_SERVICE`, `CATALOG_HOST`, `CATALOG_PORT`, `CATALOG_HOST_n`,
+/// `CATALOG_PORT_n`.
 pub fn catalog() -> Vec<Setting> {
     let mut settings = vec![
-        Setting::new("CATALOG_REPLICAS", "1", "How many catalog replicas there are: 1, 3 or 5"),
+        Setting::new("CATALOG_REPLICAS", "1", "Number of catalog replicas: 1, 3 or 5"),
         Setting::optional("CATALOG_SERVICE", "With DISCOVERY=kubernetes: the headless service of the catalog replicas"),
         Setting::new("CATALOG_HOST", "127.0.0.1", "Host of the only catalog replica"),
         Setting::new("CATALOG_PORT", "1130", "Port of the only catalog replica"),
     ];
     settings.extend(hosts("CATALOG_HOST", "catalog", None));
-    settings.extend(ports("CATALOG_PORT", "Port of the catalog replica", None));
+    settings.extend(ports("CATALOG_PORT", "Port of catalog replica", None));
     settings
 }
 
 /// `CATALOG2_PORT`, `CATALOG2_PORT_n`, beside [`catalog()`].
 pub fn catalog_replication() -> Vec<Setting> {
     let mut settings = vec![Setting::new("CATALOG2_PORT", "1131", "Replication port of the only catalog replica")];
-    settings.extend(ports("CATALOG2_PORT", "Replication port of the catalog replica", None));
+    settings.extend(ports("CATALOG2_PORT", "Replication port of catalog replica", None));
     settings
 }
 
-/// How many order replicas found the group.
-pub fn order_founders(values: &mut Values) -> Option<usize> {
+/// How many order replicas bootstrap the group.
+pub fn order_bootstrap_size(values: &mut Values) -> Option<usize> {
     replicas(values, "ORDER_REPLICAS").map(usize::from)
 }
 
-/// How many catalog replicas found the group.
-pub fn catalog_founders(values: &mut Values) -> Option<usize> {
+/// How many catalog replicas bootstrap the group.
+pub fn catalog_bootstrap_size(values: &mut Values) -> Option<usize> {
     replicas(values, "CATALOG_REPLICAS").map(usize::from)
 }
 
-/// Where the order replicas are asked, those that may join later included.
+/// The addresses of the order replicas' internal APIs, including replicas that can join later.
 pub(crate) fn order_replicas(values: &mut Values) -> Option<Replicas> {
-    let all = order_seats(values)?;
-    seats(values, all, "ORDER_HOST", "ORDER_PORT")
+    let all = order_ordinals_max(values)?;
+    addresses(values, all, "ORDER_HOST", "ORDER_PORT")
 }
 
-/// Where the order replicas replicate: needs [`order_replication()`].
+/// The addresses on which the order replicas replicate. Needs [`order_replication()`].
 pub(crate) fn order_peers(values: &mut Values) -> Option<Replicas> {
-    let all = order_seats(values)?;
-    seats(values, all, "ORDER_HOST", "ORDER2_PORT")
+    let all = order_ordinals_max(values)?;
+    addresses(values, all, "ORDER_HOST", "ORDER2_PORT")
 }
 
-fn order_seats(values: &mut Values) -> Option<u8> {
-    let founders = replicas(values, "ORDER_REPLICAS")?;
+fn order_ordinals_max(values: &mut Values) -> Option<u8> {
+    let initial = replicas(values, "ORDER_REPLICAS")?;
     match values.optional::<u8>("ORDER_SEATS") {
-        None => Some(founders),
-        Some(all) if (founders..=REPLICAS_MAX).contains(&all) => Some(all),
+        None => Some(initial),
+        Some(all) if (initial..=REPLICAS_MAX).contains(&all) => Some(all),
         Some(all) => {
             let name = values.name("ORDER_SEATS");
-            values.mistake(format!("{name} is {all}: it must be from ORDER_REPLICAS ({founders}) to {REPLICAS_MAX}"));
+            values.mistake(format!("{name} is {all}: it must be from ORDER_REPLICAS ({initial}) to {REPLICAS_MAX}"));
             None
         }
     }
 }
 
-/// Where the catalog replicas are asked.
+/// The addresses of the catalog replicas' internal APIs.
 pub(crate) fn catalog_replicas(values: &mut Values) -> Option<Replicas> {
-    catalog_seats(values, "CATALOG_PORT")
+    catalog_addresses(values, "CATALOG_PORT")
 }
 
-/// Where the catalog replicas replicate: needs [`catalog_replication()`].
+/// The addresses on which the catalog replicas replicate. Needs [`catalog_replication()`].
 pub(crate) fn catalog_peers(values: &mut Values) -> Option<Replicas> {
-    catalog_seats(values, "CATALOG2_PORT")
+    catalog_addresses(values, "CATALOG2_PORT")
 }
 
-fn catalog_seats(values: &mut Values, port: &str) -> Option<Replicas> {
+fn catalog_addresses(values: &mut Values, port: &str) -> Option<Replicas> {
     match replicas(values, "CATALOG_REPLICAS")? {
         1 => {
             let (host, port) = (values.required::<String>("CATALOG_HOST"), values.within::<u16>(port, 1..=u16::MAX));
             Some(BTreeMap::from([(Ordinal(1), Address::new(&host?, port?))]))
         }
-        more => seats(values, more, "CATALOG_HOST", port),
+        more => addresses(values, more, "CATALOG_HOST", port),
     }
 }
 
@@ -157,24 +162,29 @@ fn replicas(values: &mut Values, env: &str) -> Option<u8> {
     if replicas % 2 == 0 {
         let name = values.name(env);
         values.mistake(format!(
-            "{name} is {replicas}: it must be odd, since an even group survives no more failures than one less"
+            "{name} is {replicas}: it must be odd, because a group of {replicas} tolerates no more failures than a group of {}",
+            replicas - 1
         ));
     }
-    // The addresses are looked at all the same: their mistakes are to be told too.
+    // The addresses are still read, so that their mistakes are reported too.
     Some(replicas)
 }
 
-/// The addresses of seats 1 to `replicas`; every mistake in them is noted.
-fn seats(values: &mut Values, replicas: u8, host: &str, port: &str) -> Option<Replicas> {
-    let seats: Vec<_> = (1..=replicas)
-        .map(|n| (n, values.required::<String>(&seat(host, n)), values.within::<u16>(&seat(port, n), 1..=u16::MAX)))
+/// The addresses of the replicas 1 to `replicas`. Every mistake in them is recorded.
+fn addresses(values: &mut Values, replicas: u8, host: &str, port: &str) -> Option<Replicas> {
+    let entries: Vec<_> = (1..=replicas)
+        .map(|n| {
+            (n, values.required::<String>(&numbered(host, n)), values.within::<u16>(&numbered(port, n), 1..=u16::MAX))
+        })
         .collect();
     let mut found = Replicas::new();
-    for (n, host, number) in seats {
+    for (n, host, number) in entries {
         let address = Address::new(&host?, number?);
-        if let Some((twin, _)) = found.iter().find(|(_, known)| **known == address) {
-            let (name, twin) = (values.name(&seat(port, n)), values.name(&seat(port, twin.0)));
-            values.mistake(format!("{name} and {twin} are the same address, {address}: two replicas cannot share it"));
+        if let Some((other, _)) = found.iter().find(|(_, known)| **known == address) {
+            let (name, other) = (values.name(&numbered(port, n)), values.name(&numbered(port, other.0)));
+            values.mistake(format!(
+                "{name} and {other} are the same address, {address}: every replica needs an address of its own"
+            ));
             return None;
         }
         found.insert(Ordinal(n), address);
@@ -184,10 +194,10 @@ fn seats(values: &mut Values, replicas: u8, host: &str, port: &str) -> Option<Re
 
 fn hosts(prefix: &'static str, group: &str, default: Option<&'static str>) -> impl Iterator<Item = Setting> {
     (1..=REPLICAS_MAX).map(move |n| {
-        let help = format!("Host of the {group} replica {n}");
-        match default.filter(|_| n <= DEFAULT_SEATS) {
-            Some(default) => Setting::new(seat(prefix, n), default, help),
-            None => Setting::optional(seat(prefix, n), help),
+        let help = format!("Host of {group} replica {n}");
+        match default.filter(|_| n <= DEFAULT_ADDRESSES) {
+            Some(default) => Setting::new(numbered(prefix, n), default, help),
+            None => Setting::optional(numbered(prefix, n), help),
         }
     })
 }
@@ -195,14 +205,14 @@ fn hosts(prefix: &'static str, group: &str, default: Option<&'static str>) -> im
 fn ports(prefix: &'static str, what: &'static str, first: Option<u16>) -> impl Iterator<Item = Setting> {
     (1..=REPLICAS_MAX).map(move |n| {
         let help = format!("{what} {n}");
-        match first.filter(|_| n <= DEFAULT_SEATS) {
-            Some(first) => Setting::new(seat(prefix, n), (first + u16::from(n) - 1).to_string(), help),
-            None => Setting::optional(seat(prefix, n), help),
+        match first.filter(|_| n <= DEFAULT_ADDRESSES) {
+            Some(first) => Setting::new(numbered(prefix, n), (first + u16::from(n) - 1).to_string(), help),
+            None => Setting::optional(numbered(prefix, n), help),
         }
     })
 }
 
-fn seat(prefix: &str, n: u8) -> String {
+fn numbered(prefix: &str, n: u8) -> String {
     format!("{prefix}_{n}")
 }
 
@@ -235,15 +245,15 @@ mod tests {
     }
 
     #[test]
-    fn seats_that_may_be_taken_later_have_addresses_too() {
+    fn replicas_that_can_join_later_have_addresses_too() {
         let args = ["--order-seats=4", "--order-host-4=d", "--order-port-4=4"];
         let orders = read(&args, order_replicas).unwrap();
         assert_eq!((orders.len(), orders[&Ordinal(4)].as_str()), (4, "d:4"));
-        assert_eq!(read(&args, order_founders).unwrap(), 3);
+        assert_eq!(read(&args, order_bootstrap_size).unwrap(), 3);
     }
 
     #[test]
-    fn a_catalog_of_three_has_an_address_per_seat() {
+    fn a_catalog_of_three_has_an_address_per_replica() {
         let args = [
             "--catalog-replicas=3",
             "--catalog-host-1=a",
@@ -257,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn every_missing_or_malformed_seat_is_named() {
+    fn every_missing_or_malformed_address_is_named() {
         let args = ["--order-replicas=5", "--order-port-2=x", "--order-host-4=there"];
         let mistakes = read(&args, order_replicas).unwrap_err().0;
         let expected = ["ORDER_PORT_2 (--order-port-2) is \"x\"", "ORDER_PORT_4 (", "ORDER_HOST_5 (", "ORDER_PORT_5 ("];

@@ -1,54 +1,64 @@
 //! The frontend's settings.
 
-use std::net::IpAddr;
 use std::num::NonZeroU16;
+use std::str::FromStr;
 use std::time::Duration;
 
+use api::Address;
 use api::replica::Replicas;
 use discovery::{Discovery, settings as replicas};
-use service::Token;
+use service::access::Access;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
 use service::trace::TraceConfig;
 use tokio::sync::watch;
 
-use crate::admission::{PLACES_MAX, PLACES_MIN};
+use crate::admission::{LIMIT_MAX, LIMIT_MIN};
 
-/// The largest cache. A store has dozens of products; an answer has about 100 bytes.
+/// The largest cache, in products. A store has dozens of products, and a response has about 100
+/// bytes.
 const CACHE_SIZE_MAX: usize = 1_000_000;
-/// With so many, nobody travels together any more but in a flood.
+/// The highest bound of order requests in flight. With more, only a flood of orders is batched at
+/// all.
 const ORDER_REQUESTS_MAX_MAX: usize = 64;
-/// A minute; who kills what does not stop (Kubernetes after 30 s, unless told otherwise) waits for no longer, mostly.
+/// The longest shutdown delay, one minute. A supervisor rarely waits for longer before it kills the
+/// process; Kubernetes waits for 30 s by default.
 const SHUTDOWN_DELAY_MS_MAX: u64 = 60_000;
 
-/// All that can be configured.
+/// All settings of a frontend.
 pub fn settings() -> Vec<Setting> {
     let mut settings = vec![
         Setting::new("REST_API_PORT", "1110", "Port of the public REST API"),
-        Setting::new("FRONT_HOST", "127.0.0.1", "Host by which the catalog reaches this frontend's cache"),
-        Setting::new("FRONT_PORT", "1111", "Internal port: invalidations and cache contents"),
-        Setting::optional("FRONT_PORT_ADVERTISED", "Port by which the catalog reaches it [default: FRONT_PORT]"),
-        Setting::new("BIND_HOST", "0.0.0.0", "Address that the ports listen on"),
-        Setting::new("CACHE_SIZE", "7", "Products that the cache holds; 0 switches it off"),
-        Setting::new("PUBLIC_ADMIN", "true", "Whether the public port has /healthz, /readyz and /metrics, too"),
+        Setting::new("FRONT_HOST", "127.0.0.1", "Host name or address at which the catalog reaches this frontend"),
+        Setting::new("FRONT_PORT", "1111", "Internal port, for invalidations and cache contents"),
+        Setting::optional(
+            "FRONT_PORT_ADVERTISED",
+            "Port at which the catalog reaches the internal port [default: FRONT_PORT]",
+        ),
+        Setting::new("CACHE_SIZE", "7", "Maximum number of products in the cache; 0 turns the cache off"),
+        Setting::new("PUBLIC_ADMIN", "true", "Whether the public port also serves /healthz, /readyz and /metrics"),
         Setting::new(
             "ORDERS_IN_FLIGHT_MAX",
             "512",
-            "Orders under way at once; more are refused (fewer while the leader refuses, too)",
+            "Maximum number of orders in flight; further orders are refused. The limit is lowered while the leader is overloaded",
         ),
         Setting::new(
             "ORDER_REQUESTS_MAX",
             "4",
-            "Requests with orders on their way to the leader at once, 1 to 64; orders that come meanwhile share the next one",
+            "Maximum number of order requests in flight to the leader, 1 to 64; orders that arrive meanwhile are batched",
         ),
-        Setting::new("READS_IN_FLIGHT_MAX", "1024", "The same for what is read from the services behind"),
+        Setting::new(
+            "READS_IN_FLIGHT_MAX",
+            "1024",
+            "Maximum number of reads in flight that miss the cache; further reads are refused",
+        ),
         Setting::new(
             "SHUTDOWN_DELAY_MS",
             "0",
-            "Told to stop, it says so at once (/readyz) but serves on for so long, until load balancers have noticed",
+            "How long a frontend keeps serving after it was told to stop, with /readyz failing, so that load balancers notice",
         ),
-        Setting::optional("INTERNAL_TOKEN", "Secret that the internal ports share"),
     ];
+    settings.extend(Access::settings());
     settings.extend(replicas::discovery());
     settings.extend(replicas::order());
     settings.extend(replicas::catalog());
@@ -57,55 +67,52 @@ pub fn settings() -> Vec<Setting> {
     settings
 }
 
-/// What a frontend needs to know.
+/// The configuration of a frontend.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Address to listen on.
-    pub bind_host: IpAddr,
-    /// Port of the public API; 0 lets the OS pick.
+    /// Where the ports listen, and the secret of the internal ports.
+    pub access: Access,
+    /// Port of the public API; 0 lets the OS choose.
     pub rest_api_port: u16,
-    /// Internal port; 0 lets the OS pick.
+    /// Internal port; 0 lets the OS choose.
     pub front_port: u16,
-    /// Host by which the catalog reaches the internal port.
+    /// Host at which the catalog reaches the internal port.
     pub front_host: String,
-    /// Port by which it does, if that is not the internal port itself: something stands between.
+    /// Port at which it does, if that is not `front_port`, as behind a port mapping.
     pub front_port_advertised: Option<u16>,
-    /// Products in the cache; 0 is off.
+    /// Maximum number of products in the cache; 0 turns the cache off.
     pub cache_size: usize,
-    /// Orders under way at once, at most.
+    /// Most orders in flight to the order service.
     pub orders_in_flight_max: u32,
-    /// Requests with orders on their way to the leader at once, at most.
+    /// Most HTTP requests with orders in flight to the leader.
     pub order_requests_max: usize,
-    /// Reads under way at once, at most; what is cached does not count.
+    /// Most reads in flight; reads that the cache answers do not count.
     pub reads_in_flight_max: u32,
-    /// Whether health and metrics are on the public port, too.
+    /// Whether the public port also serves health and metrics.
     pub public_admin: bool,
-    /// Secret of the internal ports.
-    pub token: Option<Token>,
-    /// How long it serves on, unready, when it is told to stop.
+    /// How long the frontend keeps serving, unready, after it was told to stop.
     pub shutdown_delay: Duration,
-    /// Where the order replicas are asked.
+    /// Addresses of the order replicas.
     pub orders: watch::Receiver<Replicas>,
-    /// Where the catalog replicas are asked.
+    /// Addresses of the catalog replicas.
     pub catalogs: watch::Receiver<Replicas>,
-    /// What fills these lists.
+    /// Keeps these addresses up to date.
     pub discovery: Discovery,
 }
 
 impl Config {
-    /// Takes the settings' values; what is wrong is noted in `values`.
+    /// Reads the settings. Reports every mistake to `values`, and returns `None` if there is any.
     pub fn read(values: &mut Values) -> Option<Self> {
-        let bind_host = values.required("BIND_HOST");
+        let access = Access::read(values);
         let rest_api_port = values.within("REST_API_PORT", 1..=u16::MAX);
         let front_port = values.within("FRONT_PORT", 1..=u16::MAX);
-        let front_host = values.required::<String>("FRONT_HOST");
+        let front_host = values.required::<Host>("FRONT_HOST").map(|Host(host)| host);
         let advertised = values.optional::<NonZeroU16>("FRONT_PORT_ADVERTISED");
         let cache_size = values.within("CACHE_SIZE", 0..=CACHE_SIZE_MAX);
-        let orders_in_flight_max = values.within("ORDERS_IN_FLIGHT_MAX", PLACES_MIN..=PLACES_MAX);
+        let orders_in_flight_max = values.within("ORDERS_IN_FLIGHT_MAX", LIMIT_MIN..=LIMIT_MAX);
         let order_requests_max = values.within("ORDER_REQUESTS_MAX", 1..=ORDER_REQUESTS_MAX_MAX);
-        let reads_in_flight_max = values.within("READS_IN_FLIGHT_MAX", PLACES_MIN..=PLACES_MAX);
+        let reads_in_flight_max = values.within("READS_IN_FLIGHT_MAX", LIMIT_MIN..=LIMIT_MAX);
         let public_admin = values.required("PUBLIC_ADMIN");
-        let token = values.optional("INTERNAL_TOKEN");
         let shutdown_delay = values.within("SHUTDOWN_DELAY_MS", 0..=SHUTDOWN_DELAY_MS_MAX).map(Duration::from_millis);
         let mut discovery = Discovery::read(values);
         let orders = discovery.order_replicas(values);
@@ -115,7 +122,7 @@ impl Config {
             values.mistake(format!("{public} and {internal} are the same port: the cache must not be public"));
         }
         Some(Self {
-            bind_host: bind_host?,
+            access: access?,
             rest_api_port: rest_api_port?,
             front_port: front_port?,
             front_host: front_host?,
@@ -125,12 +132,23 @@ impl Config {
             order_requests_max: order_requests_max?,
             reads_in_flight_max: reads_in_flight_max?,
             public_admin: public_admin?,
-            token,
             shutdown_delay: shutdown_delay?,
             orders: orders?,
             catalogs: catalogs?,
             discovery,
         })
+    }
+}
+
+/// A host that can be part of an [`Address`], so that other processes accept the address.
+struct Host(String);
+
+impl FromStr for Host {
+    type Err = &'static str;
+
+    fn from_str(host: &str) -> Result<Self, Self::Err> {
+        let address = Address::try_from(Address::new(host, 1).to_string());
+        address.map(|_| Self(host.to_owned())).map_err(|_| "it must be a host name or an IP address")
     }
 }
 
@@ -151,14 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn without_any_variable_it_is_the_store_on_one_machine() {
+    fn the_defaults_are_for_a_store_on_one_machine() {
         let config = read(&[]).unwrap();
         assert_eq!((config.rest_api_port, config.front_port, config.cache_size), (1110, 1111, 7));
         assert_eq!((config.orders.borrow().len(), config.catalogs.borrow().len(), config.public_admin), (3, 1, true));
     }
 
     #[test]
-    fn all_mistakes_are_told_at_once() {
+    fn all_mistakes_are_reported_at_once() {
         let mistakes = read(&[
             ("REST_API_PORT", "1111"),
             ("CACHE_SIZE", "-1"),

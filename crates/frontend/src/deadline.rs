@@ -1,13 +1,14 @@
-//! How long a shopper waits.
+//! How long a client waits for its response.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A request is answered after that long, with or without success: the promise to shoppers is 5 s.
-pub(crate) const ANSWER_WITHIN: Duration = Duration::from_millis(4800);
+/// Every request gets a response within this time, whether it succeeds or fails. The store promises
+/// 5 s.
+pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_millis(4800);
 
-/// What is left until `deadline`.
+/// The time left until `deadline`.
 pub(crate) fn remaining(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }

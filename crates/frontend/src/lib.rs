@@ -1,42 +1,54 @@
-//! The frontend: the store as shoppers see it. Any number of them may run; none has state that matters.
+//! The frontend: the store's public REST API. Any number of frontends may run; none has state that
+//! must survive it.
 //!
 //! # What it does
-//! * It serves the public REST API (`routes`), and checks everything before it asks anyone.
-//! * It keeps the products that were asked for last as ready-made answers ([`cache`]), under a lease from the catalog: a product
-//!   read here is never older than an order that was acknowledged before the read began.
-//! * It places orders through the order service's leader (`orders`): one id for all attempts, one deadline.
-//! * It conducts the elections of the groups behind it ([`election`]).
+//! * It serves the public API (`public`), and checks requests before it asks another service.
+//! * It keeps recently read products as ready-made responses ([`cache`]), under a lease from the
+//!   catalog (`lease_keeper`): a product read here is never older than an order that was
+//!   acknowledged before the read began.
+//! * It places orders through the leader of the order service (`orders`): one id for all attempts,
+//!   and one deadline.
+//! * It monitors the leaders of the groups behind it, and starts elections ([`election`]).
 //!
-//! # A request's way
-//! Session (echo, log) → body bound → handler. What a handler cannot answer by itself needs a place (`admission`): so many orders, and so many
-//! reads, are on their way to the services behind at once, and more are refused. It asks the leader of a group through [`discovery::Group`], which repeats a request until there is an answer or the deadline of 4.8 s has come. A
-//! shopper who hangs up ends the request; an order that was on its way may be placed or not, as with any broken connection.
+//! # The path of a request
+//! Every request of the public port takes one path: `public` finds its route, checks method and
+//! `session`, and calls the route's function. A product from the cache is a response at once, also
+//! in a session. A function that needs another service takes a permit
+//! (`admission`), which bounds the requests in flight and refuses the rest. It then calls the
+//! leader through [`discovery::Group`], which repeats the call until it has an answer or the
+//! deadline of 4.8 s has passed. Concurrent calls to one leader share an HTTP request (`batcher`).
+//! A client that closes its connection cancels the request; an order that was already sent may or
+//! may not be placed, as with any broken connection.
+//!
+//! # Reading order
+//! `server` (what runs), `public`, `products` and `orders`; then what they use: `batcher`,
+//! `admission`, [`cache`]; then the tasks in the background: `lease_keeper`, [`election`].
 //!
 //! # Caveats
-//! * Health and metrics are on the public port too, unless `PUBLIC_ADMIN=false`: at home one port is easier.
-//! * Concurrent misses of one product each fetch it. Sharing a fetch would be stale for a reader that came after it had been
-//!   read; the saving is not worth the argument.
+//! * Health and metrics are served on the public port too, unless `PUBLIC_ADMIN=false`: on one
+//!   machine, one port is easier.
+//! * Concurrent misses of one product may each fetch it. A shared fetch could be stale for a client
+//!   that asked after the value had been read.
 
 mod admission;
+mod batcher;
 pub mod cache;
 mod config;
-mod courier;
 mod deadline;
 pub mod election;
+mod errors;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod internal;
-mod lease;
+mod lease_keeper;
 mod new_order;
 mod openapi;
 mod orders;
-mod process;
 mod products;
-mod refusal;
-mod routes;
+mod public;
+mod server;
 mod session;
-mod shortcut;
 
 pub use config::{Config, settings};
-pub use process::{Frontend, StartError, run};
+pub use server::Server;

@@ -1,5 +1,5 @@
-//! A shopper's order as it comes in, checked field by field: the first answer should say what is wrong, and nothing is
-//! asked of anyone for an order that cannot be.
+//! Parses and checks an order that a client sends, field by field, so that the first response says
+//! what is wrong with it. No service is asked about an order that cannot be valid.
 
 use std::fmt;
 
@@ -10,7 +10,10 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// Any JSON object with an order's fields and no others: a misspelt field must not pass for a missing one.
+use crate::errors::no_such_product;
+
+/// A JSON object with the fields of an order and no others, so that a misspelt field is not
+/// mistaken for a missing one.
 #[derive(Clone, Debug)]
 pub(crate) struct RawOrder {
     name: Option<Value>,
@@ -25,7 +28,7 @@ struct Fields {
 }
 
 impl<'de> Deserialize<'de> for RawOrder {
-    /// A derived struct would take an array, too.
+    /// By hand, because a derived implementation would also accept an array.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
 
@@ -46,12 +49,15 @@ impl<'de> Deserialize<'de> for RawOrder {
 }
 
 impl RawOrder {
-    /// The order, if it can be one.
+    /// Checks the fields.
+    ///
+    /// # Errors
+    /// What is wrong with the first bad field.
     pub(crate) fn check(self) -> Result<NewOrder, ApiError> {
         let (name, quantity) = match (self.name, self.quantity) {
             (Some(name), Some(quantity)) => (name, quantity),
-            (None, Some(_)) => return Err(bad_request("the order's name is missing: which product?")),
-            (Some(_), None) => return Err(bad_request("the order's quantity is missing: how many pieces?")),
+            (None, Some(_)) => return Err(bad_request("the order's name is missing: it names the product")),
+            (Some(_), None) => return Err(bad_request("the order's quantity is missing: it is the number of pieces")),
             (None, None) => return Err(bad_request("the order's name and quantity are missing")),
         };
         let Value::String(name) = name else { return Err(bad_request("the order's name must be a string")) };
@@ -62,7 +68,8 @@ impl RawOrder {
 }
 
 fn check_quantity(value: &Value) -> Result<Quantity, ApiError> {
-    // Zero stands for what is negative, fractional, too large for 64 bits, or no number at all.
+    // Zero, which is invalid, stands for a value that is negative, fractional, too large for 64
+    // bits, or not a number.
     let pieces = value.as_u64().or_else(|| whole(value.as_f64()?)).unwrap_or(0);
     Quantity::new(pieces).map_err(|invalid| {
         let kind = match value {
@@ -74,7 +81,8 @@ fn check_quantity(value: &Value) -> Result<Quantity, ApiError> {
     })
 }
 
-/// JSON has one kind of numbers: 3.0 and 3e0 are as whole as 3 (JSON Schema, validation §6.1.1).
+/// The number as an integer, if it is one. JSON does not distinguish integers from other numbers:
+/// 3.0 and 3e0 are as valid as 3 (JSON Schema Validation, section 6.1.1).
 fn whole(number: f64) -> Option<u64> {
     let fits = number.fract() == 0.0 && (0.0..=f64::from(Quantity::MAX)).contains(&number);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and within bounds")]
@@ -83,11 +91,6 @@ fn whole(number: f64) -> Option<u64> {
 
 fn bad_request(what: &'static str) -> ApiError {
     ApiError::new(ErrorCode::BadRequest, what)
-}
-
-/// The same words whoever finds out: a name that cannot be is no secret.
-pub(crate) fn no_such_product() -> ApiError {
-    ApiError::new(ErrorCode::NoSuchProduct, "there is no product of that name")
 }
 
 #[cfg(test)]
@@ -99,13 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn an_order_is_a_name_and_a_quantity() {
+    fn an_order_has_a_name_and_a_quantity() {
         let order = check(r#"{"quantity":3,"name":"Magic 8-Ball"}"#).unwrap();
         assert_eq!((order.name.as_str(), order.quantity.get()), ("Magic 8-Ball", 3));
     }
 
     #[test]
-    fn a_whole_number_may_be_written_in_any_way() {
+    fn an_integer_may_be_written_in_any_form() {
         for (text, pieces) in [("3.0", 3), ("3e0", 3), ("1e6", 1_000_000), ("0.1e1", 1), ("1000000.000", 1_000_000)] {
             let order = check(&format!(r#"{{"name":"Tux","quantity":{text}}}"#)).expect(text);
             assert_eq!(order.quantity.get(), pieces, "{text}");
@@ -113,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_field_is_named() {
+    fn the_error_names_the_wrong_field() {
         use ErrorCode::{BadQuantity, BadRequest, NoSuchProduct};
         let table = [
             ("{}", BadRequest, "name and quantity"),
@@ -145,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_or_repeated_field_is_a_mistake() {
+    fn an_unknown_or_repeated_field_is_an_error() {
         for json in [
             r#"{"name":"Tux","quantity":1,"colour":"red"}"#,
             r#"{"name":"Tux","quantity":1,"quantity":2}"#,

@@ -7,11 +7,17 @@ use std::time::{Duration, Instant};
 use api::public::{Order, OrderPlaced};
 use api::{ErrorCode, Product};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use store::{Mood, Store, address, body, config, failure};
-use tokio_util::sync::CancellationToken;
+use service::lifecycle::Process;
+use store::{Behavior, Store, address, body, config, failure};
 
-/// Every request is, in vain or not: the frontend's own limit is 4.8 s, and the rest is for a machine that is busy with other tests.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
+/// Every request has a response within this time. The frontend's own limit is 4.8 s; the rest is
+/// for a machine that is busy with other tests.
+const ANSWERED_WITHIN: Duration = Duration::from_mins(1);
+
+/// The most requests for one order that has an answer. A machine that stalls adds a second attempt,
+/// or even an outage of the leader, after which the attempts begin again. An order that is repeated
+/// in spite of its answer is sent several times per second, for 4.8 s.
+const ATTEMPTS_MAX: usize = 8;
 
 const KEY: &str = "0190b5a4-7f0e-7cc3-98c4-dc0c0c07398f";
 
@@ -26,7 +32,7 @@ async fn order_with(store: &Store, json: &str, headers: &[(&str, &str)]) -> reqw
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_order_is_refused_before_anyone_is_asked() {
+async fn a_bad_order_is_refused_without_asking_another_service() {
     let store = Store::start().await;
     let table = [
         ("{", 400, "bad_request"),
@@ -53,8 +59,8 @@ async fn a_bad_order_is_refused_before_anyone_is_asked() {
         let (status, code, message) = failure(order_with(&store, good, &[(name, value)]).await).await;
         assert_eq!((status, code.as_str()), (400, "bad_request"), "{name}: {message}");
     }
-    let plain = store.client.post(format!("{}/orders", store.public)).body(good).send().await.unwrap();
-    assert_eq!(failure(plain).await.1, "unsupported_media_type");
+    let plain = store.client.post(format!("{}/orders", store.public)).header(CONTENT_TYPE, "text/plain");
+    assert_eq!(failure(plain.body(good).send().await.unwrap()).await.1, "unsupported_media_type");
     assert_eq!(store.orders.requests(), 0);
 }
 
@@ -94,7 +100,7 @@ async fn an_order_is_placed_once_per_key_and_can_be_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_store_refuses_the_shopper_is_told() {
+async fn a_refusal_of_the_order_service_reaches_the_client() {
     let store = Store::start().await;
     let table = [
         (ErrorCode::OutOfStock, 409, "out_of_stock"),
@@ -104,10 +110,11 @@ async fn what_the_store_refuses_the_shopper_is_told() {
         (ErrorCode::Internal, 500, "internal"),
     ];
     for (refusal, status, code) in table {
-        store.orders.set_mood(Mood::Refusing(refusal));
-        let asked = store.orders.requests();
+        store.orders.set_behavior(Behavior::Refuse(refusal));
+        let requests = store.orders.requests();
         let response = order(&store, r#"{"name":"Tux","quantity":1}"#).await;
-        assert_eq!(store.orders.requests(), asked + 1, "told at once");
+        let attempts = store.orders.requests() - requests;
+        assert!((1..=ATTEMPTS_MAX).contains(&attempts), "refused, and sent {attempts} times");
         assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503);
         let (seen_status, seen_code, message) = failure(response).await;
         assert_eq!((seen_status, seen_code.as_str()), (status, code), "{message}");
@@ -116,17 +123,18 @@ async fn what_the_store_refuses_the_shopper_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_is_repeated_under_its_own_id_until_it_is_answered() {
+async fn an_order_is_repeated_with_the_same_id_until_there_is_an_answer() {
     let store = Store::start().await;
-    store.orders.set_mood(Mood::UnavailableOnce);
+    store.orders.set_behavior(Behavior::UnavailableOnce);
     let placed: OrderPlaced = body(order(&store, r#"{"name":"Tux","quantity":1}"#).await).await;
-    assert_eq!((placed.order_number.get(), store.orders.placed(), store.orders.requests()), (1, 1, 2));
+    assert_eq!((placed.order_number.get(), store.orders.placed()), (1, 1));
+    assert!(store.orders.requests() >= 2, "it is repeated");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_an_answer_the_shopper_learns_in_time_that_the_outcome_is_unknown() {
+async fn without_an_answer_the_client_learns_in_time_that_the_outcome_is_unknown() {
     let store = Store::start().await;
-    store.orders.set_mood(Mood::Silent);
+    store.orders.set_behavior(Behavior::PlaceSilently);
     let begun = Instant::now();
     let response = order(&store, r#"{"name":"Tux","quantity":1}"#).await;
     assert!(begun.elapsed() < ANSWERED_WITHIN, "{:?}", begun.elapsed());
@@ -136,21 +144,19 @@ async fn without_an_answer_the_shopper_learns_in_time_that_the_outcome_is_unknow
     assert_eq!((status, code.as_str()), (503, "unavailable"));
     assert!(message.contains("may or may not have been placed"), "{message}");
 
-    store.orders.set_mood(Mood::Placing);
+    store.orders.set_behavior(Behavior::Place);
     let again = order_with(&store, r#"{"name":"Tux","quantity":1}"#, &[("idempotency-key", &key)]).await;
     assert_eq!(body::<OrderPlaced>(again).await.order_number.get(), 1);
     assert_eq!(store.orders.placed(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_any_order_service_nothing_was_ordered() {
-    let stop = CancellationToken::new();
-    // Bound, but not listening: the port is ours, and connections are refused.
+async fn without_an_order_service_the_client_learns_that_nothing_was_ordered() {
+    // Bound but not listening: no other process can take the port, and connections are refused.
     let closed = tokio::net::TcpSocket::new_v4().unwrap();
     closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let nobody = address(closed.local_addr().unwrap());
-    let config = config(nobody.clone(), nobody);
-    let frontend = frontend::Frontend::start(&config, &stop).unwrap();
+    let unreachable = address(closed.local_addr().unwrap());
+    let frontend = store::start(config(unreachable.clone(), unreachable)).await;
     let public = format!("http://127.0.0.1:{}", frontend.public_addr().port());
     let client = reqwest::Client::new();
     let order = client
@@ -169,13 +175,12 @@ async fn without_any_order_service_nothing_was_ordered() {
     }
     let (status, code, message) = failure(ordered.unwrap()).await;
     assert_eq!((status, code.as_str()), (503, "unavailable"));
-    assert!(message.starts_with("nothing was ordered"), "{message}");
+    assert!(message.starts_with("this request has ordered nothing"), "{message}");
     assert_eq!(failure(read.unwrap()).await.0, 503);
     assert_eq!(failure(product.unwrap()).await.0, 503);
     let ready = client.get(format!("{public}/readyz")).send().await.unwrap();
     assert_eq!(ready.status(), 503);
-    stop.cancel();
-    frontend.stopped().await;
+    frontend.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,15 +196,14 @@ async fn orders_are_read_by_number() {
         ("/orders/%FF", 400, "bad_request"),
         ("/orders/1/2", 404, "not_found"),
     ] {
-        let begun = Instant::now();
+        // At its deadline a request gets 503.
         let (seen_status, seen_code, message) = failure(store.get(path).await).await;
         assert_eq!((seen_status, seen_code.as_str()), (status, code), "{path}: {message}");
-        assert!(begun.elapsed() < Duration::from_secs(4), "{path}: only when the time was up");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn products_are_read_by_name_whatever_is_in_it() {
+async fn products_are_read_by_any_valid_name() {
     let store = Store::start().await;
     for (path, name) in [
         ("/products/Tux", "Tux"),
@@ -217,12 +221,12 @@ async fn products_are_read_by_name_whatever_is_in_it() {
         assert_eq!(failure(store.get(path).await).await.1, "no_such_product", "{path}");
     }
     let all: Vec<Product> = body(store.get("/products").await).await;
-    assert_eq!(all.len(), store.catalog.books().products.len());
+    assert_eq!(all.len(), store.catalog.state().products.len());
     assert!(all.is_sorted_by(|a, b| a.name < b.name));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unknown_paths_and_methods_have_the_stores_own_errors() {
+async fn unknown_paths_and_methods_get_errors_in_the_stores_format() {
     let store = Store::start().await;
     assert_eq!(failure(store.get("/nowhere").await).await.1, "not_found");
     let wrong = store.client.delete(format!("{}/orders", store.public)).send().await.unwrap();
@@ -234,18 +238,18 @@ async fn unknown_paths_and_methods_have_the_stores_own_errors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_and_cache_can_be_kept_from_the_public() {
+async fn health_and_cache_can_be_hidden_from_the_public_port() {
     let token = "a-long-secret".parse().unwrap();
     let store = Store::start_with(|config| {
         config.public_admin = false;
         config.cache_size = 0;
-        config.token = Some(token);
+        config.access.token = Some(token);
     })
     .await;
     for path in ["/healthz", "/readyz", "/metrics"] {
         assert_eq!(store.get(path).await.status(), 404, "{path}");
-        let inside = store.client.get(format!("{}{path}", store.internal)).send().await.unwrap();
-        assert!(inside.status().is_success(), "{path}");
+        let internal = store.client.get(format!("{}{path}", store.internal)).send().await.unwrap();
+        assert!(internal.status().is_success(), "{path}");
     }
     let cache = || store.client.get(format!("{}/cache", store.internal));
     assert_eq!(failure(cache().send().await.unwrap()).await.1, "unauthorized");

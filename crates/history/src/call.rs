@@ -1,4 +1,4 @@
-//! What an observer writes down: calls, when they lasted, and what came of them.
+//! What an observer records: calls, their time, and their outcome.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,22 +6,23 @@ use std::time::Duration;
 use api::{BatchId, ErrorCode, NodeId, OrderId, OrderNumber, ProductName, Quantity, Stock};
 use serde::{Deserialize, Serialize};
 
-/// A moment on the observer's one clock: nanoseconds since it began to look. The clock must be monotonic, and the same for all clients.
+/// A moment on the observer's clock, in nanoseconds since the observation began. The clock must be
+/// monotonic, and the same for all clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Moment(pub u64);
 
 impl Moment {
-    /// After everything that was observed.
+    /// Later than every observed moment.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// The moment so long after the observer began.
+    /// The moment `elapsed` after the observation began.
     pub fn after(elapsed: Duration) -> Self {
         Self(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
     }
 }
 
-/// Milliseconds, with microseconds behind the point.
+/// Milliseconds with three decimals.
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self == Self::NEVER {
@@ -31,7 +32,7 @@ impl fmt::Display for Moment {
     }
 }
 
-/// Who called. A client need not wait for one call's answer before the next.
+/// The client that made a call. Calls of one client may overlap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClientId(pub u32);
@@ -42,41 +43,55 @@ impl fmt::Display for ClientId {
     }
 }
 
-/// One `POST /orders`. Every attempt with the same order id is a call of its own; the checkers put them together.
+/// One `POST /orders`. Each attempt with the same order id is a separate call; the checkers group
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderCall {
-    /// Who.
+    /// The client.
     pub client: ClientId,
-    /// The `Idempotency-Key`, the same on every attempt. It has to be sent: the checkers know no order by anything else.
+    /// The `Idempotency-Key`, the same for all attempts. A client must send it: the checkers
+    /// identify an order by nothing else.
     pub order_id: OrderId,
-    /// Which product.
+    /// The product.
     pub product: ProductName,
-    /// How many pieces.
+    /// The quantity, in pieces.
     pub quantity: Quantity,
     /// Before the request was sent.
     pub called: Moment,
-    /// After the answer was received; `None` if there was none (yet).
+    /// After the answer was received; `None` if there was no answer (yet).
     pub returned: Option<Moment>,
-    /// What came of it; [`OrderOutcome::Unknown`] if there was no answer.
+    /// The outcome; [`OrderOutcome::Unknown`] if there was no answer.
     pub outcome: OrderOutcome,
 }
 
-/// What a client knows of its order.
+/// What a client knows about its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderOutcome {
-    /// It has this number, for ever.
+    /// The order has this number, forever.
     Acknowledged(OrderNumber),
-    /// Nothing was ordered, for this reason.
+    /// This request has ordered nothing, for this reason. Some reasons are
+    /// [final](OrderOutcome::is_final).
     Refused(ErrorCode),
-    /// No answer, or one that leaves it open: the order may have been placed, may be placed later, or never.
+    /// No answer, or one that does not tell: the order may have been placed, may be placed later,
+    /// or never.
     Unknown,
 }
 
 impl OrderOutcome {
-    /// What an error in answer to `POST /orders` says about the order.
+    /// Whether this answer is final for the order's key (I7).
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Acknowledged(_) => true,
+            Self::Refused(code) => code.is_final(),
+            Self::Unknown => false,
+        }
+    }
+
+    /// The outcome of an order whose request was answered with this error.
     ///
-    /// `Unavailable` counts as unknown: its message tells whether something was begun, its code does not.
+    /// `Unavailable` counts as unknown: only its message tells whether anything was begun, not its
+    /// code.
     pub fn of_error(code: ErrorCode) -> Self {
         match code {
             ErrorCode::BadRequest
@@ -87,6 +102,9 @@ impl OrderOutcome {
             | ErrorCode::OutOfStock
             | ErrorCode::PayloadTooLarge
             | ErrorCode::UnsupportedMediaType
+            | ErrorCode::UnsupportedContentEncoding
+            | ErrorCode::ExpectationFailed
+            | ErrorCode::WrongHost
             | ErrorCode::IdempotencyKeyReused => Self::Refused(code),
             _ if code.nothing_begun() => Self::Refused(code),
             _ => Self::Unknown,
@@ -94,100 +112,104 @@ impl OrderOutcome {
     }
 }
 
-/// One read of a product, by itself or as a part of `GET /products`.
+/// One read of a product, alone or as a part of `GET /products`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductCall {
-    /// Who.
+    /// The client.
     pub client: ClientId,
-    /// Which product.
+    /// The product.
     pub product: ProductName,
     /// Before the request was sent.
     pub called: Moment,
-    /// After the answer was received; `None` if there was none.
+    /// After the answer was received; `None` if there was no answer.
     pub returned: Option<Moment>,
-    /// What it said.
+    /// The outcome.
     pub outcome: ProductOutcome,
 }
 
-/// What a read of a product said.
+/// The outcome of a product read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProductOutcome {
-    /// So many pieces are in stock.
+    /// This many pieces are in stock.
     Quantity(Stock),
-    /// No answer, or an error: it tells nothing about the stock.
+    /// No answer, or an error, which tells nothing about the stock.
     Unknown,
 }
 
 /// One `GET /orders/{number}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderRead {
-    /// Who.
+    /// The client.
     pub client: ClientId,
-    /// Which order.
+    /// The order number.
     pub number: OrderNumber,
     /// Before the request was sent.
     pub called: Moment,
-    /// After the answer was received; `None` if there was none.
+    /// After the answer was received; `None` if there was no answer.
     pub returned: Option<Moment>,
-    /// What it said.
+    /// The outcome.
     pub outcome: OrderReadOutcome,
 }
 
-/// What a read of an order said.
+/// The outcome of an order read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderReadOutcome {
-    /// It is there, as this.
+    /// The order exists.
     Found {
-        /// Which product.
+        /// The product.
         product: ProductName,
-        /// How many pieces.
+        /// The quantity, in pieces.
         quantity: Quantity,
     },
-    /// There is no such order (the code `no_such_order`).
+    /// The order does not exist (error code `no_such_order`).
     NotFound,
-    /// No answer, or another error: it tells nothing.
+    /// No answer, or another error, which tells nothing.
     Unknown,
 }
 
-/// Something that an order leader did durably, as an observer inside of the store saw it. In the order in which it took effect.
+/// A durable effect of an order leader's batch, as an observer inside the store saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Act {
-    /// When it was seen.
+pub struct BatchEffect {
+    /// When it was observed.
     pub at: Moment,
-    /// Where it took effect.
-    pub place: ActPlace,
-    /// The order leader's term, and which of its batches. A batch that is answered a second time from memory takes no effect, and is no act.
+    /// Where the batch took effect.
+    pub target: EffectTarget,
+    /// The term of the order leader, and the number of its batch. A batch that is answered a second
+    /// time from memory has no effect and is not recorded.
     pub batch: BatchId,
-    /// Who led, if the observer knows.
+    /// The leader, if the observer knows it.
     pub leader: Option<NodeId>,
 }
 
-/// Where an order leader's act takes effect.
+/// Where a batch takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ActPlace {
-    /// Stock was taken for the batch.
+pub enum EffectTarget {
+    /// Stock was reserved for the batch.
     Catalog,
-    /// The batch's orders got their numbers.
+    /// The orders of the batch got their numbers.
     OrderLog,
 }
 
-/// All that was observed. The order within each list does not matter, but for the acts.
+/// Everything that was observed. The order within the lists does not matter, except for the
+/// effects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
-    /// Every attempt at an order, *all* of them: an order that is not in here cannot explain why stock went down.
+    /// *All* attempts at orders: an order that is missing here cannot explain why stock has
+    /// decreased.
     pub orders: Vec<OrderCall>,
-    /// Reads of products; as many as one likes.
+    /// Product reads; any number of them.
     pub products: Vec<ProductCall>,
-    /// Reads of orders; as many as one likes.
+    /// Order reads; any number of them.
     pub order_reads: Vec<OrderRead>,
-    /// What order leaders did, in the order in which it took effect; empty if nobody looked.
-    pub acts: Vec<Act>,
+    /// The effects of order leaders' batches, in the order in which they took effect. Empty without
+    /// an observer inside the store.
+    pub effects: Vec<BatchEffect>,
 }
 
-/// From when to when a call lasted, for people.
+/// Displays when a call began and returned.
 struct During(Moment, Option<Moment>);
 
 impl fmt::Display for During {
@@ -234,11 +256,11 @@ impl fmt::Display for OrderRead {
     }
 }
 
-impl fmt::Display for Act {
+impl fmt::Display for BatchEffect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.place {
-            ActPlace::Catalog => "the reservation of",
-            ActPlace::OrderLog => "the placing of",
+        let what = match self.target {
+            EffectTarget::Catalog => "the reservation of",
+            EffectTarget::OrderLog => "the placement of",
         };
         write!(f, "{what} batch {} at {}", self.batch, self.at)?;
         self.leader.map_or(Ok(()), |leader| write!(f, " by {leader}"))

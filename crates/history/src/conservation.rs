@@ -1,4 +1,4 @@
-//! I4: every piece is in stock, reserved or sold, and what is sold was ordered.
+//! I4: every piece is in stock, reserved or sold, and every sold piece was ordered.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,18 @@ use api::catalog::StockAccount;
 
 use crate::call::OrderCall;
 use crate::findings::Findings;
-use crate::index::{Index, Wish};
-use crate::ledger::Ledger;
-use crate::options::Options;
+use crate::ledger::ParsedLedger;
+use crate::options::CheckOptions;
+use crate::order_index::{OrderIndex, RecordedOrder};
 use crate::verdict::Violation;
 
-/// Judges the catalog's books by themselves, and by the orders. Without books it says nothing.
+/// Checks the stock accounts by themselves, and compares them with the orders. Without accounts,
+/// nothing is checked.
 pub(crate) fn check(
-    index: &Index<'_>,
-    ledgers: &[Ledger<'_>],
+    index: &OrderIndex<'_>,
+    ledgers: &[ParsedLedger<'_>],
     accounts: &[StockAccount],
-    options: &Options,
+    options: &CheckOptions,
     findings: &mut Findings,
 ) {
     if accounts.is_empty() {
@@ -29,9 +30,10 @@ pub(crate) fn check(
         by_product.get(&account.name).copied().unwrap_or(0)
     };
     for account in accounts {
-        by_itself(account, options, findings);
+        check_account(account, options, findings);
         let in_orders = pieces(&acknowledged.pieces, account);
-        // Orders go on being settled in a store that is not quiet: only what was acknowledged before is known to have been taken.
+        // A store that is not quiet still settles orders. It has certainly taken only the pieces of
+        // acknowledged orders.
         let (pieces, agrees) = match &placed {
             Some(placed) if options.quiet => (pieces(placed, account), account.sold == pieces(placed, account)),
             _ => (in_orders, account.sold.saturating_add(account.reserved) >= in_orders),
@@ -45,15 +47,16 @@ pub(crate) fn check(
     }
 }
 
-fn by_itself(account: &StockAccount, options: &Options, findings: &mut Findings) {
-    let came = account.initial.checked_add(account.restocked);
-    let went = account.stock.0.checked_add(account.sold).and_then(|pieces| pieces.checked_add(account.reserved));
-    if came.is_none() || came != went {
+/// Checks one account by itself.
+fn check_account(account: &StockAccount, options: &CheckOptions, findings: &mut Findings) {
+    let added = account.initial.checked_add(account.restocked);
+    let present = account.stock.0.checked_add(account.sold).and_then(|pieces| pieces.checked_add(account.reserved));
+    if added.is_none() || added != present {
         findings.add(Violation::NotConserved { account: account.clone() });
     }
     if options.quiet {
-        let gone = came.unwrap_or(u64::MAX).saturating_sub(account.stock.0.saturating_add(account.sold));
-        findings.counts.leaked_pieces += gone;
+        let leaked = added.unwrap_or(u64::MAX).saturating_sub(account.stock.0.saturating_add(account.sold));
+        findings.counts.leaked_pieces += leaked;
         if account.reserved > 0 {
             findings.add(Violation::Leaked { account: account.clone() });
         }
@@ -66,15 +69,15 @@ fn by_itself(account: &StockAccount, options: &Options, findings: &mut Findings)
     }
 }
 
-/// What was acknowledged: pieces by product, and one call for each product.
-struct Acknowledged<'a> {
+/// The acknowledged orders: the pieces of each product, and one call for each product.
+struct AcknowledgedPieces<'a> {
     pieces: BTreeMap<&'a ProductName, u64>,
     calls: Vec<&'a OrderCall>,
 }
 
-fn acknowledged<'a>(index: &Index<'a>) -> Acknowledged<'a> {
-    let mut acknowledged = Acknowledged { pieces: BTreeMap::new(), calls: Vec::new() };
-    for call in index.all().filter_map(Wish::acknowledgement) {
+fn acknowledged<'a>(index: &OrderIndex<'a>) -> AcknowledgedPieces<'a> {
+    let mut acknowledged = AcknowledgedPieces { pieces: BTreeMap::new(), calls: Vec::new() };
+    for call in index.all().filter_map(RecordedOrder::acknowledgement) {
         let pieces = acknowledged.pieces.entry(&call.product).or_insert_with(|| {
             acknowledged.calls.push(call);
             0
@@ -84,7 +87,8 @@ fn acknowledged<'a>(index: &Index<'a>) -> Acknowledged<'a> {
     acknowledged
 }
 
-fn placed<'a>(ledger: &'a Ledger<'_>) -> BTreeMap<&'a ProductName, u64> {
+/// The pieces of each product in a ledger.
+fn placed<'a>(ledger: &'a ParsedLedger<'_>) -> BTreeMap<&'a ProductName, u64> {
     let mut pieces = BTreeMap::new();
     for line in &ledger.lines {
         *pieces.entry(&line.product).or_insert(0) += u64::from(line.quantity.get());

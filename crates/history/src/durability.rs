@@ -1,4 +1,4 @@
-//! I1: an acknowledged order is never lost, and never changes.
+//! I1: an acknowledged order is never lost and never changes.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,15 @@ use api::OrderNumber;
 
 use crate::call::{History, OrderCall, OrderRead, OrderReadOutcome};
 use crate::findings::Findings;
-use crate::index::{Index, ended};
-use crate::ledger::Ledger;
-use crate::verdict::Violation;
+use crate::ledger::ParsedLedger;
+use crate::order_index::{OrderIndex, returned_at};
+use crate::verdict::{LedgerLine, Violation};
 
-/// Every acknowledged order is in each ledger that goes so far, and in the longest; every read of an order agrees with its
-/// acknowledgement, with the longest ledger, and with the other reads.
-pub(crate) fn check(history: &History, index: &Index<'_>, ledgers: &[Ledger<'_>], findings: &mut Findings) {
-    for (number, calls) in &index.acknowledged {
+/// Checks that each acknowledged order is in every ledger that is long enough, and in the longest
+/// one. Each read of an order must agree with its acknowledgement, with the longest ledger, and
+/// with other reads.
+pub(crate) fn check(history: &History, index: &OrderIndex<'_>, ledgers: &[ParsedLedger<'_>], findings: &mut Findings) {
+    for (number, calls) in &index.by_number {
         let first_of_its_order =
             |(at, call): &(usize, &&OrderCall)| !calls[..*at].iter().any(|c| c.order_id == call.order_id);
         for (_, call) in calls.iter().enumerate().filter(first_of_its_order) {
@@ -26,7 +27,7 @@ pub(crate) fn check(history: &History, index: &Index<'_>, ledgers: &[Ledger<'_>]
         reads.entry(read.number).or_default().push(read);
     }
     for (number, reads) in reads {
-        let acknowledged = index.acknowledged.get(&number).map(|calls| calls[0]);
+        let acknowledged = index.by_number.get(&number).map(|calls| calls[0]);
         match acknowledged {
             Some(call) => agree_with_acknowledgement(call, &reads, findings),
             None => agree_with_each_other(&reads, findings),
@@ -37,14 +38,14 @@ pub(crate) fn check(history: &History, index: &Index<'_>, ledgers: &[Ledger<'_>]
     }
 }
 
-fn in_ledgers(number: OrderNumber, call: &OrderCall, ledgers: &[Ledger<'_>], findings: &mut Findings) {
+fn in_ledgers(number: OrderNumber, call: &OrderCall, ledgers: &[ParsedLedger<'_>], findings: &mut Findings) {
     let Some((longest, _)) = ledgers.split_first() else { return };
     if longest.get(number).is_none() {
         let (ledger, lines) = (longest.ordinal, longest.lines.len() as u64);
         findings.add(Violation::Lost { call: call.clone(), ledger, lines });
     }
     for ledger in ledgers {
-        let same = |line: &&crate::LedgerLine| {
+        let same = |line: &&LedgerLine| {
             (line.number, line.order_id, &line.product, line.quantity)
                 == (number, call.order_id, &call.product, call.quantity)
         };
@@ -63,7 +64,7 @@ fn agree_with_acknowledgement(call: &OrderCall, reads: &[&OrderRead], findings: 
             OrderReadOutcome::Found { .. } => {
                 findings.add(Violation::ReadDiffers { call: call.clone(), read: (*read).clone() });
             }
-            OrderReadOutcome::NotFound if ended(call) < read.called => {
+            OrderReadOutcome::NotFound if returned_at(call) < read.called => {
                 findings.add(Violation::Vanished { call: call.clone(), read: (*read).clone() });
             }
             OrderReadOutcome::NotFound | OrderReadOutcome::Unknown => {}
@@ -71,7 +72,7 @@ fn agree_with_acknowledgement(call: &OrderCall, reads: &[&OrderRead], findings: 
     }
 }
 
-/// Found once, it is found for ever, and as the same order.
+/// Once an order was found, it must be found forever, and unchanged.
 fn agree_with_each_other(reads: &[&OrderRead], findings: &mut Findings) {
     let found = |read: &&&OrderRead| matches!(read.outcome, OrderReadOutcome::Found { .. });
     let Some(first) = reads.iter().filter(found).min_by_key(|read| read.returned) else { return };
@@ -87,8 +88,8 @@ fn agree_with_each_other(reads: &[&OrderRead], findings: &mut Findings) {
     }
 }
 
-/// What could be read was committed.
-fn agree_with_ledger(longest: &Ledger<'_>, reads: &[&OrderRead], findings: &mut Findings) {
+/// An order that was read must be in the longest ledger, because it was committed.
+fn agree_with_ledger(longest: &ParsedLedger<'_>, reads: &[&OrderRead], findings: &mut Findings) {
     for read in reads {
         let OrderReadOutcome::Found { product, quantity } = &read.outcome else { continue };
         let found = longest.get(read.number);

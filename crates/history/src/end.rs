@@ -1,23 +1,24 @@
-//! What is left when all is over: the ledgers, and the catalog's books.
+//! The end state of a store: the ledgers, and the catalog's stock accounts.
 
 use api::Ordinal;
 use api::catalog::StockAccount;
 use serde::{Deserialize, Serialize};
 
-/// What the store holds in the end.
+/// What the store contains at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndState {
-    /// The order replicas' ledgers; those that could be read.
+    /// The ledgers of the order replicas that could be read.
     pub ledgers: Vec<LedgerFile>,
-    /// What `GET /accounts` of the catalog tells; empty if it was not asked. Its `initial` is the stock that each product began with.
+    /// The catalog's answer to `GET /accounts`; empty if it was not requested. `initial` is the
+    /// initial stock of a product.
     pub accounts: Vec<StockAccount>,
 }
 
-/// One replica's ledger as it lies on the disk.
+/// The ledger of one replica, as it is on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerFile {
-    /// Whose.
+    /// The replica.
     pub ordinal: Ordinal,
-    /// The whole file. What follows the last line feed is a write that was cut off, and does not count.
+    /// The whole file. Anything after the last line feed is an incomplete write, and is ignored.
     pub bytes: Vec<u8>,
 }

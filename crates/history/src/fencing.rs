@@ -1,34 +1,35 @@
-//! I6: a deposed leader can neither take stock nor place an order.
+//! I6: a deposed leader can neither reserve stock nor place an order.
 //!
-//! From outside this shows in I1 to I4: an order that a deposed leader placed is lost or has its number twice, stock that it took leaks.
-//! An observer inside the store, such as a simulation, sees more: each batch as it takes effect. These are judged here.
+//! Clients see a violation as a violation of I1 to I4: an order that a deposed leader placed is
+//! lost or shares its number, and stock that it reserved leaks. An observer inside the store, such
+//! as the simulation, sees more: each batch as it takes effect. This module checks these effects.
 
 use std::collections::BTreeMap;
 
-use crate::call::{Act, ActPlace};
+use crate::call::{BatchEffect, EffectTarget};
 use crate::findings::Findings;
 use crate::verdict::Violation;
 
-/// In each place terms never go back, batches come in their turn, and a term has one leader.
-pub(crate) fn check(acts: &[Act], findings: &mut Findings) {
-    let mut last: BTreeMap<ActPlace, Act> = BTreeMap::new();
-    let mut led = BTreeMap::new();
-    for act in acts {
-        if let Some(earlier) = last.get(&act.place).copied() {
-            if act.batch.term < earlier.batch.term {
-                findings.add(Violation::TermWentBack { earlier, later: *act });
+/// Within each target, terms never go back and batches take effect in order. A term has one leader.
+pub(crate) fn check(effects: &[BatchEffect], findings: &mut Findings) {
+    let mut last: BTreeMap<EffectTarget, BatchEffect> = BTreeMap::new();
+    let mut first_of_term = BTreeMap::new();
+    for effect in effects {
+        if let Some(earlier) = last.get(&effect.target).copied() {
+            if effect.batch.term < earlier.batch.term {
+                findings.add(Violation::TermWentBack { earlier, later: *effect });
                 continue;
             }
-            if act.batch <= earlier.batch {
-                findings.add(Violation::BatchOutOfTurn { earlier, later: *act });
+            if effect.batch <= earlier.batch {
+                findings.add(Violation::BatchOutOfTurn { earlier, later: *effect });
                 continue;
             }
         }
-        last.insert(act.place, *act);
-        if act.leader.is_some() {
-            let earlier: Act = *led.entry(act.batch.term).or_insert(*act);
-            if earlier.leader != act.leader {
-                findings.add(Violation::TwoLeaders { earlier, later: *act });
+        last.insert(effect.target, *effect);
+        if effect.leader.is_some() {
+            let earlier: BatchEffect = *first_of_term.entry(effect.batch.term).or_insert(*effect);
+            if earlier.leader != effect.leader {
+                findings.add(Violation::TwoLeaders { earlier, later: *effect });
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Violations as they are found: bounded in number, counted in full.
+//! Collects violations: lists a bounded number of them, and counts all.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use api::OrderId;
 
 use crate::verdict::{Counts, Verdict, Violation};
 
-/// What the checkers write into.
+/// The violations and counts that the checkers have found so far.
 #[derive(Debug)]
 pub(crate) struct Findings {
     violations: Vec<Violation>,

@@ -1,7 +1,9 @@
-//! Reads ledgers, without the store's own code, and judges them by themselves: I3.
+//! Reads ledgers, independently of the store's own code, and checks I3.
 //!
-//! A ledger is CSV (RFC 4180): `number,name,quantity,order_id,checksum`. Each checksum is the CRC32C over the contents of all lines so
-//! far, without their last comma, checksum and line feed.
+//! A ledger is CSV (RFC 4180): `number,name,quantity,order_id,checksum_v2`. A checksum is an `x`
+//! followed by the CRC32C of the contents of all lines so far, each without its last comma,
+//! checksum and line feed. In the first version of the format, the last column is named `checksum`,
+//! and there is no `x`.
 
 use std::collections::BTreeMap;
 
@@ -11,30 +13,40 @@ use crate::end::LedgerFile;
 use crate::findings::Findings;
 use crate::verdict::{LedgerLine, Violation};
 
-const HEADER: &str = "number,name,quantity,order_id,checksum";
+/// The name of the last column, and the prefix of a checksum, in each version of the format.
+const VERSIONS: [(&str, &str); 2] = [("checksum", ""), ("checksum_v2", "x")];
 
-/// A ledger that was read.
+const HEADER: &str = "number,name,quantity,order_id,";
+
+/// The contents of a ledger.
 #[derive(Debug)]
-pub(crate) struct Ledger<'a> {
+pub(crate) struct ParsedLedger<'a> {
     pub(crate) ordinal: Ordinal,
-    /// The orders up to the first damage.
+    /// The orders before the first damaged line.
     pub(crate) lines: Vec<LedgerLine>,
-    /// The file up to its last line feed.
+    /// The file up to and including its last line feed.
     text: &'a [u8],
 }
 
-impl<'a> Ledger<'a> {
+impl<'a> ParsedLedger<'a> {
     fn read(file: &'a LedgerFile, findings: &mut Findings) -> Self {
         let whole_lines = file.bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         let text = &file.bytes[..whole_lines];
         let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text);
         let (mut record, mut lines, mut chain) = (csv::StringRecord::new(), Vec::new(), 0);
+        let mut prefix = "";
         loop {
             let (begin, line) = (reader.position().byte(), reader.position().line());
             let read = match reader.read_record(&mut record) {
                 Ok(false) => break,
-                Ok(true) if begin == 0 => header(&record).map(|()| None),
-                Ok(true) => order(&record, bytes(text, begin, reader.position().byte()), &mut chain).map(Some),
+                Ok(true) if begin == 0 => header(&record).map(|found| {
+                    prefix = found;
+                    None
+                }),
+                Ok(true) => {
+                    let line = bytes(text, begin, reader.position().byte());
+                    order(&record, line, prefix, &mut chain).map(Some)
+                }
                 Err(error) => Err(error.to_string()),
             };
             match read {
@@ -48,7 +60,7 @@ impl<'a> Ledger<'a> {
         Self { ordinal: file.ordinal, lines, text }
     }
 
-    /// What it has under a number.
+    /// The order with this number.
     pub(crate) fn get(&self, number: OrderNumber) -> Option<&LedgerLine> {
         self.lines.get(usize::try_from(number.get() - 1).ok()?)
     }
@@ -64,7 +76,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    fn check_prefix_of(&self, longest: &Ledger<'_>, findings: &mut Findings) {
+    fn check_prefix_of(&self, longest: &ParsedLedger<'_>, findings: &mut Findings) {
         if longest.text.starts_with(self.text) {
             return;
         }
@@ -81,20 +93,21 @@ impl<'a> Ledger<'a> {
     }
 }
 
-/// Each with its line feed.
+/// The lines, including their line feeds.
 fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split_inclusive(|byte| *byte == b'\n')
 }
 
-/// Reads all ledgers; the longest comes first.
-pub(crate) fn read<'a>(files: &'a [LedgerFile], findings: &mut Findings) -> Vec<Ledger<'a>> {
-    let mut ledgers: Vec<_> = files.iter().map(|file| Ledger::read(file, findings)).collect();
+/// Reads all ledgers. The longest one comes first.
+pub(crate) fn read<'a>(files: &'a [LedgerFile], findings: &mut Findings) -> Vec<ParsedLedger<'a>> {
+    let mut ledgers: Vec<_> = files.iter().map(|file| ParsedLedger::read(file, findings)).collect();
     ledgers.sort_by_key(|ledger| std::cmp::Reverse((ledger.lines.len(), ledger.text.len())));
     ledgers
 }
 
-/// I3: numbers are dense; ledgers are the same bytes up to the shorter one. I2: no order is in the longest twice.
-pub(crate) fn check(ledgers: &[Ledger<'_>], findings: &mut Findings) {
+/// I3: numbers have no gaps, and ledgers are identical up to the end of the shorter one. I2: no
+/// order is in the longest ledger twice.
+pub(crate) fn check(ledgers: &[ParsedLedger<'_>], findings: &mut Findings) {
     for ledger in ledgers {
         ledger.check_numbers(findings);
     }
@@ -111,29 +124,32 @@ pub(crate) fn check(ledgers: &[Ledger<'_>], findings: &mut Findings) {
     }
 }
 
-/// A line without its line feed.
+/// The line between two positions, without its line feed.
 fn bytes(text: &[u8], begin: u64, end: u64) -> &[u8] {
-    let [begin, end] = [begin, end].map(|at| usize::try_from(at).expect("a file that is in memory"));
+    let [begin, end] = [begin, end].map(|at| usize::try_from(at).expect("a position in memory"));
     text[begin..end].strip_suffix(b"\n").unwrap_or(&text[begin..end])
 }
 
-fn header(record: &csv::StringRecord) -> Result<(), String> {
-    if record.iter().eq(HEADER.split(',')) { Ok(()) } else { Err(format!("the header is not {HEADER:?}")) }
+/// Parses the header. Returns the prefix of checksums in this version.
+fn header(record: &csv::StringRecord) -> Result<&'static str, String> {
+    let found = VERSIONS.into_iter().find(|(last, _)| record.iter().eq(format!("{HEADER}{last}").split(',')));
+    found.map(|(_, prefix)| prefix).ok_or_else(|| format!("the header is not \"{HEADER}{}\"", VERSIONS[1].0))
 }
 
-fn order(record: &csv::StringRecord, line: &[u8], chain: &mut u32) -> Result<LedgerLine, String> {
+fn order(record: &csv::StringRecord, line: &[u8], prefix: &str, chain: &mut u32) -> Result<LedgerLine, String> {
     let content = line.iter().rposition(|byte| *byte == b',').map(|comma| &line[..comma]);
-    *chain = crc32c::crc32c_append(*chain, content.ok_or("it has one field")?);
+    *chain = crc32c::crc32c_append(*chain, content.ok_or("it has only one field")?);
     if record.len() != 5 {
         return Err(format!("it has {} fields, not 5", record.len()));
     }
-    let number = record[0].parse().ok().and_then(OrderNumber::new).ok_or("its number is none")?;
-    let product = ProductName::new(&record[1]).map_err(|error| error.to_string())?;
+    let number = record[0].parse().ok().and_then(OrderNumber::new).ok_or("its number is invalid")?;
+    let product = ProductName::recorded(&record[1]).map_err(|error| error.to_string())?;
     let quantity =
-        record[2].parse().ok().and_then(|pieces| Quantity::new(pieces).ok()).ok_or("its quantity is none")?;
-    let order_id = record[3].parse().map_err(|_| "its order id is none")?;
-    if u32::from_str_radix(&record[4], 16) != Ok(*chain) {
-        return Err(format!("its checksum is {:?}, but {chain:08x} is right", &record[4]));
+        record[2].parse().ok().and_then(|pieces| Quantity::new(pieces).ok()).ok_or("its quantity is invalid")?;
+    let order_id = record[3].parse().map_err(|_| "its order id is invalid")?;
+    let expected = format!("{prefix}{chain:08x}");
+    if record[4] != expected {
+        return Err(format!("its checksum is {:?} instead of {expected}", &record[4]));
     }
     Ok(LedgerLine { number, product, quantity, order_id })
 }

@@ -1,34 +1,34 @@
-//! I2: one order id has at most one number, and one number belongs to one order id.
+//! I2: an order id has at most one number, and a number belongs to one order id. I3: numbers have
+//! no gaps at any time.
 
 use std::collections::BTreeMap;
 
-use api::{ErrorCode, OrderId};
+use api::OrderId;
 
-use crate::call::{OrderCall, OrderOutcome};
+use crate::call::OrderCall;
 use crate::findings::Findings;
-use crate::index::{Index, Wish, ended};
-use crate::ledger::Ledger;
-use crate::options::Options;
+use crate::ledger::ParsedLedger;
+use crate::order_index::{OrderIndex, RecordedOrder, returned_at};
 use crate::verdict::Violation;
 
-/// Judges the acknowledgements by themselves, and the longest ledger by what was asked for.
-pub(crate) fn check(index: &Index<'_>, ledgers: &[Ledger<'_>], options: &Options, findings: &mut Findings) {
-    for calls in index.acknowledged.values() {
+/// Checks the acknowledgements, and compares the longest ledger with the requests.
+pub(crate) fn check(index: &OrderIndex<'_>, ledgers: &[ParsedLedger<'_>], findings: &mut Findings) {
+    for calls in index.by_number.values() {
         if let Some(other) = calls.iter().find(|call| call.order_id != calls[0].order_id) {
             findings.add(Violation::NumberShared { one: calls[0].clone(), other: (*other).clone() });
         }
     }
     one_number_per_id(index, findings);
-    same_on_every_retry(index, findings);
-    rising(index, findings);
+    increasing_numbers(index, findings);
     if let Some(longest) = ledgers.first() {
-        asked_for(index, longest, options, findings);
+        requested(index, longest, findings);
     }
 }
 
-fn one_number_per_id(index: &Index<'_>, findings: &mut Findings) {
+/// Checks that each order id has one number and one order.
+fn one_number_per_id(index: &OrderIndex<'_>, findings: &mut Findings) {
     let mut first: BTreeMap<OrderId, &OrderCall> = BTreeMap::new();
-    for call in index.acknowledged.values().flatten() {
+    for call in index.by_number.values().flatten() {
         let one = *first.entry(call.order_id).or_insert(call);
         if one.outcome != call.outcome {
             findings.add(Violation::TwoNumbers { one: one.clone(), other: (*call).clone() });
@@ -38,44 +38,26 @@ fn one_number_per_id(index: &Index<'_>, findings: &mut Findings) {
     }
 }
 
-/// Numbers have no gaps at any time: an order that is sent after a number was acknowledged gets a higher one (I3).
-fn rising(index: &Index<'_>, findings: &mut Findings) {
+/// Checks I3: an order that is sent after a number was acknowledged gets a higher number.
+fn increasing_numbers(index: &OrderIndex<'_>, findings: &mut Findings) {
     let mut first: Option<&OrderCall> = None;
-    // By falling numbers; `first` is what was received first of those so far.
-    for calls in index.acknowledged.values().rev() {
-        let wishes = index.wishes.get(&calls[0].order_id).into_iter().flatten();
-        let sent = wishes.map(Wish::first_called).min();
-        if let Some(earlier) = first.filter(|earlier| sent.is_some_and(|sent| ended(earlier) < sent)) {
+    // In decreasing order of numbers. `first` is the earliest acknowledgement so far.
+    for calls in index.by_number.values().rev() {
+        let orders = index.by_id.get(&calls[0].order_id).into_iter().flatten();
+        let sent = orders.map(RecordedOrder::first_called).min();
+        if let Some(earlier) = first.filter(|earlier| sent.is_some_and(|sent| returned_at(earlier) < sent)) {
             findings.add(Violation::NumberTooLow { earlier: earlier.clone(), later: calls[0].clone() });
         }
-        first = first.filter(|first| ended(first) <= ended(calls[0])).or(Some(calls[0]));
+        first = first.filter(|first| returned_at(first) <= returned_at(calls[0])).or(Some(calls[0]));
     }
 }
 
-/// Once acknowledged, an order is not refused any more.
-fn same_on_every_retry(index: &Index<'_>, findings: &mut Findings) {
-    use ErrorCode::{IdempotencyKeyReused, NoSuchProduct, OutOfStock};
-    for wish in index.all() {
-        let Some(call) = wish.acknowledgement() else { continue };
-        let refused = |again: &&&OrderCall| {
-            matches!(again.outcome, OrderOutcome::Refused(IdempotencyKeyReused | NoSuchProduct | OutOfStock))
-        };
-        if let Some(again) = wish.attempts.iter().filter(refused).find(|again| again.called > ended(call)) {
-            findings.add(Violation::RefusedAgain { call: call.clone(), again: (*again).clone() });
-        }
-    }
-}
-
-fn asked_for(index: &Index<'_>, longest: &Ledger<'_>, options: &Options, findings: &mut Findings) {
+/// Checks that each order in the ledger was requested.
+fn requested(index: &OrderIndex<'_>, longest: &ParsedLedger<'_>, findings: &mut Findings) {
     for line in &longest.lines {
-        let wishes = index.wishes.get(&line.order_id).into_iter().flatten();
-        let wish = { wishes }.find(|wish| *wish.product() == line.product && wish.quantity() == line.quantity);
-        let Some(wish) = wish else {
+        let mut orders = index.by_id.get(&line.order_id).into_iter().flatten();
+        if !orders.any(|order| *order.product() == line.product && order.quantity() == line.quantity) {
             findings.add(Violation::NeverOrdered { line: line.clone() });
-            continue;
-        };
-        if let Some(call) = wish.refusal().filter(|_| options.refusals_final) {
-            findings.add(Violation::RefusedButPlaced { call: call.clone(), line: line.clone() });
         }
     }
 }

@@ -1,54 +1,58 @@
-//! What the checkers must be told, because it cannot be seen in the history.
+//! What the checkers must know in addition to the history.
 
 use api::Stock;
 use serde::{Deserialize, Serialize};
 
-/// How strict to be, and for how long to search.
+/// How strict the checkers are, and how long they search.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Options {
-    /// The end state was taken after all calls had ended, the store was healed, and it had nothing to do: nothing may be reserved any more.
+pub struct CheckOptions {
+    /// The end state was read after all calls had ended, all faults were healed, and the store was
+    /// idle. So nothing may be reserved any more.
     pub quiet: bool,
-    /// What a sold-out product comes back to; `None` if the store does not restock.
+    /// The stock of a product after a restock; `None` if the store does not restock.
     pub restock_level: Option<Stock>,
-    /// Whether stock that was taken for an order may come back.
-    pub give_backs: GiveBacks,
-    /// An order that was refused every time must not be placed. Switch it off where the network may deliver a request a second time,
-    /// after its first delivery was refused.
-    pub refusals_final: bool,
-    /// The most that the search for a linearization may do.
+    /// Whether the stock that was reserved for an order can be released.
+    pub releases: Releases,
+    /// The network can deliver a request twice. Then a refusal that is not final for its key
+    /// (overload, full disks) tells nothing about the second copy: an order that got only such
+    /// refusals may be placed.
+    pub duplicated_requests: bool,
+    /// The budget of the search for a linearization.
     pub budget: Budget,
-    /// The most violations that are listed; the counts count all.
+    /// How many violations are listed. The counts include all of them.
     pub violations_max: usize,
 }
 
-impl Default for Options {
+impl Default for CheckOptions {
     /// A quiet store that restocks to 100 pieces, and whose order leaders may have died.
     fn default() -> Self {
         Self {
             quiet: true,
             restock_level: Some(Stock(100)),
-            give_backs: GiveBacks::Anytime,
-            refusals_final: true,
+            releases: Releases::Anytime,
+            duplicated_requests: false,
             budget: Budget::default(),
             violations_max: 100,
         }
     }
 }
 
-/// Whether a reservation that was visible may be taken back: it is when an order leader dies between *reserve* and *place*.
+/// Whether a visible reservation can be released. This happens when an order leader dies between
+/// *reserve* and *place*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum GiveBacks {
-    /// The order group kept its leader: what was taken stays taken.
+pub enum Releases {
+    /// The order group has kept its leader: reserved stock stays taken.
     Never,
-    /// The order group may have changed its leader at any time.
+    /// The leader of the order group may have changed at any time.
     Anytime,
 }
 
-/// A bound on the search, per product: past it the product is *undecided*.
+/// A bound on the search, per product. If it is exceeded, the product is *undecided*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
-    /// The most configurations that are visited. One takes about a microsecond and, while the search lasts, 100 bytes.
+    /// How many configurations are visited. Each takes about a microsecond, and 100 bytes during
+    /// the search.
     pub configurations_max: u64,
 }
 

@@ -1,58 +1,60 @@
-//! Collects a history from many threads.
+//! Records a history from many threads.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::call::{Act, History, OrderCall, OrderRead, ProductCall};
+use crate::call::{BatchEffect, History, OrderCall, OrderRead, ProductCall};
 
-/// The recorder has no room. A history with an order missing would accuse the store of what it did not do: stop the clients and check.
+/// The recorder is full. Stop the clients and check the history: if it missed an order, the
+/// checkers would report violations that did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the history is full: it has {calls_max} calls")]
-pub struct Full {
-    /// How many calls fit.
+#[error("the history is full: it contains {calls_max} calls")]
+pub struct RecorderFull {
+    /// How many calls of each kind it can contain.
     pub calls_max: usize,
 }
 
-/// A history that grows. Shared by reference; each call is written down once, when its outcome is known.
+/// Records a history. It is shared by reference. Each call is recorded once, when its outcome is
+/// known.
 #[derive(Debug)]
-pub struct Recorder {
+pub struct HistoryRecorder {
     calls_max: usize,
     history: Mutex<History>,
 }
 
-impl Recorder {
-    /// An empty one, with room for so many calls of each kind. A call takes about 100 bytes.
+impl HistoryRecorder {
+    /// An empty recorder for at most `calls_max` calls of each kind. A call takes about 100 bytes.
     pub fn new(calls_max: usize) -> Self {
         Self { calls_max, history: Mutex::default() }
     }
 
-    /// Writes an attempt at an order down.
-    pub fn order(&self, call: OrderCall) -> Result<(), Full> {
+    /// Records an attempt at an order.
+    pub fn order(&self, call: OrderCall) -> Result<(), RecorderFull> {
         self.push(&mut self.lock().orders, call)
     }
 
-    /// Writes a read of a product down.
-    pub fn product(&self, call: ProductCall) -> Result<(), Full> {
+    /// Records a product read.
+    pub fn product(&self, call: ProductCall) -> Result<(), RecorderFull> {
         self.push(&mut self.lock().products, call)
     }
 
-    /// Writes a read of an order down.
-    pub fn order_read(&self, call: OrderRead) -> Result<(), Full> {
+    /// Records an order read.
+    pub fn order_read(&self, call: OrderRead) -> Result<(), RecorderFull> {
         self.push(&mut self.lock().order_reads, call)
     }
 
-    /// Writes an order leader's act down.
-    pub fn act(&self, act: Act) -> Result<(), Full> {
-        self.push(&mut self.lock().acts, act)
+    /// Records an effect of an order leader's batch.
+    pub fn effect(&self, effect: BatchEffect) -> Result<(), RecorderFull> {
+        self.push(&mut self.lock().effects, effect)
     }
 
-    /// What was written down so far; the recorder begins anew.
+    /// Returns the history so far, and starts an empty one.
     pub fn take(&self) -> History {
         std::mem::take(&mut self.lock())
     }
 
-    fn push<T>(&self, list: &mut Vec<T>, item: T) -> Result<(), Full> {
+    fn push<T>(&self, list: &mut Vec<T>, item: T) -> Result<(), RecorderFull> {
         if list.len() >= self.calls_max {
-            return Err(Full { calls_max: self.calls_max });
+            return Err(RecorderFull { calls_max: self.calls_max });
         }
         list.push(item);
         Ok(())
@@ -71,8 +73,8 @@ mod tests {
     use crate::call::{ClientId, Moment, OrderReadOutcome};
 
     #[test]
-    fn what_many_threads_saw_is_one_history_with_a_bound() {
-        let recorder = Recorder::new(40);
+    fn many_threads_record_one_bounded_history() {
+        let recorder = HistoryRecorder::new(40);
         let read = |client| OrderRead {
             client: ClientId(client),
             number: OrderNumber::FIRST,
@@ -86,7 +88,7 @@ mod tests {
                 scope.spawn(move || (0..10).for_each(|_| recorder.order_read(read(client)).unwrap()));
             }
         });
-        assert_eq!(recorder.order_read(read(9)), Err(Full { calls_max: 40 }));
+        assert_eq!(recorder.order_read(read(9)), Err(RecorderFull { calls_max: 40 }));
         assert_eq!(recorder.take().order_reads.len(), 40);
         assert_eq!(recorder.take(), History::default());
     }

@@ -1,4 +1,4 @@
-//! What the checkers found.
+//! The result of the checkers.
 
 use std::fmt;
 
@@ -6,34 +6,34 @@ use api::catalog::StockAccount;
 use api::{OrderId, OrderNumber, Ordinal, ProductName, Quantity};
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Act, OrderCall, OrderRead, ProductCall};
+use crate::call::{BatchEffect, OrderCall, OrderRead, ProductCall};
 
-/// A promise that the store broke. Its text tells a person what happened, with the calls concerned.
+/// A violation of an invariant. Its text describes what happened, with the calls concerned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Violation {
-    /// I1: an acknowledged order is in no ledger: even the longest ends before it.
-    #[error("I1: an acknowledged order is lost: {call}; the longest ledger, replica {ledger}'s, has {lines} orders")]
+    /// I1: an acknowledged order is in no ledger. Even the longest one ends before it.
+    #[error("I1: an acknowledged order is lost: {call}; the longest ledger (replica {ledger}) has {lines} orders")]
     Lost {
         /// The acknowledgement.
         call: OrderCall,
-        /// Whose ledger is the longest.
+        /// The replica with the longest ledger.
         ledger: Ordinal,
         /// How many orders it has.
         lines: u64,
     },
-    /// I1: a ledger has something else under an acknowledged order's number.
-    #[error("I1: {call}; but replica {ledger}'s ledger has there {found}")]
+    /// I1: a ledger has another order under the number of an acknowledged one.
+    #[error("I1: {call}; but under this number, the ledger of replica {ledger} has {found}")]
     Overwritten {
         /// The acknowledgement.
         call: OrderCall,
-        /// Whose ledger.
+        /// The replica with this ledger.
         ledger: Ordinal,
-        /// What it has.
+        /// The order in the ledger.
         found: LedgerLine,
     },
-    /// I1: an order was read as something else than what was acknowledged.
+    /// I1: a read returned another order than the acknowledged one.
     #[error("I1: {call}; but {read}")]
     ReadDiffers {
         /// The acknowledgement.
@@ -49,7 +49,7 @@ pub enum Violation {
         /// The read.
         read: OrderRead,
     },
-    /// I1: an order was found, and later it was not, or it was another one.
+    /// I1: an order was found, and later it was not found or had changed.
     #[error("I1: an order never changes, but {earlier}, and {later}")]
     ReadsDiffer {
         /// The first read.
@@ -57,14 +57,14 @@ pub enum Violation {
         /// The other.
         later: OrderRead,
     },
-    /// I1: an order was read that is not in the longest ledger like that.
-    #[error("I1: {read}; but the longest ledger, replica {ledger}'s, has there {}", or_nothing(found.as_ref()))]
+    /// I1: a read returned an order that is not in the longest ledger.
+    #[error("I1: {read}; but under this number, the longest ledger (replica {ledger}) has {}", or_nothing(found.as_ref()))]
     ReadNotInLedger {
         /// The read.
         read: OrderRead,
-        /// Whose ledger is the longest.
+        /// The replica with the longest ledger.
         ledger: Ordinal,
-        /// What it has under that number.
+        /// The order in the ledger under this number.
         found: Option<LedgerLine>,
     },
     /// I2: one order id was acknowledged with two numbers.
@@ -94,60 +94,60 @@ pub enum Violation {
     /// I2: one order id is in a ledger twice.
     #[error("I2: replica {ledger}'s ledger has one order twice: {first}; and {again}")]
     PlacedTwice {
-        /// Whose ledger.
+        /// The replica with this ledger.
         ledger: Ordinal,
         /// The first line.
         first: LedgerLine,
         /// The second line.
         again: LedgerLine,
     },
-    /// I2: an acknowledged order was sent again with its key, and refused.
-    #[error("I2: an acknowledged order was refused when it was repeated: {call}; then {again}")]
-    RefusedAgain {
-        /// The acknowledgement.
-        call: OrderCall,
-        /// The repetition.
-        again: OrderCall,
+    /// I7: one key got two final answers.
+    #[error("I7: the first final answer for a key must not change, but {first}; and {other}")]
+    AnswerChanged {
+        /// The first received answer.
+        first: OrderCall,
+        /// The other answer, possibly for another order under the same key.
+        other: OrderCall,
     },
-    /// I2: an order is in the ledger although its client was told, each time that it asked, that nothing was ordered.
-    #[error("I2: an order was refused and is placed all the same: {call}; the ledger has {line}")]
+    /// I7: an order is in the ledger although it was refused: for good, or at every attempt.
+    #[error("I7: an order was refused, but it is placed: {call}; the ledger has {line}")]
     RefusedButPlaced {
-        /// The last refusal.
+        /// The refusal.
         call: OrderCall,
         /// The ledger's line.
         line: LedgerLine,
     },
-    /// I2: an order is in the ledger that nobody has asked for.
-    #[error("I2: nobody asked for this order: {line}")]
+    /// I2: the ledger contains an order that no client requested.
+    #[error("I2: no client requested this order: {line}")]
     NeverOrdered {
         /// The ledger's line.
         line: LedgerLine,
     },
     /// I3: the numbers in a ledger are not 1, 2, 3 …
-    #[error("I3: in replica {ledger}'s ledger number {expected} comes next, but there is {found}")]
+    #[error("I3: in the ledger of replica {ledger}, number {expected} must come next, but there is {found}")]
     NumberOutOfPlace {
-        /// Whose ledger.
+        /// The replica with this ledger.
         ledger: Ordinal,
-        /// The number that should be there.
+        /// The number that must be there.
         expected: OrderNumber,
-        /// What is there.
+        /// The order that is there.
         found: LedgerLine,
     },
     /// I3: an order got a lower number than one that was acknowledged before it was sent.
-    #[error("I3: a number was left out and given later: {earlier}; only then {later}")]
+    #[error("I3: a number was skipped and assigned later: {earlier}; only afterwards {later}")]
     NumberTooLow {
         /// The higher number.
         earlier: OrderCall,
         /// The lower number.
         later: OrderCall,
     },
-    /// I3: two ledgers are different before the end of the shorter one.
+    /// I3: two ledgers differ before the end of the shorter one.
     #[error(
         "I3: the ledgers of replicas {} and {} differ from line {line} on (the header is line 1): {:?} and {:?}",
         ledgers[0], ledgers[1], texts[0], texts[1]
     )]
     Diverged {
-        /// Whose ledgers.
+        /// The replicas with these ledgers.
         ledgers: [Ordinal; 2],
         /// The first line that differs; the header is line 1.
         line: u64,
@@ -157,113 +157,113 @@ pub enum Violation {
     /// I3: a ledger is damaged.
     #[error("I3: replica {ledger}'s ledger is damaged in line {line} (the header is line 1): {what}")]
     Damaged {
-        /// Whose ledger.
+        /// The replica with this ledger.
         ledger: Ordinal,
-        /// Which line; the header is line 1.
+        /// The number of the line; the header is line 1.
         line: u64,
         /// What is wrong with it.
         what: String,
     },
-    /// I4: a product's books do not add up.
-    #[error("I4: the books do not add up, initial + restocked is not stock + sold + reserved: {account:?}")]
+    /// I4: a stock account does not add up.
+    #[error("I4: the stock account does not add up: initial + restocked is not stock + sold + reserved: {account:?}")]
     NotConserved {
-        /// The books.
+        /// The stock account.
         account: StockAccount,
     },
-    /// I4: pieces are reserved although nothing is going on.
-    #[error("I4: the store is quiet, and {} pieces are still reserved: {account:?}", account.reserved)]
+    /// I4: pieces are reserved although the store is quiet.
+    #[error("I4: the store is quiet, but {} pieces are still reserved: {account:?}", account.reserved)]
     Leaked {
-        /// The books.
+        /// The stock account.
         account: StockAccount,
     },
-    /// I4: what is sold is not what was ordered.
-    #[error("I4: {pieces} pieces are in the orders, but the books say: {account:?}")]
+    /// I4: the sold pieces are not the ordered ones.
+    #[error("I4: the orders contain {pieces} pieces, but the stock account is {account:?}")]
     SoldDiffers {
-        /// The books.
+        /// The stock account.
         account: StockAccount,
-        /// Pieces in the longest ledger; if the store is not quiet, in acknowledged orders.
+        /// The pieces in the longest ledger or, if the store is not quiet, in acknowledged orders.
         pieces: u64,
     },
-    /// I4: restocking brings whole levels of pieces.
-    #[error("I4: restocks bring {level} pieces each, but the books say: {account:?}")]
+    /// I4: the number of restocked pieces is not a multiple of the restock level.
+    #[error("I4: each restock adds {level} pieces, but the stock account is {account:?}")]
     RestockedInPart {
-        /// The books.
+        /// The stock account.
         account: StockAccount,
-        /// Pieces per restock; 0 if the store does not restock.
+        /// The number of pieces per restock; 0 if the store does not restock.
         level: u64,
     },
-    /// I4: an order was acknowledged for a product that has no books.
+    /// I4: an order was acknowledged for a product without a stock account.
     #[error("I4: the catalog has no such product: {call}")]
     NoAccount {
         /// The acknowledgement.
         call: OrderCall,
     },
-    /// I5: a read that no order of events explains.
-    #[error("I5: a stale or impossible read: {call}; the orders acknowledged before and under way allow {allowed}")]
+    /// I5: a read that is not linearizable.
+    #[error("I5: a stale or impossible read: {call}; the orders acknowledged before and in flight allow {allowed}")]
     StaleRead {
         /// The read.
         call: ProductCall,
-        /// What it could have said.
+        /// What it could have returned.
         allowed: Allowed,
     },
-    /// I5: an order was refused although there was enough in stock all the time.
-    #[error("I5: refused for want of stock although there was enough: {call}; in stock was {allowed}")]
+    /// I5: an order was refused although there was always enough in stock.
+    #[error("I5: refused as out of stock although there was enough: {call}; the stock was {allowed}")]
     RefusedWithStock {
         /// The refusal.
         call: OrderCall,
-        /// What could have been in stock.
+        /// The possible stock.
         allowed: Allowed,
     },
-    /// I5: more was acknowledged than there was.
-    #[error("I5: acknowledged although there was not enough in stock: {call}; in stock was {allowed}")]
+    /// I5: more was acknowledged than there was in stock.
+    #[error("I5: acknowledged although there was not enough in stock: {call}; the stock was {allowed}")]
     Oversold {
         /// The acknowledgement.
         call: OrderCall,
-        /// What could have been in stock.
+        /// The possible stock.
         allowed: Allowed,
     },
-    /// I5: what is in stock in the end does not follow from what happened.
-    #[error("I5: in the end {product} has {stock} in stock, but the history allows {allowed}")]
+    /// I5: the final stock does not follow from the history.
+    #[error("I5: at the end {product} has {stock} in stock, but the history allows {allowed}")]
     EndsWrong {
-        /// Which product.
+        /// The product.
         product: ProductName,
-        /// What the books say.
+        /// The stock in the stock account.
         stock: u64,
-        /// What could have been in stock.
+        /// The possible stock.
         allowed: Allowed,
     },
-    /// I6: a deposed leader's act took effect.
-    #[error("I6: a deposed leader was not stopped: {later} took effect after {earlier}")]
+    /// I6: a batch of a deposed leader took effect.
+    #[error("I6: a deposed leader was not fenced: {later} took effect after {earlier}")]
     TermWentBack {
-        /// The later leader's act, which came first.
-        earlier: Act,
-        /// The deposed leader's.
-        later: Act,
+        /// The effect of the later leader, which came first.
+        earlier: BatchEffect,
+        /// The effect of the deposed leader.
+        later: BatchEffect,
     },
-    /// I6: a batch took effect twice, or after its successor.
-    #[error("I6: a batch took effect out of turn: {later} after {earlier}")]
+    /// I6: a batch took effect twice, or after a later batch.
+    #[error("I6: a batch took effect out of order: {later} after {earlier}")]
     BatchOutOfTurn {
-        /// The act before.
-        earlier: Act,
-        /// The act that should not be.
-        later: Act,
+        /// The effect before.
+        earlier: BatchEffect,
+        /// The effect that must not happen.
+        later: BatchEffect,
     },
     /// I6: two leaders in one term.
     #[error("I6: one term had two leaders: {earlier} and {later}")]
     TwoLeaders {
         /// One of them.
-        earlier: Act,
+        earlier: BatchEffect,
         /// The other.
-        later: Act,
+        later: BatchEffect,
     },
 }
 
-/// The stock that was possible at the point at which no explanation goes on.
+/// The stock that was possible at the point that no linearization gets past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Allowed {
-    /// The least, in pieces.
+    /// The smallest stock, in pieces.
     pub min: u64,
-    /// The most, in pieces.
+    /// The largest stock, in pieces.
     pub max: u64,
 }
 
@@ -273,16 +273,16 @@ impl fmt::Display for Allowed {
     }
 }
 
-/// One order as a ledger has it.
+/// One order in a ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerLine {
-    /// Its number.
+    /// The order number.
     pub number: OrderNumber,
-    /// Which product.
+    /// The product.
     pub product: ProductName,
-    /// How many pieces.
+    /// The quantity, in pieces.
     pub quantity: Quantity,
-    /// Its id.
+    /// The order id.
     pub order_id: OrderId,
 }
 
@@ -297,30 +297,31 @@ fn or_nothing(line: Option<&LedgerLine>) -> String {
     line.map_or_else(|| "nothing".into(), ToString::to_string)
 }
 
-/// How much of everything.
+/// The counts of a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Orders that have been acknowledged; attempts at one order are counted once here and in the next two.
+    /// Acknowledged orders. Here and in the next two fields, all attempts at an order count once.
     pub acknowledged: u64,
-    /// Orders that were refused each time.
+    /// Orders that were refused, for good or at every attempt.
     pub refused: u64,
-    /// Orders of which the client does not know what became of them.
+    /// Orders whose outcome is unknown to the client.
     pub unknown: u64,
-    /// Reads of products that said a quantity.
+    /// Product reads that returned a quantity.
     pub product_reads: u64,
-    /// Reads of orders that said something.
+    /// Order reads that returned an order, or that there is none.
     pub order_reads: u64,
-    /// Acknowledged orders that are not where they must be, or could not be read.
+    /// Acknowledged orders that are missing, or that could not be read.
     pub lost: u64,
     /// Orders that have more than one number, or share one.
     pub duplicated: u64,
-    /// Reads of products that no order of events explains.
+    /// Product reads that are not linearizable.
     pub stale_reads: u64,
     /// Pieces that are neither in stock nor sold in a quiet store.
     pub leaked_pieces: u64,
-    /// Restocks of products, as the books tell.
+    /// Restocks of products, according to the stock accounts.
     pub restocks: u64,
-    /// Products for which the search for an explanation was given up: nothing is known about I5 there.
+    /// Products for which the search exceeded its budget, or could not start. Nothing is known
+    /// about I5 for them.
     pub undecided: u64,
     /// Violations of all kinds, listed or not.
     pub violations: u64,
@@ -328,17 +329,18 @@ pub struct Counts {
     pub configurations: u64,
 }
 
-/// What was judged, and what was found.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// What is broken, invariant by invariant; at most as many as [`Options::violations_max`](crate::Options::violations_max).
+    /// The violations, ordered by checker. There are at most
+    /// [`CheckOptions::violations_max`](crate::CheckOptions::violations_max) of them.
     pub violations: Vec<Violation>,
-    /// How much of everything.
+    /// The counts.
     pub counts: Counts,
 }
 
 impl Verdict {
-    /// Whether nothing is broken. What is undecided is not known to be broken.
+    /// Whether no violation was found. An undecided product is not a violation.
     pub fn is_clean(&self) -> bool {
         self.counts.violations == 0
     }

@@ -1,13 +1,14 @@
-//! How long a start takes with so many orders, and how much memory: `cargo run --release -p order --example load_ledger [orders]`.
+//! Measures how long a start takes for a given number of orders, and how much memory it needs:
+//! `cargo run --release -p order --example load_ledger [orders]`.
 
-#![allow(clippy::print_stdout, reason = "a measurement is read by people")]
+#![allow(clippy::print_stdout, reason = "it prints its measurements")]
 
 use std::time::Instant;
 
 use api::catalog::OrderLine;
 use api::{BatchId, BatchNumber, LogPosition, OrderId, ProductName, Quantity, Term};
 use order::ledger::Ledger;
-use order::orders::{Command, Orders};
+use order::orders::{OrderCommand, Orders};
 use replication::{StateMachine, StateStore};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut orders = Orders::default();
     let names =
         ["Tux", "Whale", "Elephant", "Fox", "Python", "Dolphin"].map(|name| ProductName::new(name).expect("a name"));
-    orders.apply(LogPosition { term: Term(1), index: 1 }, Command::Begin { term: Term(1) });
+    orders.apply(LogPosition { term: Term(1), index: 1 }, OrderCommand::Begin { term: Term(1) });
     for batch in 0..count.div_ceil(256) {
         let numbers = batch * 256..count.min((batch + 1) * 256);
         let lines = numbers.map(|n| OrderLine {
@@ -30,7 +31,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             quantity: Quantity::ONE,
         });
         let id = BatchId { term: Term(1), batch: BatchNumber(batch + 1) };
-        orders.apply(LogPosition { term: Term(1), index: batch + 2 }, Command::Place { id, orders: lines.collect() });
+        orders.apply(
+            LogPosition { term: Term(1), index: batch + 2 },
+            OrderCommand::Place { id, orders: lines.collect() },
+        );
         ledger.record(&orders)?;
     }
     println!("placed and written {} orders in {:.2?}", orders.count(), begun.elapsed());

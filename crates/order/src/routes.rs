@@ -1,51 +1,74 @@
-//! Every route of the service's port.
+//! All routes of the service port.
 
-use api::catalog::OrderLine;
-use api::order::{PlaceOrder, Placement, REACH_PATH, Reach, TOGETHER_PATH};
+use api::order::{BATCH_PATH, CATALOG_REACHABILITY_PATH, CatalogReachability, PlaceOrder, Placement};
 use api::public::{Order, OrderPlaced};
-use api::{ApiError, OrderNumber, Together};
+use api::{ApiError, OrderNumber, RequestBatch};
 use axum::Router;
 use axum::extract::State;
+use axum::http::Method;
 use axum::routing::{get, post};
 use futures::future::join_all;
 use service::Token;
-use service::http::{Body, PathParam, Reply, data, guard};
+use service::http::{ClassLimit, ClassRate, HandlerResult, JsonBody, PathParam, PortMetrics, data, guard};
 
-use crate::desk::Desk;
-use crate::stock::Stock;
+use crate::catalog_client::CatalogClient;
+use crate::handler::OrderHandler;
 
-/// Orders, and whatever the replica answers, for those with the token; `health` for everyone.
-pub(crate) fn service(desk: Desk, stock: Stock, replica: Router, health: Router, token: Option<Token>) -> Router {
-    let reach = Router::new().route(REACH_PATH, get(reach)).with_state((desk.clone(), stock));
+/// Reads that are handled at the same time.
+const READS: ClassLimit = ClassLimit { at_once: 1, rate: ClassRate::Unlimited };
+
+/// Limits reads, so that they do not delay orders and elections.
+pub(crate) fn with_classes(port: PortMetrics) -> PortMetrics {
+    port.with_class("orders_read", READS, &[(Method::GET, "/orders/{number}")])
+}
+
+/// Orders and the replica's own routes, for clients that have the token; `health` for everyone.
+pub(crate) fn service(
+    handler: OrderHandler,
+    catalog: CatalogClient,
+    replica: Router,
+    health: Router,
+    token: Option<Token>,
+) -> Router {
+    let reachability = Router::new()
+        .route(CATALOG_REACHABILITY_PATH, get(catalog_reachability))
+        .with_state((handler.clone(), catalog));
     let orders = Router::new()
         .route("/orders", post(place))
-        .route(TOGETHER_PATH, post(place_together))
+        .route(BATCH_PATH, post(place_batch))
         .route("/orders/{number}", get(find))
-        .with_state(desk);
-    guard(orders.merge(reach).merge(replica), token).merge(health)
+        .with_state(handler);
+    guard(orders.merge(reachability).merge(replica), token).merge(health)
 }
 
-async fn place(State(desk): State<Desk>, Body(order): Body<PlaceOrder>) -> Reply<OrderPlaced> {
-    data(place_one(&desk, order).await?)
+async fn place(
+    State(handler): State<OrderHandler>,
+    JsonBody(order): JsonBody<PlaceOrder>,
+) -> HandlerResult<OrderPlaced> {
+    data(place_one(&handler, order).await?)
 }
 
-async fn place_together(State(desk): State<Desk>, Body(orders): Body<Together<PlaceOrder>>) -> Reply<Vec<Placement>> {
-    // All of them are in the queue before any is waited for.
-    let placed = Vec::from(orders).into_iter().map(async |order| place_one(&desk, order).await.into());
+async fn place_batch(
+    State(handler): State<OrderHandler>,
+    JsonBody(orders): JsonBody<RequestBatch<PlaceOrder>>,
+) -> HandlerResult<Vec<Placement>> {
+    // All orders are queued before the first result is awaited.
+    let placed = Vec::from(orders).into_iter().map(async |order| place_one(&handler, order).await.into());
     data(join_all(placed).await)
 }
 
-async fn place_one(desk: &Desk, PlaceOrder { order_id, name, quantity }: PlaceOrder) -> Result<OrderPlaced, ApiError> {
-    let order_number = desk.place(OrderLine { order_id, name, quantity }).await?;
-    Ok(OrderPlaced { order_number })
+async fn place_one(handler: &OrderHandler, order: PlaceOrder) -> Result<OrderPlaced, ApiError> {
+    handler.place(order).await.map(|order_number| OrderPlaced { order_number })
 }
 
-async fn find(State(desk): State<Desk>, PathParam(number): PathParam<OrderNumber>) -> Reply<Order> {
-    data(desk.find(number).await?)
+async fn find(State(handler): State<OrderHandler>, PathParam(number): PathParam<OrderNumber>) -> HandlerResult<Order> {
+    data(handler.find(number).await?)
 }
 
-async fn reach(State((desk, stock)): State<(Desk, Stock)>) -> Reply<Reach> {
-    data(Reach { node_id: desk.node_id(), catalog: stock.is_in_reach().await })
+async fn catalog_reachability(
+    State((handler, catalog)): State<(OrderHandler, CatalogClient)>,
+) -> HandlerResult<CatalogReachability> {
+    data(CatalogReachability { node_id: handler.node_id(), catalog: catalog.is_reachable().await })
 }
 
 #[cfg(test)]
@@ -55,7 +78,7 @@ mod tests {
     use api::Ordinal;
     use replication::{Replica, ReplicaConfig};
     use service::health::{self, Readiness};
-    use service::http::{RequestMetrics, harden, testing};
+    use service::http::{ServerMetrics, harden, testing};
     use tokio::sync::watch;
 
     use super::*;
@@ -64,23 +87,31 @@ mod tests {
     use crate::orders::Orders;
 
     #[tokio::test]
-    async fn only_health_and_metrics_are_told_without_the_token() {
+    async fn only_health_and_metrics_are_served_without_the_token() {
         let dir = tempfile::tempdir().unwrap();
         let (registry, token) = (service::metrics::registry("order"), Token::new("a-long-secret").unwrap());
         let ledger = Ledger::open(&dir.path().join("log.csv"), dir.path()).unwrap();
-        let nobody = discovery::fixed(BTreeMap::new());
-        let config = ReplicaConfig::new("order", Ordinal(1), dir.path().to_owned(), 1, nobody);
+        let no_replicas = discovery::static_replicas(BTreeMap::new());
+        let config = ReplicaConfig::new("order", Ordinal(1), dir.path().to_owned(), 1, no_replicas);
         let replica = Replica::start(config, Orders::default(), ledger).await.unwrap();
-        let desk = Desk::new(replica.clone(), OrderMetrics::new(&registry), watch::channel(None).1);
-        let requests = RequestMetrics::new(&registry);
+        let handler = OrderHandler::new(
+            replica.clone(),
+            OrderMetrics::new(&registry),
+            watch::channel(None).1,
+            watch::channel(None).1,
+        );
+        let requests = ServerMetrics::new(&registry);
         let health = health::routes(Readiness::not_yet("a test"), registry);
-        let caller = service::call::Caller::new(None);
-        let stock = Stock::new(discovery::Group::new("catalog", discovery::fixed(BTreeMap::new()), caller));
-        let router = service(desk, stock, replica.status_routes(), health, Some(token.clone()));
+        let client = service::json_client::JsonClient::new(None);
+        let catalog = CatalogClient::new(
+            discovery::Group::new("catalog", discovery::static_replicas(BTreeMap::new()), client),
+            0,
+        );
+        let router = service(handler, catalog, replica.status_routes(), health, Some(token.clone()));
         let router = harden(router, requests.port("order"));
-        let open = testing::open_to_strangers(&router, &token).await;
+        let open = testing::open_without_token(router.router(), &token).await;
         assert_eq!(open, ["/healthz", "/metrics", "/readyz"].map(str::to_owned).into());
-        assert!(testing::paths(&router).len() > open.len());
+        assert!(testing::paths(router.router()).len() > open.len());
         replica.shutdown().await;
     }
 }

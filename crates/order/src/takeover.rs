@@ -1,80 +1,117 @@
-//! How a new leader takes over: what its predecessor left half done is finished or undone, before the first order.
+//! The takeover of a new leader: it finishes or undoes what its predecessor left half done, before
+//! the first order.
 //!
-//! Order and catalog share a transaction per batch: the catalog takes the stock (reserve), the log decides (place), the catalog is told
-//! (settle). That is two-phase commit; the order log is the coordinator's record, the catalog the participant, and the term the
-//! fence. A leader that dies leaves *open* reservations: the catalog cannot know whether their orders were placed.
+//! Orders and catalog share a transaction per batch: the catalog reserves the stock, the log places
+//! the orders, and the catalog is told (settle). That is a two-phase commit. The order log is the
+//! coordinator's record, the catalog the participant, and the term the fence. A leader that dies
+//! leaves *open* reservations: the catalog cannot know whether their orders were placed.
 //!
-//! # What is done
-//! A leader of term *t* takes orders only after:
+//! # Steps
+//! A leader of term *t* accepts orders only after these steps:
 //!
-//! * (a) **Begin.** Its own entry `Begin {t}` is applied here. So its state has all that can ever commit of earlier terms.
-//! * (b) **Fence.** The catalog has durably recorded *t*, refuses every lower term from then on, and has answered with the
-//!   open reservations. (a) and (b) go on at the same time.
-//! * (c) **Resolve.** Each of those is kept if its order id has a number, else released; in one command.
+//! 1. **Begin.** Its own entry `Begin {t}` has been applied here. So its state has everything that
+//!    can ever commit from earlier terms.
+//! 2. **Fence.** The catalog has durably recorded *t*, refuses every lower term from then on, and
+//!    has answered with the open reservations. Steps 1 and 2 run concurrently.
+//! 3. **Resolve.** Each of these reservations is kept if its order id has a number, and released
+//!    otherwise; in one command.
 //!
-//! # Why that is right
-//! Let *r* be an open reservation of order *x*, in the answer to (b).
+//! Between steps 2 and 3 the two sides are compared, so that a leader never builds on older data
+//! that was restored on either side (`data_mismatch`).
 //!
-//! * *If x has a number in the state after (a)*, it is placed, for ever: to keep *r* is right.
-//! * *If not, it never gets one through r.* A number comes from a `Place` entry alone. One of an earlier term that is not in the log
-//!   up to (a) can never commit: this leader's log is the only one that new entries are appended to, `Begin` is behind all it
-//!   has from earlier terms, and the entry of a deposed leader that wakes up is refused by a majority (Raft §5.4). If
-//!   such a batch were proposed again in a later term, its `id.term` would not be the entry's own: [`Orders`] refuses it. And
-//!   in term *t* nothing is placed before (c). So to release *r* is right.
-//! * *No reservation is overlooked.* One that an earlier leader makes after (b) is refused by the fence. One that was made before (b)
-//!   is in the answer, because catalog commands have one order.
-//! * *It may be done again.* A leader that dies anywhere in (a) to (c) has changed nothing that its successor needs: (b) gives the
-//!   reservations that are still open, and verdicts agree, because numbers are for ever.
+//! # Why this is correct
+//! Let *r* be an open reservation of order *x* in the answer to step 2.
 //!
-//! # A term is begun once
-//! All of that counts on a term having one take-over. A replica that was restarted, and led the same term again, would number its
-//! batches from 1 once more, and a delayed reserve of its former life would pass the fence. The engine never resumes a term; and
-//! if it did, `Begin` would be answered with [`BegunBefore`](Reply::BegunBefore), and no order be taken.
+//! * *If x has a number in the state after step 1*, it is placed forever, and keeping *r* is right.
+//! * *If not, x never gets a number through r.* Only a `Place` entry assigns a number. A `Place`
+//!   entry of an earlier term that is not in the log up to step 1 can never commit: new entries are
+//!   appended to this leader's log only, `Begin` follows everything it has from earlier terms, and
+//!   a majority refuses the entry of a deposed leader that wakes up (Raft §5.4). If such a batch
+//!   were proposed again in a later term, its `id.term` would differ from the term of the entry,
+//!   and [`Orders`] refuses it. In term *t* itself nothing is placed before step 3. So releasing
+//!   *r* is right.
+//! * *No reservation is overlooked.* The fence refuses reservations that an earlier leader makes
+//!   after step 2. Those made before step 2 are in the answer, because catalog commands have one
+//!   order.
+//! * *The steps can be repeated.* A leader that dies anywhere in steps 1 to 3 has changed nothing
+//!   that its successor needs: step 2 returns the reservations that are still open, and the
+//!   decisions agree, because numbers are permanent.
+//!
+//! # A term begins once
+//! All of this relies on one takeover per term. A replica that restarted and led the same term
+//! again would number its batches from 1 again, and a delayed reserve from before the restart would
+//! pass the fence. The engine never resumes a term. If it did, `Begin` would be answered with
+//! [`BegunBefore`](OrderReply::BegunBefore), and no order would be accepted.
 //!
 //! # Caveats
-//! * Whether *x* has a number is looked up among the last million orders. Open reservations belong to a leader's last
-//!   three batches, so their orders are among the last 768.
-//! * While the catalog cannot be reached, there is no take-over and no order: stock cannot be taken then in any case.
+//! * Whether *x* has a number is looked up among the last million orders. Open reservations belong
+//!   to a leader's last three batches, so their orders are among the last 768.
+//! * While the catalog is unreachable, there is no takeover and no order. Stock could not be
+//!   reserved then in any case.
+
+use std::time::Duration;
 
 use api::catalog::Resolve;
 use api::{OrderId, Term};
 use replication::Replica;
+use tokio::time::sleep;
 
-use crate::orders::{Command, Orders, Reply};
-use crate::pipeline::Ended;
-use crate::stock::Stock;
+use crate::catalog_client::CatalogClient;
+use crate::data_mismatch::compare;
+use crate::ledger_format::LedgerFormat;
+use crate::orders::{OrderCommand, OrderReply, Orders};
+use crate::pipeline::TermEnd;
 
-/// Steps (a) to (c). Tries until it is done or the term is over; drop it when leadership is lost.
-pub(crate) async fn take_over(term: Term, replica: &Replica<Orders>, stock: &Stock) -> Result<(), Ended> {
-    let fence = async { stock.fence(term).await.map_err(Ended::from) };
-    let ((), fenced) = tokio::try_join!(begin(term, replica), fence)?;
+/// The pause before the next comparison, while an operator restores data.
+const COMPARE_AGAIN: Duration = Duration::from_millis(500);
+
+/// Runs steps 1 to 3. Retries until it succeeds or the term is over; drop it when leadership is
+/// lost.
+pub(crate) async fn take_over(term: Term, replica: &Replica<Orders>, catalog: &CatalogClient) -> Result<(), TermEnd> {
+    let before = replica.read(Orders::begun);
+    let fence = async { catalog.fence(term).await.map_err(TermEnd::from) };
+    let ((), mut fenced) = tokio::try_join!(begin(term, replica), fence)?;
+    while let Err(mismatch) = replica.read(|orders| compare(orders, before, &fenced, catalog.accepted_difference())) {
+        catalog.report_mismatch(mismatch);
+        sleep(COMPARE_AGAIN).await;
+        fenced = catalog.fence(term).await?;
+    }
+    catalog.confirm_match(&fenced);
     if fenced.open.is_empty() {
         return Ok(());
     }
-    let verdict = replica.read(|orders| judge(term, fenced.open, |order_id| orders.find(order_id).is_some()));
-    let (kept, released) = (verdict.keep.len(), verdict.release.len());
-    stock.resolve(&verdict).await?;
-    tracing::info!(term = term.0, kept, released, "reservations of the leader before are resolved");
+    let resolution =
+        replica.read(|orders| resolve_reservations(term, fenced.open, |order_id| orders.find(order_id).is_some()));
+    let (kept, released) = (resolution.keep.len(), resolution.release.len());
+    catalog.resolve(&resolution).await?;
+    tracing::info!(term = term.0, kept, released, "resolved the reservations of the previous leader");
     Ok(())
 }
 
-async fn begin(term: Term, replica: &Replica<Orders>) -> Result<(), Ended> {
-    match replica.propose(Command::Begin { term }).await? {
-        (_, Reply::Begun) => Ok(()),
-        (_, Reply::BegunBefore) => {
+async fn begin(term: Term, replica: &Replica<Orders>) -> Result<(), TermEnd> {
+    if replica.read(|orders| orders.begun() == Term(0)) {
+        // This may be a new group. If it is not, and its first term is yet to be applied here, the
+        // command changes nothing.
+        replica.propose(OrderCommand::UseLedgerFormat { format: LedgerFormat::NEWEST }).await?;
+    }
+    match replica.propose(OrderCommand::Begin { term }).await? {
+        (_, OrderReply::Begun) => Ok(()),
+        (_, OrderReply::BegunBefore) => {
             tracing::error!(
                 term = term.0,
-                "this term was begun before: its batches cannot be told from the earlier ones"
+                "this term has begun before: its batches could not be distinguished from the earlier ones"
             );
-            Err(Ended::Lost)
+            Err(TermEnd::NotCommitted)
         }
-        (_, Reply::StaleTerm) => Err(Ended::Deposed),
-        (_, Reply::Placed(_)) => unreachable!("a beginning's reply is no batch's"),
+        (_, OrderReply::StaleTerm) => Err(TermEnd::Deposed),
+        (_, OrderReply::Decided { .. } | OrderReply::FormatKnown) => {
+            unreachable!("the reply does not match the command")
+        }
     }
 }
 
-/// Which of the `open` reservations are kept and which released, after (a) and (b).
-pub fn judge(term: Term, open: Vec<OrderId>, is_placed: impl Fn(OrderId) -> bool) -> Resolve {
+/// Decides which of the `open` reservations are kept and which are released, after steps 1 and 2.
+pub fn resolve_reservations(term: Term, open: Vec<OrderId>, is_placed: impl Fn(OrderId) -> bool) -> Resolve {
     let (keep, release) = open.into_iter().partition(|order_id| is_placed(*order_id));
     Resolve { term, keep, release }
 }
@@ -85,14 +122,16 @@ mod tests {
     use replication::StateMachine;
 
     use super::*;
+    use crate::orders::DedupWindow;
 
-    /// The log before, as (term of the entry, command); what is open; what of it is kept; what released.
-    type Case = (&'static str, Vec<(u64, Command)>, &'static [u128], &'static [u128], &'static [u128]);
+    /// The log before, as (term of the entry, command); the open reservations; those that are kept;
+    /// those that are released.
+    type Case = (&'static str, Vec<(u64, OrderCommand)>, &'static [u128], &'static [u128], &'static [u128]);
 
     #[test]
-    fn what_has_a_number_is_kept_and_nothing_else() {
+    fn reservations_of_numbered_orders_are_kept_and_others_released() {
         let id = |n| OrderId(uuid::Uuid::from_u128(n));
-        let place = |term, batch, ids: &[u128]| Command::Place {
+        let place = |term, batch, ids: &[u128]| OrderCommand::Place {
             id: BatchId { term: Term(term), batch: BatchNumber(batch) },
             orders: ids
                 .iter()
@@ -103,21 +142,27 @@ mod tests {
                 })
                 .collect(),
         };
-        let begin = |term| Command::Begin { term: Term(term) };
+        let begin = |term| OrderCommand::Begin { term: Term(term) };
         let table: [Case; 6] = [
             ("nothing was open", vec![], &[], &[], &[]),
             ("reserved, never proposed", vec![(1, begin(1))], &[1, 2], &[], &[1, 2]),
             ("placed, not settled", vec![(1, begin(1)), (1, place(1, 1, &[1, 2]))], &[1, 2], &[1, 2], &[]),
-            ("one batch placed, the next reserved", vec![(1, begin(1)), (1, place(1, 1, &[1]))], &[1, 2], &[1], &[2]),
             (
-                "the leader before died in its own take-over",
+                "one batch placed, the next one reserved",
+                vec![(1, begin(1)), (1, place(1, 1, &[1]))],
+                &[1, 2],
+                &[1],
+                &[2],
+            ),
+            (
+                "the previous leader died during its own takeover",
                 vec![(1, begin(1)), (1, place(1, 1, &[1])), (2, begin(2))],
                 &[1, 2],
                 &[1],
                 &[2],
             ),
             (
-                "a deposed leader's batch that came into a later term's log",
+                "a deposed leader's batch in the log of a later term",
                 vec![(1, begin(1)), (3, begin(3)), (3, place(1, 1, &[1]))],
                 &[1],
                 &[],
@@ -125,14 +170,14 @@ mod tests {
             ),
         ];
         for (case, log, open, keep, release) in table {
-            let mut orders = Orders::remembering(10);
+            let mut orders = Orders::with_dedup_window(DedupWindow { orders: 10, refusals: 10 });
             for (index, (term, command)) in (1..).zip(log) {
                 orders.apply(LogPosition { term: Term(term), index }, command);
             }
             orders.apply(LogPosition { term: Term(9), index: 99 }, begin(9));
             let ids = |ns: &[u128]| ns.iter().map(|n| id(*n)).collect::<Vec<_>>();
-            let verdict = judge(Term(9), ids(open), |order_id| orders.find(order_id).is_some());
-            assert_eq!(verdict, Resolve { term: Term(9), keep: ids(keep), release: ids(release) }, "{case}");
+            let resolution = resolve_reservations(Term(9), ids(open), |order_id| orders.find(order_id).is_some());
+            assert_eq!(resolution, Resolve { term: Term(9), keep: ids(keep), release: ids(release) }, "{case}");
         }
     }
 }

@@ -1,28 +1,28 @@
-//! Who is ready: a replica that has a vote, and what its leader had committed.
+//! Readiness: a ready replica has a vote, and has applied what its leader had committed.
 
 mod cluster;
 
 use std::time::Duration;
 
-use cluster::{Cluster, PATIENCE, log_to_stderr};
+use cluster::{Cluster, PATIENCE};
 use service::health::Readiness;
 use tokio::task::AbortHandle;
 
-/// Keeps a replica's readiness until it is dropped.
-struct Kept {
+/// Keeps a replica's readiness up to date until it is dropped.
+struct WatchedReadiness {
     readiness: Readiness,
     keeping: AbortHandle,
 }
 
-impl Kept {
-    fn of(cluster: &Cluster, seat: u8) -> Self {
-        let (replica, readiness) = (cluster.replica(seat).clone(), Readiness::not_yet("a test begins"));
+impl WatchedReadiness {
+    fn of(cluster: &Cluster, ordinal: u8) -> Self {
+        let (replica, readiness) = (cluster.replica(ordinal).clone(), Readiness::not_yet("a test begins"));
         let kept = readiness.clone();
         let keeping = tokio::spawn(async move { replica.keep_ready(&kept).await }).abort_handle();
         Self { readiness, keeping }
     }
 
-    /// Waits for a state; it has no channel of its own, so this looks again each millisecond.
+    /// Waits for a state. There is no channel for it, so this checks once per millisecond.
     async fn becomes(&self, wanted: Result<(), &str>) {
         let is_so = |state: Result<(), String>| match (state, wanted) {
             (Ok(()), Ok(())) => true,
@@ -38,77 +38,62 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for WatchedReadiness {
     fn drop(&mut self) {
         self.keeping.abort();
     }
 }
 
-/// A group in which each replica's disk is full, or not, as a file says.
-async fn started() -> Cluster {
-    log_to_stderr();
-    let mut cluster = Cluster::new(3);
-    cluster.adjust = |config| config.storage.disk_faults_file = Some(config.data_dir.with_extension("faults"));
-    cluster.start_all().await;
-    cluster.any_leader().await;
-    cluster
-}
-
-/// A replica whose disk is full lives, answers and follows, but takes no entries.
-fn disk_full(cluster: &Cluster, seat: u8, full: bool) {
-    std::fs::write(cluster.dir(seat).with_extension("faults"), if full { "free_mib=0" } else { "" }).unwrap();
-}
-
 #[tokio::test]
 async fn a_replica_that_falls_behind_is_not_ready_until_it_has_caught_up() {
-    let cluster = started().await;
+    let cluster = Cluster::started_with_faults(3).await;
     let leader = cluster.any_leader().await;
     let behind = cluster.other_than(&[leader]);
-    let (ahead, lagging) = (Kept::of(&cluster, leader), Kept::of(&cluster, behind));
+    let (ahead, lagging) = (WatchedReadiness::of(&cluster, leader), WatchedReadiness::of(&cluster, behind));
     ahead.becomes(Ok(())).await;
     lagging.becomes(Ok(())).await;
 
-    disk_full(&cluster, behind, true);
+    cluster.fault(behind, "free_mib=0");
     cluster.status_where(behind, |status| status.disk_full).await;
-    let missed = cluster.say("tux").await;
+    let missed = cluster.propose_word("tux").await;
     lagging.becomes(Err("behind its leader")).await;
-    assert!(cluster.replica(behind).status().applied < Some(missed), "it says what is so");
-    assert_eq!(ahead.readiness.state(), Ok(()), "a peer that lags is no reason to be unready");
+    assert!(cluster.replica(behind).status().applied < Some(missed), "it reports the truth");
+    assert_eq!(ahead.readiness.state(), Ok(()), "a lagging peer does not affect readiness");
 
-    disk_full(&cluster, behind, false);
+    cluster.fault(behind, "");
     lagging.becomes(Ok(())).await;
-    assert!(cluster.replica(behind).status().applied >= Some(missed), "ready is who has caught up");
+    assert!(cluster.replica(behind).status().applied >= Some(missed), "a ready replica has caught up");
 }
 
 #[tokio::test]
 async fn a_replica_that_comes_back_is_not_ready_before_it_has_what_it_missed() {
-    let mut cluster = started().await;
+    let mut cluster = Cluster::started_with_faults(3).await;
     let leader = cluster.any_leader().await;
     let away = cluster.other_than(&[leader]);
     cluster.stop(away).await;
-    let missed = cluster.say("tux").await;
-    disk_full(&cluster, away, true);
+    let missed = cluster.propose_word("tux").await;
+    cluster.fault(away, "free_mib=0");
     cluster.start(away).await;
-    let back = Kept::of(&cluster, away);
+    let back = WatchedReadiness::of(&cluster, away);
     back.becomes(Err("behind its leader")).await;
-    disk_full(&cluster, away, false);
+    cluster.fault(away, "");
     back.becomes(Ok(())).await;
     assert!(cluster.replica(away).status().applied >= Some(missed));
 }
 
 #[tokio::test]
-async fn a_replica_that_has_followed_nobody_since_its_start_is_not_ready() {
-    let mut cluster = started().await;
-    let position = cluster.say("tux").await;
-    // Whoever lacks it could not be elected by one that has it.
-    for seat in cluster.running() {
-        cluster.applied(seat, position).await;
+async fn a_replica_that_has_followed_no_leader_since_its_start_is_not_ready() {
+    let mut cluster = Cluster::started_with_faults(3).await;
+    let position = cluster.propose_word("tux").await;
+    // A replica that lacks it could not be elected by one that has it.
+    for ordinal in cluster.running() {
+        cluster.applied(ordinal, position).await;
     }
-    for seat in cluster.running() {
-        cluster.stop(seat).await;
+    for ordinal in cluster.running() {
+        cluster.stop(ordinal).await;
     }
     cluster.start(1).await;
-    let alone = Kept::of(&cluster, 1);
+    let alone = WatchedReadiness::of(&cluster, 1);
     alone.becomes(Err("followed no leader")).await;
     cluster.start(2).await;
     cluster.elect(2).await;
@@ -116,13 +101,13 @@ async fn a_replica_that_has_followed_nobody_since_its_start_is_not_ready() {
 }
 
 #[tokio::test]
-async fn a_newcomer_is_not_ready_before_it_has_a_vote() {
-    let mut cluster = started().await;
-    cluster.say("tux").await;
+async fn a_joining_replica_is_not_ready_before_it_has_a_vote() {
+    let mut cluster = Cluster::started_with_faults(3).await;
+    cluster.propose_word("tux").await;
     let leader = cluster.any_leader().await;
-    cluster.add_seat(4);
+    cluster.add_member(4);
     cluster.start(4).await;
-    let newcomer = Kept::of(&cluster, 4);
-    newcomer.becomes(Ok(())).await;
-    assert!(cluster.replica(leader).status().voters.contains(&cluster.node_id(4)), "ready is who has a vote");
+    let joining = WatchedReadiness::of(&cluster, 4);
+    joining.becomes(Ok(())).await;
+    assert!(cluster.replica(leader).status().voters.contains(&cluster.node_id(4)), "a ready replica has a vote");
 }

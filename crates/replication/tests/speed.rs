@@ -1,4 +1,5 @@
-//! Not a test but a measurement: `cargo test --release -p replication --test speed -- --ignored --nocapture`.
+//! A measurement, not a test:
+//! `cargo test --release -p replication --test speed -- --ignored --nocapture`.
 
 mod cluster;
 
@@ -8,7 +9,7 @@ use cluster::Cluster;
 
 const PROPOSALS: u32 = 2000;
 const FAILOVERS: u32 = 10;
-/// About what a batch of 64 orders takes.
+/// About the size of a batch of 64 orders.
 const COMMAND_BYTES: usize = 4096;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,7 +29,7 @@ async fn one_proposal_after_the_other() {
         let (begin, mut times) = (Instant::now(), Vec::new());
         for _ in 0..PROPOSALS {
             let one = Instant::now();
-            leader.confirm().await.expect("it leads");
+            leader.confirm_leadership().await.expect("it leads");
             times.push(one.elapsed());
         }
         report(&format!("{replicas} replicas, confirm"), begin.elapsed(), &mut times);
@@ -41,19 +42,20 @@ async fn from_a_lost_leader_to_the_next_commit() {
     let mut cluster = Cluster::started(3).await;
     let (begin, mut times) = (Instant::now(), Vec::new());
     for round in 0..FAILOVERS {
-        cluster.say(&round.to_string()).await;
+        cluster.propose_word(&round.to_string()).await;
         let leader = cluster.any_leader().await;
-        // Leaders are not lost the moment they are elected; a replica does not stand right after it gave its vote away.
+        // Leaders are not lost the moment they are elected, and a replica does not stand right
+        // after it voted for another one.
         tokio::time::sleep(Duration::from_millis(100)).await;
         cluster.stop(leader).await;
         let one = Instant::now();
-        let heir = cluster.heir();
-        cluster.elect_after(heir, &[cluster.other_than(&[leader, heir])]).await;
-        cluster.say("after").await;
+        let successor = cluster.candidate();
+        cluster.elect_after(successor, &[cluster.other_than(&[leader, successor])]).await;
+        cluster.propose_word("after").await;
         times.push(one.elapsed());
         cluster.start(leader).await;
     }
-    report("fail-over, detection not counted, with pauses", begin.elapsed(), &mut times);
+    report("failover, detection not counted, with pauses", begin.elapsed(), &mut times);
 }
 
 fn report(what: &str, total: Duration, times: &mut [Duration]) {

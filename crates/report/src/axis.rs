@@ -2,36 +2,36 @@
 
 use std::ops::Range;
 
-/// How an axis counts.
+/// How values are mapped to positions on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Evenly, from 0 on.
+    /// Linear, starting at 0.
     Linear,
-    /// By factors of ten. What is not above 0 is not drawn.
+    /// Logarithmic, in powers of ten. Values that are not above 0 are not drawn.
     Log,
 }
 
-/// One axis.
+/// One axis of a plot.
 #[derive(Clone, Debug)]
 pub struct Axis {
-    /// What it shows, with the unit.
+    /// What the axis shows, with the unit.
     pub label: String,
-    /// How it counts.
+    /// The scale.
     pub scale: Scale,
-    /// From where to where; from the data if there is none.
+    /// The range of values; `None` derives it from the data.
     pub range: Option<Range<f64>>,
-    /// A number on it, as text.
-    pub tick: fn(f64) -> String,
+    /// Formats the number at a tick.
+    pub format_tick: fn(f64) -> String,
 }
 
 impl Axis {
-    /// An axis that shows all data, with plain numbers.
+    /// An axis that shows all data, with plain numbers at its ticks.
     pub fn new(label: &str, scale: Scale) -> Self {
-        Self { label: label.into(), scale, range: None, tick: plain }
+        Self { label: label.into(), scale, range: None, format_tick: plain }
     }
 
-    /// What it goes over: its own range, or one around all of `values`.
-    pub(crate) fn over(&self, values: impl Iterator<Item = f64>) -> Range<f64> {
+    /// The range of the axis: the configured one, or one that contains all of `values`.
+    pub(crate) fn range_over(&self, values: impl Iterator<Item = f64>) -> Range<f64> {
         if let Some(range) = &self.range {
             return range.clone();
         }
@@ -40,13 +40,13 @@ impl Axis {
         match self.scale {
             _ if low > high => 0.1..1.0,
             Scale::Linear => 0.0..if high > 0.0 { high * 1.05 } else { 1.0 },
-            // Whole decades: else an axis may have one number on it, or none.
+            // Whole decades: otherwise an axis may have one tick, or none.
             Scale::Log => 10_f64.powf(low.log10().floor())..10_f64.powf((high * 1.05).log10().ceil()),
         }
     }
 }
 
-/// As many digits as are of use.
+/// Formats a number with as many digits as are useful on an axis.
 pub(crate) fn plain(value: f64) -> String {
     let digits = match value.abs() {
         small if small < 0.995 => 2,

@@ -1,55 +1,57 @@
 //! What a report consists of.
 
-/// A report.
+use crate::check_result::CheckResult;
+
+/// A report: a title and a list of blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// Of the whole.
+    /// The title of the report.
     pub title: String,
-    /// From top to bottom.
+    /// The blocks, from top to bottom.
     pub blocks: Vec<Block>,
 }
 
-/// A part of a report. All text is plain: what looks like markup is shown as it is.
+/// A part of a report. All text is plain text: markup in it is escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Block {
-    /// Begins a section.
+    /// The heading of a section.
     Heading(String),
     /// A paragraph.
     Text(String),
-    /// One sentence that decides, and whether it is good news.
+    /// The result of a check, in one sentence.
     Verdict {
-        /// Whether all is well.
-        good: bool,
-        /// The sentence.
+        /// Whether the check passed.
+        result: CheckResult,
+        /// The sentence that states the result.
         text: String,
     },
-    /// The first column holds names, the others numbers.
+    /// A table whose first column contains names and whose other columns contain numbers.
     Table {
-        /// Column heads.
+        /// The column headings.
         head: Vec<String>,
-        /// Cells, row by row; each row as long as the head.
+        /// The cells, row by row. Each row is as long as `head`.
         rows: Vec<Vec<String>>,
     },
-    /// A plot.
+    /// A plot with a caption.
     Figure {
-        /// Of its file, without an ending: `latency`.
+        /// The name of its file without the extension, such as `latency`.
         name: String,
-        /// What one sees in it, for those who do not.
+        /// What the plot shows: its caption, and its alternative text for screen readers.
         description: String,
-        /// The plot.
+        /// The SVG document.
         svg: String,
     },
-    /// Lines as they are, such as a scenario.
+    /// Preformatted text, such as a scenario.
     Code(String),
 }
 
 impl Document {
-    /// An empty one.
+    /// An empty report.
     pub fn new(title: impl Into<String>) -> Self {
         Self { title: title.into(), blocks: Vec::new() }
     }
 
-    /// Begins a section.
+    /// Adds the heading of a section.
     pub fn heading(&mut self, text: impl Into<String>) {
         self.blocks.push(Block::Heading(text.into()));
     }
@@ -59,9 +61,9 @@ impl Document {
         self.blocks.push(Block::Text(text.into()));
     }
 
-    /// Adds a sentence that decides.
-    pub fn verdict(&mut self, good: bool, text: impl Into<String>) {
-        self.blocks.push(Block::Verdict { good, text: text.into() });
+    /// Adds the result of a check.
+    pub fn verdict(&mut self, result: CheckResult, text: impl Into<String>) {
+        self.blocks.push(Block::Verdict { result, text: text.into() });
     }
 
     /// Adds a table.
@@ -75,12 +77,12 @@ impl Document {
         self.blocks.push(Block::Figure { name: name.into(), description: description.into(), svg });
     }
 
-    /// Adds lines as they are.
+    /// Adds preformatted text.
     pub fn code(&mut self, text: impl Into<String>) {
         self.blocks.push(Block::Code(text.into()));
     }
 
-    /// Name and SVG of each plot.
+    /// The name and the SVG document of each plot.
     pub fn figures(&self) -> impl Iterator<Item = (&str, &str)> {
         self.blocks.iter().filter_map(|block| match block {
             Block::Figure { name, svg, .. } => Some((name.as_str(), svg.as_str())),

@@ -1,13 +1,14 @@
-//! A document as one HTML page.
+//! Renders a document as one HTML page.
 
 use std::fmt::Write;
 
-use crate::{Block, Document};
+use crate::check_result::CheckResult;
+use crate::document::{Block, Document};
 
 const STYLE: &str = include_str!("page.css");
 
 impl Document {
-    /// One page with everything in it.
+    /// Renders a self-contained HTML page.
     pub fn html(&self) -> String {
         let title = escape(&self.title);
         let mut page = format!(
@@ -16,18 +17,22 @@ impl Document {
              <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n\
              <body>\n<main>\n<h1>{title}</h1>\n"
         );
-        self.blocks.iter().for_each(|block| put(&mut page, block));
+        self.blocks.iter().for_each(|block| write_block(&mut page, block));
         page.push_str("</main>\n</body>\n</html>\n");
         page
     }
 }
 
-fn put(page: &mut String, block: &Block) {
+fn write_block(page: &mut String, block: &Block) {
     let written = match block {
         Block::Heading(text) => writeln!(page, "<h2>{}</h2>", escape(text)),
         Block::Text(text) => writeln!(page, "<p>{}</p>", escape(text)),
-        Block::Verdict { good, text } => {
-            let class = if *good { "good" } else { "bad" };
+        Block::Verdict { result, text } => {
+            let class = match result {
+                CheckResult::Passed => "good",
+                CheckResult::NotChecked => "open",
+                CheckResult::Failed => "bad",
+            };
             writeln!(page, "<p class=\"verdict {class}\">{}</p>", escape(text))
         }
         Block::Table { head, rows } => {
@@ -48,7 +53,7 @@ fn put(page: &mut String, block: &Block) {
         }
         Block::Code(text) => writeln!(page, "<pre class=\"wide\">{}</pre>", escape(text)),
     };
-    written.expect("a string takes all");
+    written.expect("writing to a string cannot fail");
 }
 
 fn cells(row: &[String]) -> String {
@@ -59,20 +64,21 @@ fn cells(row: &[String]) -> String {
     row.iter().enumerate().map(cell).collect()
 }
 
-/// Text as HTML or XML shows it.
+/// Escapes text for HTML and XML.
 pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::Document;
+    use crate::{CheckResult, Document};
 
     #[test]
-    fn a_page_has_all_and_loads_nothing() {
+    fn a_page_contains_all_blocks_and_loads_nothing() {
         let mut document = Document::new("Tux & <Uno>");
         document.heading("Latency");
-        document.verdict(false, "p99 was 51 ms, and not below 50 ms");
+        document.verdict(CheckResult::Failed, "p99 was 51 ms, and not below 50 ms");
+        document.verdict(CheckResult::NotChecked, "3 orders could not be read");
         document.table(["stage", "p99 ms"], [["steady".into(), "51".into()]]);
         document.figure("latency", "It rises.", "<svg></svg>".into());
         document.code("rate = 100");
@@ -80,6 +86,7 @@ mod tests {
         assert!(page.contains("<h1>Tux &amp; &lt;Uno&gt;</h1>"), "{page}");
         assert!(page.contains("<tr><th scope=\"row\">steady</th><td>51</td></tr>"), "{page}");
         assert!(page.contains("<p class=\"verdict bad\">p99 was 51 ms, and not below 50 ms</p>"), "{page}");
+        assert!(page.contains("<p class=\"verdict open\">3 orders could not be read</p>"), "{page}");
         assert!(page.contains("prefers-color-scheme: dark"), "{page}");
         for outside in ["http:", "https:", "@import", "url(", "<script", "<link"] {
             assert!(!page.contains(outside), "{outside}");

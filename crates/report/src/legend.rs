@@ -1,61 +1,61 @@
-//! Title and legend above a plot, where they cover no data.
+//! The title and the legend, drawn above a plot so that they cover no data.
 
 use plotters::coord::Shift;
 use plotters::drawing::DrawingAreaErrorKind;
 use plotters::prelude::{DrawingArea, DrawingBackend, Rectangle, Text};
 
-use crate::ink::{self, TEXT};
+use crate::theme::{self, TEXT};
 
-/// A part of a picture, in its own pixels.
+/// A part of an image, with its own pixel coordinates.
 pub(crate) type Area<B> = DrawingArea<B, Shift>;
 
-/// What drawing gives.
+/// The result of drawing.
 pub(crate) type Drawn<T, B> = Result<T, DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
 
 const TITLE_SIZE: u32 = 17;
 const ENTRY_SIZE: u32 = 14;
 const LEFT: i32 = 12;
-/// Letters of a usual sans-serif face are about so wide, in parts of their size.
+/// The average width of a letter of a common sans-serif font, as a fraction of the font size.
 const LETTER_WIDTH: f64 = 0.56;
 const SWATCH: i32 = 12;
 const ROW: i32 = 22;
 const FIRST_ROW: i32 = 34;
 
-/// How high title and legend are.
+/// The height of the title and the legend.
 pub(crate) fn height(names: &[&str]) -> u32 {
-    let rows = places(names).last().map_or(0, |(_, y)| (y - FIRST_ROW) / ROW + 1);
+    let rows = positions(names).last().map_or(0, |(_, y)| (y - FIRST_ROW) / ROW + 1);
     u32::try_from(FIRST_ROW + ROW * rows).expect("a few rows")
 }
 
-/// Draws them at the top of `area`.
+/// Draws the title and the legend at the top of `area`.
 pub(crate) fn draw<B: DrawingBackend>(area: &Area<B>, title: &str, names: &[&str]) -> Drawn<(), B> {
     area.draw(&Text::new(title.to_owned(), (LEFT, 10), TEXT.text(TITLE_SIZE)))?;
-    for (n, (name, (x, y))) in names.iter().zip(places(names)).enumerate() {
-        area.draw(&Rectangle::new([(x, y + 3), (x + SWATCH, y + 3 + SWATCH)], ink::series(n).fill()))?;
+    for (n, (name, (x, y))) in names.iter().zip(positions(names)).enumerate() {
+        area.draw(&Rectangle::new([(x, y + 3), (x + SWATCH, y + 3 + SWATCH)], theme::series(n).fill()))?;
         area.draw(&Text::new((*name).to_owned(), (x + SWATCH + 6, y + 1), TEXT.text(ENTRY_SIZE)))?;
     }
     Ok(())
 }
 
-/// Where each entry's swatch is: in rows, from left to right.
-fn places(names: &[&str]) -> Vec<(i32, i32)> {
-    let right = i32::try_from(ink::WIDTH).expect("a width") - LEFT;
+/// The position of each entry's swatch: in rows, from left to right.
+fn positions(names: &[&str]) -> Vec<(i32, i32)> {
+    let right = i32::try_from(theme::WIDTH).expect("a width") - LEFT;
     let mut at = (LEFT, FIRST_ROW);
-    let place = |name: &&str| {
+    let position = |name: &&str| {
         let width = SWATCH + 6 + text_width(name, ENTRY_SIZE) + 18;
         if at.0 > LEFT && at.0 + width > right {
             at = (LEFT, at.1 + ROW);
         }
-        let place = at;
+        let position = at;
         at.0 += width;
-        place
+        position
     };
-    // One thing needs no legend.
-    if names.len() < 2 { Vec::new() } else { names.iter().map(place).collect() }
+    // A single series needs no legend.
+    if names.len() < 2 { Vec::new() } else { names.iter().map(position).collect() }
 }
 
-/// About how wide a text is.
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a guess at a few hundred pixels")]
+/// The estimated width of a text in pixels.
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "an estimate of a few hundred pixels")]
 pub(crate) fn text_width(text: &str, size: u32) -> i32 {
     (text.chars().count() as f64 * f64::from(size) * LETTER_WIDTH).ceil() as i32
 }

@@ -1,19 +1,29 @@
-//! Reports: text, tables and plots, written as one self-contained HTML page or as Markdown with SVG files beside it.
+//! Reports: text, tables and plots, written as one self-contained HTML page or as Markdown with SVG
+//! files beside it.
 //!
-//! A [`Document`] is a list of [`Block`]s. A plot ([`Plot`], [`Raster`]) becomes SVG; its colours are the light ones, and a style sheet within
-//! the SVG puts others in their place where dark mode is preferred, so that the same file is readable on either page, and as an image too.
-//! Nothing is loaded from anywhere: a report can be mailed, or looked at years later.
+//! A [`Document`] is a list of [`Block`]s. [`Plot`] and [`Timeline`] render SVG. An SVG is drawn in
+//! the colors of the light theme and carries a style sheet that replaces them where the reader
+//! prefers dark mode, so the same file is readable on a light page, on a dark page and as an image.
+//! A report loads nothing from the network: it can be mailed, and it can be opened years later.
+//!
+//! # Reading order
+//! `document` (what a report consists of), `html` and `markdown` (how it is rendered), `plot` and
+//! `timeline` on top of `axis`, `legend` and `theme`, and `save` (how files are written).
 
 mod axis;
+mod check_result;
 mod document;
 mod html;
-mod ink;
 mod legend;
 mod markdown;
 mod plot;
-mod raster;
+mod save;
+mod theme;
+mod timeline;
 
 pub use axis::{Axis, Scale};
+pub use check_result::CheckResult;
 pub use document::{Block, Document};
-pub use plot::{Look, Mark, Plot, Series, Spread};
-pub use raster::{Cell, Dot, Raster};
+pub use plot::{Annotation, ErrorBar, Plot, Series, SeriesStyle};
+pub use save::{create_temp, persist, save};
+pub use timeline::{Timeline, TimelineEvent, TimelineInterval};

@@ -1,4 +1,4 @@
-//! Lines and points over two axes.
+//! A plot of lines and points over two axes.
 
 use plotters::chart::{ChartBuilder, ChartContext};
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
@@ -9,108 +9,107 @@ use plotters::prelude::{
 };
 
 use crate::axis::{Axis, Scale};
-use crate::ink::{self, AXIS, GRID, TEXT, WIDTH};
 use crate::legend::{self, Area, Drawn};
+use crate::theme::{self, AXIS, GRID, TEXT, WIDTH};
 
 const HEIGHT: u32 = 330;
 const LABEL_SIZE: u32 = 13;
-/// Room for the numbers on the left, and for names below.
+/// The space for the labels on the left and below.
 const Y_LABELS_WIDTH: u32 = 68;
 const X_LABELS_HEIGHT: u32 = 42;
-/// Half the width of the bars at the ends of a spread.
+/// Half the width of the caps at the ends of an error bar.
 const WHISKER: i32 = 4;
 
-/// How a series looks.
+/// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// From point to point.
+pub enum SeriesStyle {
+    /// A line from point to point.
     Line,
-    /// The same, with a mark on each point: where there are few.
-    Dotted,
-    /// Marks alone.
-    Dots,
+    /// A line with a dot at each point: for few points.
+    LineWithPoints,
+    /// Dots without a line.
+    Points,
 }
 
-/// From where to where what was measured several times lay.
+/// The range of a value that was measured several times.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
-    /// Where on the x axis.
+pub struct ErrorBar {
+    /// The position on the x axis.
     pub x: f64,
-    /// The least.
+    /// The smallest measured value.
     pub low: f64,
-    /// The most.
+    /// The largest measured value.
     pub high: f64,
 }
 
-/// Points that belong together.
+/// A named sequence of points.
 #[derive(Clone, Debug)]
 pub struct Series {
-    /// For the legend.
+    /// The name in the legend.
     pub name: String,
-    /// From left to right.
+    /// The points, from left to right.
     pub points: Vec<(f64, f64)>,
-    /// How it looks.
-    pub look: Look,
-    /// Bars through points.
-    pub spreads: Vec<Spread>,
+    /// How the points are drawn.
+    pub style: SeriesStyle,
+    /// Error bars.
+    pub error_bars: Vec<ErrorBar>,
 }
 
 impl Series {
-    /// A line.
+    /// A series that is drawn as a line.
     pub fn line(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
-        Self { name: name.into(), points, look: Look::Line, spreads: Vec::new() }
+        Self { name: name.into(), points, style: SeriesStyle::Line, error_bars: Vec::new() }
     }
 }
 
-/// Something that happened at a place on the x axis.
+/// A labeled vertical line, such as the moment of a fault.
 #[derive(Clone, Debug)]
-pub struct Mark {
-    /// Where.
+pub struct Annotation {
+    /// The position on the x axis.
     pub x: f64,
-    /// What; short.
+    /// A short label.
     pub label: String,
 }
 
-/// A plot.
+/// A plot of series over two axes.
 #[derive(Clone, Debug)]
 pub struct Plot {
-    /// Above it.
+    /// The title, drawn above the plot.
     pub title: String,
-    /// From left to right.
+    /// The horizontal axis.
     pub x: Axis,
-    /// From bottom to top.
+    /// The vertical axis.
     pub y: Axis,
-    /// What is drawn; each has the next colour.
+    /// The series. Each has the next color of the palette.
     pub series: Vec<Series>,
-    /// Upright lines.
-    pub marks: Vec<Mark>,
+    /// Vertical lines with labels.
+    pub annotations: Vec<Annotation>,
 }
 
 impl Plot {
-    /// Draws it.
+    /// Renders the plot as an SVG document.
     ///
     /// # Panics
-    /// Never: a string takes all.
+    /// Never: writing to a string cannot fail.
     pub fn svg(&self) -> String {
         let names: Vec<_> = self.series.iter().map(|series| series.name.as_str()).collect();
         let above = legend::height(&names);
         let mut svg = String::new();
         {
             let area = SVGBackend::with_string(&mut svg, (WIDTH, above + HEIGHT)).into_drawing_area();
-            legend::draw(&area, &self.title, &names).expect("a string takes all");
+            legend::draw(&area, &self.title, &names).expect("writing to a string cannot fail");
             let (_, area) = area.split_vertically(above);
-            self.draw(&area).expect("a string takes all");
-            area.present().expect("a string takes all");
+            self.draw(&area).expect("writing to a string cannot fail");
+            area.present().expect("writing to a string cannot fail");
         }
-        ink::finish(&svg, &self.title)
+        theme::apply(&svg, &self.title)
     }
 
     fn draw<B: DrawingBackend>(&self, area: &Area<B>) -> Drawn<(), B> {
         let points = || self.series.iter().flat_map(|series| &series.points);
-        let spreads = || self.series.iter().flat_map(|series| &series.spreads);
-        let x = self.x.over(points().map(|point| point.0).chain(self.marks.iter().map(|mark| mark.x)));
-        let y =
-            self.y.over(points().map(|point| point.1).chain(spreads().flat_map(|spread| [spread.low, spread.high])));
+        let error_bars = || self.series.iter().flat_map(|series| &series.error_bars);
+        let x = self.x.range_over(points().map(|point| point.0).chain(self.annotations.iter().map(|it| it.x)));
+        let y = self.y.range_over(points().map(|point| point.1).chain(error_bars().flat_map(|it| [it.low, it.high])));
         let mut chart = ChartBuilder::on(area);
         chart.margin(10).margin_right(24).x_label_area_size(X_LABELS_HEIGHT).y_label_area_size(Y_LABELS_WIDTH);
         match (self.x.scale, self.y.scale) {
@@ -136,7 +135,7 @@ impl Plot {
         YSpec: AsRangedCoord<CoordDescType = Y, Value = f64>,
     {
         let mut chart = chart.build_cartesian_2d(x, y)?;
-        let (x_tick, y_tick) = (|value: &f64| (self.x.tick)(*value), |value: &f64| (self.y.tick)(*value));
+        let (x_tick, y_tick) = (|value: &f64| (self.x.format_tick)(*value), |value: &f64| (self.y.format_tick)(*value));
         chart
             .configure_mesh()
             .light_line_style(plotters::style::TRANSPARENT)
@@ -150,14 +149,14 @@ impl Plot {
             .y_label_formatter(&y_tick)
             .y_labels(7)
             .draw()?;
-        self.draw_marks(&mut chart)?;
+        self.draw_annotations(&mut chart)?;
         for (n, series) in self.series.iter().enumerate() {
             self.draw_series(&mut chart, series, n)?;
         }
         Ok(())
     }
 
-    fn draw_marks<B, X, Y>(&self, chart: &mut ChartContext<'_, B, Cartesian2d<X, Y>>) -> Drawn<(), B>
+    fn draw_annotations<B, X, Y>(&self, chart: &mut ChartContext<'_, B, Cartesian2d<X, Y>>) -> Drawn<(), B>
     where
         B: DrawingBackend,
         X: Ranged<ValueType = f64>,
@@ -168,10 +167,10 @@ impl Plot {
         let bottom = i32::try_from(height).expect("a height");
         let base = area.get_base_pixel();
         let level = chart.plotting_area().get_y_range().start;
-        for mark in &self.marks {
-            let x = chart.backend_coord(&(mark.x, level)).0 - base.0;
+        for annotation in &self.annotations {
+            let x = chart.backend_coord(&(annotation.x, level)).0 - base.0;
             area.draw(&PathElement::new(vec![(x, 0), (x, bottom)], AXIS.line(1)))?;
-            area.draw(&Text::new(mark.label.clone(), (x + 4, 2), AXIS.text(LABEL_SIZE - 1)))?;
+            area.draw(&Text::new(annotation.label.clone(), (x + 4, 2), AXIS.text(LABEL_SIZE - 1)))?;
         }
         Ok(())
     }
@@ -187,29 +186,29 @@ impl Plot {
         X: Ranged<ValueType = f64>,
         Y: Ranged<ValueType = f64>,
     {
-        let ink = ink::series(n);
+        let color = theme::series(n);
         let shown = |(x, y): &(f64, f64)| {
             let fits = |axis: &Axis, value: f64| value.is_finite() && (axis.scale == Scale::Linear || value > 0.0);
             fits(&self.x, *x) && fits(&self.y, *y)
         };
         let points: Vec<_> = series.points.iter().copied().filter(shown).collect();
-        if series.look != Look::Dots {
-            chart.draw_series(LineSeries::new(points.clone(), ink.line(2)))?;
+        if series.style != SeriesStyle::Points {
+            chart.draw_series(LineSeries::new(points.clone(), color.line(2)))?;
         }
-        if series.look != Look::Line {
-            chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, ink.fill())))?;
+        if series.style != SeriesStyle::Line {
+            chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, color.fill())))?;
         }
         let area = chart.plotting_area().strip_coord_spec();
         let base = area.get_base_pixel();
-        for Spread { x, low, high } in &series.spreads {
+        for ErrorBar { x, low, high } in &series.error_bars {
             let at = |y: f64| {
                 let (x, y) = chart.backend_coord(&(*x, y));
                 (x - base.0, y - base.1)
             };
             let ((x, low), (_, high)) = (at(*low), at(*high));
-            area.draw(&PathElement::new(vec![(x, low), (x, high)], ink.line(1)))?;
+            area.draw(&PathElement::new(vec![(x, low), (x, high)], color.line(1)))?;
             for y in [low, high] {
-                area.draw(&PathElement::new(vec![(x - WHISKER, y), (x + WHISKER, y)], ink.line(1)))?;
+                area.draw(&PathElement::new(vec![(x - WHISKER, y), (x + WHISKER, y)], color.line(1)))?;
             }
         }
         Ok(())
@@ -221,21 +220,25 @@ mod tests {
     use super::*;
 
     fn plot(x: Scale, y: Scale) -> Plot {
-        let spreads = vec![Spread { x: 2.0, low: 1.0, high: 30.0 }];
+        let error_bars = vec![ErrorBar { x: 2.0, low: 1.0, high: 30.0 }];
         let points = vec![(1.0, 1.0), (2.0, 10.0), (3.0, 0.0)];
-        let series =
-            |look| Series { name: format!("{look:?}"), points: points.clone(), look, spreads: spreads.clone() };
+        let series = |style| Series {
+            name: format!("{style:?}"),
+            points: points.clone(),
+            style,
+            error_bars: error_bars.clone(),
+        };
         Plot {
             title: "Latency & <more>".into(),
             x: Axis::new("seconds", x),
             y: Axis::new("ms", y),
-            series: [Look::Line, Look::Dotted, Look::Dots].map(series).to_vec(),
-            marks: vec![Mark { x: 2.5, label: "kill -9".into() }],
+            series: [SeriesStyle::Line, SeriesStyle::LineWithPoints, SeriesStyle::Points].map(series).to_vec(),
+            annotations: vec![Annotation { x: 2.5, label: "kill -9".into() }],
         }
     }
 
     #[test]
-    fn each_scale_is_drawn_and_can_go_dark() {
+    fn every_scale_is_drawn_with_a_dark_theme() {
         for (x, y) in [
             (Scale::Linear, Scale::Linear),
             (Scale::Linear, Scale::Log),
@@ -250,8 +253,8 @@ mod tests {
     }
 
     #[test]
-    fn a_plot_of_nothing_is_an_empty_one() {
-        let svg = Plot { series: Vec::new(), marks: Vec::new(), ..plot(Scale::Linear, Scale::Log) }.svg();
+    fn a_plot_without_series_is_empty() {
+        let svg = Plot { series: Vec::new(), annotations: Vec::new(), ..plot(Scale::Linear, Scale::Log) }.svg();
         assert!(svg.contains("seconds"), "{svg}");
     }
 }

@@ -1,6 +1,8 @@
-//! What must hold for any text in a setting: nothing panics, and whatever is wrong is told with the setting's name.
+//! Properties that hold for any text as the value of a setting: nothing panics, and every mistake
+//! is reported with the name of the setting.
 //!
-//! Driven by the property tests here and by the fuzz targets (`fuzz/`), which build this crate with `--cfg fuzzing`.
+//! The property tests below and the fuzz targets in `fuzz/` call these functions. The fuzz targets
+//! build this crate with `--cfg fuzzing`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,16 +12,16 @@ use crate::Token;
 use crate::logging::LogConfig;
 use crate::settings::{Setting, Values, command};
 
-/// The same text for a setting of every kind, as a variable and behind a flag.
+/// Reads `text` as a setting of every kind, from a variable and from a flag.
 pub fn settings(text: &str) {
-    // An environment can have no NUL, and neither can a command line.
+    // Neither an environment nor a command line can contain NUL.
     if text.contains('\0') {
         return;
     }
     let table: Vec<_> = [
         Setting::new("NUMBER", "7", "A number"),
         Setting::optional("HOST", "An address"),
-        Setting::optional("TOKEN", "A secret"),
+        Setting::secret("TOKEN", "A secret"),
         Setting::switch("SWITCH", "A switch"),
     ]
     .into_iter()
@@ -50,12 +52,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_borne(text in any::<String>()) {
+        fn any_text_is_handled(text in any::<String>()) {
             settings(&text);
         }
 
         #[test]
-        fn text_that_looks_like_a_value_is_borne(text in "-{0,2}[0-9]{0,6}|[0-9a-f:.]{0,20}|(true|false|json|text|info|a=debug,b)?") {
+        fn text_that_looks_like_a_value_is_handled(text in "-{0,2}[0-9]{0,6}|[0-9a-f:.]{0,20}|(true|false|json|text|info|a=debug,b)?") {
             settings(&text);
         }
     }

@@ -1,30 +1,31 @@
-//! What every process of the store shares, so that a service's own crate holds nothing but that service.
+//! What every process of the store shares, so that the crate of a service holds only this service.
 //!
-//! * [`settings`]: environment and flags → typed values; all mistakes at once.
-//! * [`logging`]: `tracing`, for people or as JSON.
-//! * [`http`]: the server loop with its bounds, JSON in and out, the internal token, request metrics.
-//! * [`call`]: requests from one service to another.
+//! * [`access`]: the internal token, and where a process without one listens.
+//! * [`settings`]: environment variables and flags, parsed into typed values; all mistakes are
+//!   reported at once.
+//! * [`logging`]: `tracing`, as text or JSON.
+//! * [`http`]: the HTTP server with its limits, the client, JSON in and out, request metrics.
+//! * [`json_client`]: requests from one service to another.
 //! * [`health`]: `/healthz`, `/readyz`, `/metrics`.
 //! * [`metrics`]: what every process measures.
-//! * [`pause`]: between tries.
-//! * [`trace`]: one order's way through the processes.
+//! * [`backoff`]: delays between retries.
+//! * [`trace`]: distributed traces of orders.
 //! * [`world`]: disk, network, randomness and threads, which a simulation replaces.
-//! * [`lifecycle`]: signals, draining, and how a process dies when it must not go on.
-//!
-//! The life of a process: settings → sockets bound → parts built → served → signal → not ready → drained → exit.
-//! Exit codes are [`lifecycle::ExitCode`]'s.
+//! * [`lifecycle`]: the life of a process, from binding its ports to its exit code.
 
-pub mod call;
+pub mod access;
+pub mod backoff;
+mod exit;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod health;
 pub mod http;
+pub mod json_client;
 pub mod lifecycle;
 pub mod logging;
 pub mod metrics;
 pub mod mutation;
-pub mod pause;
 pub mod settings;
 mod token;
 pub mod trace;

@@ -1,30 +1,37 @@
-//! Deliberate bugs, by which the simulation shows that it would find real ones.
+//! Deliberate bugs, which show that the simulation would find real ones.
 //!
-//! Each stands at the very line that keeps a promise, as `if mutation::active(…)`. Without the feature `mutations`, which no binary
-//! that serves has, that is a constant `false` and the compiler drops it.
+//! Each bug is at the line that keeps a promise, as `if mutation::active(…)`. Without the feature
+//! `mutations`, which no serving binary has, `active` is the constant `false` and the compiler
+//! removes the bug.
 
-/// A promise that is broken on purpose.
+/// A promise that is broken deliberately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mutation {
     /// A leader counts its followers as having an entry before they have answered.
     AcknowledgeBeforeMajority,
     /// The catalog lets a deposed leader reserve and settle.
     SkipFence,
-    /// A frontend serves from its cache without a lease, and the catalog does not wait for one to run out.
+    /// A frontend serves from its cache without a lease, and the catalog does not wait for a lease
+    /// to expire.
     IgnoreLease,
-    /// A frontend keeps a product although it changed while it was fetched.
+    /// A frontend caches a product although it changed while it was fetched.
     StoreRacedFill,
-    /// An order that has a number gets another one.
+    /// An order that has a number gets a second one.
     PlaceTwice,
-    /// A write to the log is reported done, and synced before the next one.
+    /// A write to the log is reported as done before it is synced; the sync follows before the next
+    /// write.
     SyncAfterAcknowledgement,
     /// A replica votes for a candidate whose log is shorter than its own.
     ElectShorterLog,
+    /// An order whose key has a final refusal is treated as a new order.
+    ForgetRefusals,
+    /// A replica whose disk went back in time keeps its identity.
+    TrustOldDisk,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::AcknowledgeBeforeMajority,
         Self::SkipFence,
         Self::IgnoreLease,
@@ -32,9 +39,11 @@ impl Mutation {
         Self::PlaceTwice,
         Self::SyncAfterAcknowledgement,
         Self::ElectShorterLog,
+        Self::ForgetRefusals,
+        Self::TrustOldDisk,
     ];
 
-    /// Its word on a command line.
+    /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::AcknowledgeBeforeMajority => "acknowledge-before-majority",
@@ -44,6 +53,8 @@ impl Mutation {
             Self::PlaceTwice => "place-twice",
             Self::SyncAfterAcknowledgement => "sync-after-acknowledgement",
             Self::ElectShorterLog => "elect-shorter-log",
+            Self::ForgetRefusals => "forget-refusals",
+            Self::TrustOldDisk => "trust-old-disk",
         }
     }
 }
@@ -53,19 +64,19 @@ thread_local! {
     static ACTIVE: std::cell::Cell<Option<Mutation>> = const { std::cell::Cell::new(None) };
 }
 
-/// From now on this thread has that bug, or none.
+/// Activates a bug, or none, on this thread.
 #[cfg(feature = "mutations")]
 pub fn activate(mutation: Option<Mutation>) {
     ACTIVE.set(mutation);
 }
 
-/// Whether this thread has that bug.
+/// Whether the bug is active on this thread.
 #[cfg(feature = "mutations")]
 pub fn active(mutation: Mutation) -> bool {
     ACTIVE.get() == Some(mutation)
 }
 
-/// Never: there are no mutations in this binary.
+/// Always `false`: this binary has no deliberate bugs.
 #[cfg(not(feature = "mutations"))]
 pub const fn active(_: Mutation) -> bool {
     false

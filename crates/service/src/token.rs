@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
-/// Shared secret of the internal ports. Never printed; compared in constant time.
+use crate::world;
+
+/// The shared secret of the internal ports. Never printed; compared in constant time.
 #[derive(Clone)]
 pub struct Token(Arc<str>);
 
 impl Token {
-    /// The secret as it goes into a header: visible ASCII, 8 characters or more.
+    /// Checks the secret: 8 or more visible ASCII characters, so that it can be sent in a header.
     pub fn new(secret: &str) -> Result<Self, String> {
         if secret.len() < 8 || !secret.bytes().all(|b| b.is_ascii_graphic()) {
             return Err("must be 8 or more visible ASCII characters".into());
@@ -18,12 +20,17 @@ impl Token {
         Ok(Self(secret.into()))
     }
 
+    /// A new secret of 128 random bits.
+    pub fn random() -> Self {
+        Self(world::random_uuid().simple().to_string().into())
+    }
+
     /// The secret itself, for the header of a request.
     pub fn secret(&self) -> &str {
         &self.0
     }
 
-    /// Whether `offered` is the secret; takes as long for a near miss as for a far one.
+    /// Whether `offered` is the secret. Takes the same time for all values of the same length.
     pub fn matches(&self, offered: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(offered).into()
     }

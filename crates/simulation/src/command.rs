@@ -1,4 +1,4 @@
-//! `toystore simulate`: one seed with its story, or many seeds on all cores.
+//! `toystore simulate`: runs one seed and prints its trace, or runs many seeds on all cores.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -10,69 +10,72 @@ use std::time::{Duration, Instant};
 use service::lifecycle::ExitCode;
 use service::settings::{Setting, Values};
 
-use crate::{Options, Report, Tell, run, run_told};
+use crate::options::SimulationOptions;
+use crate::report::SimulationReport;
+use crate::run::{run, run_traced};
+use crate::trace::TraceDetail;
 
-/// Failed seeds after which the rest is not tried any more.
+/// After this many failed seeds, no more seeds are run.
 const FAILURES_MAX: usize = 5;
-/// Between two lines about how far it is.
+/// How often progress is printed.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
-/// A day.
+/// One day.
 const MINUTES_MAX: f64 = 24.0 * 60.0;
 const THREADS_MAX: usize = 256;
 
-/// What is simulated.
+/// The configuration of `toystore simulate`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// The seeds.
+    /// The seeds to run.
     pub seeds: Seeds,
-    /// How many at once.
+    /// How many seeds run at the same time.
     pub threads: usize,
-    /// How much of a single seed is told.
-    pub tell: Tell,
-    /// A bug to put in.
+    /// Which events of a single seed are printed.
+    pub detail: TraceDetail,
+    /// A deliberate bug.
     #[cfg(feature = "mutations")]
     pub mutation: Option<service::mutation::Mutation>,
 }
 
-/// Which seeds.
+/// Which seeds are run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Seeds {
-    /// One, with its story.
+    /// One seed, whose trace is printed.
     One(u64),
-    /// So many, from the first on.
+    /// A number of seeds.
     Many {
-        /// The first.
+        /// The first seed.
         from: u64,
         /// How many.
         runs: u64,
     },
-    /// As many as there is time for.
+    /// As many seeds as possible in a given time.
     During {
-        /// The first.
+        /// The first seed.
         from: u64,
-        /// How long new ones are begun.
+        /// How long new runs are started.
         time: Duration,
     },
 }
 
 /// The settings of `toystore simulate`.
 pub fn settings() -> Vec<Setting> {
-    #[cfg_attr(not(feature = "mutations"), expect(unused_mut, reason = "a mutation is one more"))]
+    #[cfg_attr(not(feature = "mutations"), expect(unused_mut, reason = "one more setting with mutations"))]
     let mut settings = vec![
-        Setting::optional("SEED", "Run this seed alone, and tell its story"),
-        Setting::new("RUNS", "100", "How many seeds, one after the other"),
-        Setting::optional("MINUTES", "As many seeds as there is time for, instead"),
-        Setting::new("FROM", "1", "The first seed"),
-        Setting::optional("THREADS", "Seeds at the same time [default: as many as there are cores]"),
-        Setting::switch("EVERYTHING", "With --seed: tell each message, too"),
+        Setting::optional("SEED", "Run only this seed, and print what happens"),
+        Setting::new("RUNS", "100", "Number of seeds to run"),
+        Setting::optional("MINUTES", "Run as many seeds as possible in this time instead"),
+        Setting::new("FROM", "1", "First seed"),
+        Setting::optional("THREADS", "Seeds to run at the same time [default: one per CPU core]"),
+        Setting::switch("EVERYTHING", "With --seed: also print each message"),
     ];
     #[cfg(feature = "mutations")]
-    settings.push(Setting::optional("MUTATION", "A bug to put in, by its name; a wrong one lists them all"));
+    settings.push(Setting::optional("MUTATION", "Name of a deliberate bug; an unknown name lists all of them"));
     settings
 }
 
 impl Config {
-    /// Takes the settings' values.
+    /// Reads the values of [`settings`]. `None` means that `values` has recorded a mistake.
     pub fn read(values: &mut Values) -> Option<Self> {
         let seed = values.optional::<u64>("SEED");
         let runs = values.within("RUNS", 1..=u64::MAX);
@@ -91,13 +94,13 @@ impl Config {
         Some(Self {
             seeds,
             threads: threads?,
-            tell: if everything? { Tell::Everything } else { Tell::Story },
+            detail: if everything? { TraceDetail::Everything } else { TraceDetail::Story },
             #[cfg(feature = "mutations")]
             mutation,
         })
     }
 
-    #[cfg_attr(not(feature = "mutations"), expect(clippy::unused_self, reason = "there is no bug to switch on"))]
+    #[cfg_attr(not(feature = "mutations"), expect(clippy::unused_self, reason = "there is no mutation to activate"))]
     fn mutate(&self) {
         #[cfg(feature = "mutations")]
         service::mutation::activate(self.mutation);
@@ -114,7 +117,7 @@ impl std::str::FromStr for Name {
     fn from_str(name: &str) -> Result<Self, String> {
         use service::mutation::Mutation;
         let found = Mutation::ALL.into_iter().find(|mutation| mutation.name() == name);
-        found.map(Self).ok_or_else(|| format!("not one of {}", Mutation::ALL.map(Mutation::name).join(", ")))
+        found.map(Self).ok_or_else(|| format!("it must be one of {}", Mutation::ALL.map(Mutation::name).join(", ")))
     }
 }
 
@@ -122,9 +125,9 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-/// What many seeds have shown.
+/// The results of all seeds.
 #[derive(Clone, Debug, Default)]
-pub struct Summary {
+pub struct SimulationSummary {
     runs: u64,
     virtual_ms: u64,
     events: u64,
@@ -135,13 +138,18 @@ pub struct Summary {
     failed: Vec<u64>,
 }
 
-impl Summary {
-    /// How the process ends.
+impl SimulationSummary {
+    /// The exit code of the process. If the linearizability check of a product was given up, that
+    /// product is unverified.
     pub fn exit_code(&self) -> ExitCode {
-        if self.failed.is_empty() { ExitCode::Ok } else { ExitCode::Failure }
+        match (self.failed.is_empty(), self.undecided) {
+            (false, _) => ExitCode::Software,
+            (true, 0) => ExitCode::Ok,
+            (true, _) => ExitCode::Unverified,
+        }
     }
 
-    fn add(&mut self, report: &Report) {
+    fn add(&mut self, report: &SimulationReport) {
         self.runs += 1;
         self.virtual_ms += report.virtual_ms;
         self.events += report.events;
@@ -157,7 +165,7 @@ impl Summary {
     }
 }
 
-impl fmt::Display for Summary {
+impl fmt::Display for SimulationSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { runs, virtual_ms, events, acknowledged, elections, undecided, faults, failed } = self;
         let hours = virtual_ms / 3_600_000;
@@ -173,16 +181,17 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Runs the seeds until they are done, or too many have failed. Every line goes to `print`.
-pub fn simulate(config: &Config, print: &(dyn Fn(&str) + Sync)) -> Summary {
+/// Runs the seeds until all are done, or too many have failed. Passes each line of output to
+/// `print`.
+pub fn simulate(config: &Config, print: &(dyn Fn(&str) + Sync)) -> SimulationSummary {
     let begun = Instant::now();
     let (from, runs, time) = match config.seeds {
-        Seeds::One(seed) => return tell_one(config, seed, print),
+        Seeds::One(seed) => return run_one(config, seed, print),
         Seeds::Many { from, runs } => (from, runs, Duration::MAX),
         Seeds::During { from, time } => (from, u64::MAX, time),
     };
     let taken = AtomicU64::new(0);
-    let shared = Mutex::new((Summary::default(), Instant::now()));
+    let shared = Mutex::new((SimulationSummary::default(), Instant::now()));
     let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
     let work = || {
         config.mutate();
@@ -191,13 +200,13 @@ pub fn simulate(config: &Config, print: &(dyn Fn(&str) + Sync)) -> Summary {
             if nth >= runs {
                 return;
             }
-            let report = run(from.wrapping_add(nth), Options::default());
-            let (summary, told) = &mut *lock();
+            let report = run(from.wrapping_add(nth), SimulationOptions::default());
+            let (summary, printed_at) = &mut *lock();
             summary.add(&report);
             if !report.is_clean() {
                 print(&format!("{report}\n  replay: toystore simulate --seed {}", report.seed));
-            } else if told.elapsed() >= PROGRESS_INTERVAL {
-                *told = Instant::now();
+            } else if printed_at.elapsed() >= PROGRESS_INTERVAL {
+                *printed_at = Instant::now();
                 print(&format!(
                     "{} s: {} seeds, {} failed",
                     begun.elapsed().as_secs(),
@@ -217,18 +226,20 @@ pub fn simulate(config: &Config, print: &(dyn Fn(&str) + Sync)) -> Summary {
     summary
 }
 
-fn tell_one(config: &Config, seed: u64, print: &(dyn Fn(&str) + Sync)) -> Summary {
+fn run_one(config: &Config, seed: u64, print: &(dyn Fn(&str) + Sync)) -> SimulationSummary {
     config.mutate();
     let lines = std::sync::Arc::new(Mutex::new(String::new()));
-    let told = std::sync::Arc::clone(&lines);
-    // The listener outlives this call's borrow of `print`, so the story is collected and then printed.
+    let collected = std::sync::Arc::clone(&lines);
+    // The listener must be 'static and `print` is borrowed, so the lines are collected and then
+    // printed.
     let listener = Box::new(move |line: &str| {
-        let _ = writeln!(told.lock().unwrap_or_else(PoisonError::into_inner), "{line}");
+        let _ = writeln!(collected.lock().unwrap_or_else(PoisonError::into_inner), "{line}");
     });
-    let report = run_told(seed, Options { tell: config.tell, ..Options::default() }, listener);
+    let report =
+        run_traced(seed, SimulationOptions { detail: config.detail, ..SimulationOptions::default() }, listener);
     print(lines.lock().unwrap_or_else(PoisonError::into_inner).trim_end());
     print(&report.to_string());
-    let mut summary = Summary::default();
+    let mut summary = SimulationSummary::default();
     summary.add(&report);
     summary
 }

@@ -1,34 +1,38 @@
-//! What goes wrong, and when: drawn from the seed.
+//! Which faults happen, and when: drawn from the seed.
 //!
-//! Each seed draws *which kinds* of faults it has before it draws the faults ("swarm testing": Groce et al., ISSTA 2012). A run with all
-//! kinds at once would hardly ever show what takes a long quiet time with one kind only.
+//! Each seed first draws *which kinds* of faults it has, and then the faults ("swarm testing":
+//! Groce et al., ISSTA 2012). With all kinds in every run, bugs that need a long time with only one
+//! kind of fault would hardly ever show.
 
 use std::ops::RangeInclusive;
 
-use crate::network::Weather;
+use crate::network::NetworkConditions;
 use crate::random::Random;
 use crate::trace::Millis;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
-    /// A process is killed; what it has written is there when it comes back.
+pub(crate) enum FaultKind {
+    /// A process is killed; what it has written is still there when it is started again.
     Kill,
     /// A machine loses power, and with it what was not synced.
     PowerLoss,
-    /// All machines lose power at once.
+    /// All machines lose power at the same time.
     PowerLossOfAll,
     /// A process is asked to stop, and started again.
     Stop,
     /// All processes are asked to stop, and started again.
     StopAll,
-    /// A process stands still for a while.
+    /// A process is paused for a while.
     Pause,
-    /// Some machines cannot reach the others, nor be reached.
+    /// Some machines cannot reach the others, and cannot be reached.
     Partition,
-    /// Some machines cannot reach others, but be reached.
+    /// Some machines cannot reach the others, but can be reached.
     OneWay,
-    /// A disk takes long for each sync.
+    /// What one frontend sends to the order replicas is held back for seconds or minutes, and
+    /// arrives then.
+    FrozenLink,
+    /// The syncs of a disk are slow.
     SlowDisk,
     /// A sync fails.
     FailedSync,
@@ -38,12 +42,17 @@ pub(crate) enum Kind {
     FullDisk,
     /// An order replica's disk is replaced by an empty one.
     WipedDisk,
-    /// Somebody has a replica's seat taken away, as before scaling in, and then its process stopped; it is started again, as after scaling out.
-    RemovedSeat,
+    /// An order replica's disk is replaced by an older copy of it. Never drawn: it happens once,
+    /// when everything is healed, because only the other replicas know what this replica has
+    /// forgotten.
+    RewoundDisk,
+    /// An order replica is removed from its group, as before scaling in, and then its process is
+    /// stopped. It is started again, as after scaling out.
+    RemovedMember,
 }
 
-impl Kind {
-    const ALL: [Self; 14] = [
+impl FaultKind {
+    const ALL: [Self; 15] = [
         Self::Kill,
         Self::PowerLoss,
         Self::PowerLossOfAll,
@@ -52,15 +61,16 @@ impl Kind {
         Self::Pause,
         Self::Partition,
         Self::OneWay,
+        Self::FrozenLink,
         Self::SlowDisk,
         Self::FailedSync,
         Self::FailedWrite,
         Self::FullDisk,
         Self::WipedDisk,
-        Self::RemovedSeat,
+        Self::RemovedMember,
     ];
 
-    /// The word in traces and reports.
+    /// The name in traces and reports.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
@@ -71,22 +81,25 @@ impl Kind {
             Self::Pause => "pause",
             Self::Partition => "partition",
             Self::OneWay => "one-way-partition",
+            Self::FrozenLink => "frozen-link",
             Self::SlowDisk => "slow-disk",
             Self::FailedSync => "failed-sync",
             Self::FailedWrite => "failed-write",
             Self::FullDisk => "full-disk",
             Self::WipedDisk => "wiped-disk",
-            Self::RemovedSeat => "removed-seat",
+            Self::RewoundDisk => "rewound-disk",
+            Self::RemovedMember => "removed-member",
         }
     }
 
-    /// How long it lasts, or how long what it ended stays away, in ms.
-    pub(crate) fn lasts(self) -> RangeInclusive<Millis> {
+    /// How long the fault lasts, or how long the process that it ended stays away, in ms.
+    pub(crate) fn duration(self) -> RangeInclusive<Millis> {
         match self {
-            Self::Kill | Self::PowerLoss | Self::WipedDisk => 10..=2500,
+            Self::Kill | Self::PowerLoss | Self::WipedDisk | Self::RewoundDisk => 10..=2500,
             Self::PowerLossOfAll | Self::Stop | Self::StopAll => 10..=800,
-            Self::Pause | Self::RemovedSeat => 20..=3000,
+            Self::Pause | Self::RemovedMember => 20..=3000,
             Self::Partition | Self::OneWay => 50..=3500,
+            Self::FrozenLink => 500..=9000,
             Self::SlowDisk => 200..=3000,
             Self::FailedSync | Self::FailedWrite => 50..=1000,
             Self::FullDisk => 100..=1500,
@@ -94,55 +107,72 @@ impl Kind {
     }
 }
 
-/// A seed's faults.
+/// The faults of a seed.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    pub(crate) kinds: Vec<Kind>,
-    /// Between two faults, in ms.
+pub(crate) struct FaultPlan {
+    pub(crate) kinds: Vec<FaultKind>,
+    /// The time between two faults, in ms.
     pub(crate) gap: RangeInclusive<Millis>,
-    pub(crate) weather: Weather,
-    /// Faults begin when the first order was placed; else at once.
+    pub(crate) conditions: NetworkConditions,
+    /// Whether the faults begin when the first order was placed; otherwise they begin at once.
     pub(crate) after_first_order: bool,
-    /// How long there are faults, in ms.
+    /// How long faults are injected, in ms.
     pub(crate) length: Millis,
 }
 
-impl Plan {
-    /// The faults of a seed.
+impl FaultPlan {
+    /// Draws the faults of a seed.
     pub(crate) fn draw(random: &mut Random) -> Self {
         let often = *random.pick(&[150, 300, 500]);
-        let kinds: Vec<_> = Kind::ALL.into_iter().filter(|_| random.per_mille(often)).collect();
+        let kinds: Vec<_> = FaultKind::ALL.into_iter().filter(|_| random.per_mille(often)).collect();
         let shortest = *random.pick(&[20, 100, 300, 800]);
-        let weather = Weather {
+        let conditions = NetworkConditions {
             dropped: *random.pick(&[0, 0, 2, 10, 40]),
-            doubled: *random.pick(&[0, 0, 5, 50, 200]),
-            late: *random.pick(&[0, 0, 10, 50, 200]),
-            lateness: *random.pick(&[5, 20])..=*random.pick(&[40, 150, 600]),
+            duplicated: *random.pick(&[0, 0, 5, 50, 200]),
+            delayed: *random.pick(&[0, 0, 10, 50, 200]),
+            delay: *random.pick(&[5, 20])..=*random.pick(&[40, 150, 600]),
+            held_back: *random.pick(&[0, 300, 1000]),
+            packets_lost: 0,
+            ..NetworkConditions::PERFECT
         };
         let after_first_order = random.per_mille(800);
         let length = random.within(3000..=9000);
-        Self { kinds, gap: shortest..=shortest * 4, weather, after_first_order, length }
+        Self { kinds, gap: shortest..=shortest * 4, conditions, after_first_order, length }
     }
 
-    /// No faults at all.
-    pub(crate) fn calm() -> Self {
-        Self { kinds: Vec::new(), gap: 1000..=1000, weather: Weather::FAIR, after_first_order: true, length: 3000 }
+    /// Draws how many packets are lost. Drawn after everything else, so that seeds without packet
+    /// loss run as they did before this fault existed.
+    pub(crate) fn draw_loss(&mut self, random: &mut Random) {
+        self.conditions.packets_lost = *random.pick(&[0, 0, 0, 100, 300]);
+    }
+
+    /// No faults.
+    pub(crate) fn without_faults() -> Self {
+        Self {
+            kinds: Vec::new(),
+            gap: 1000..=1000,
+            conditions: NetworkConditions::PERFECT,
+            after_first_order: true,
+            length: 3000,
+        }
     }
 }
 
-impl std::fmt::Display for Plan {
+impl std::fmt::Display for FaultPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Weather { dropped, doubled, late, lateness } = &self.weather;
+        let NetworkConditions { dropped, duplicated, delayed, delay, held_back, packets_lost, slow: _ } =
+            &self.conditions;
         let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.name()).collect();
         write!(
             f,
-            "faults for {} ms, every {} to {} ms: {}; of 1000 messages {dropped} dropped, {doubled} doubled, {late} late by {} to {} ms",
+            "faults for {} ms, every {} to {} ms: {}; of 1000 messages {dropped} dropped, {duplicated} duplicated, \
+             {delayed} late by {} to {} ms, and at a partition {held_back} held back; of 1000 packets {packets_lost} lost",
             self.length,
             self.gap.start(),
             self.gap.end(),
             if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") },
-            lateness.start(),
-            lateness.end()
+            delay.start(),
+            delay.end()
         )
     }
 }

@@ -1,4 +1,4 @@
-//! What the processes log, told within the trace.
+//! Adds the logs of the processes to the trace.
 
 use std::fmt::{self, Write};
 
@@ -8,9 +8,9 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use crate::process_world::ProcessWorld;
-use crate::trace::Event;
+use crate::trace::TraceEvent;
 
-/// Puts into the trace what a process of this thread logs, from `INFO` on.
+/// Adds to the trace what a process of this thread logs, from level `INFO` on.
 struct IntoTrace;
 
 impl<S: Subscriber> Layer<S> for IntoTrace {
@@ -19,16 +19,16 @@ impl<S: Subscriber> Layer<S> for IntoTrace {
             return;
         }
         if let Some(world) = ProcessWorld::current() {
-            let mut line = Line(format!("{} {}:", event.metadata().level(), event.metadata().target()));
+            let mut line = LogLine(format!("{} {}:", event.metadata().level(), event.metadata().target()));
             event.record(&mut line);
-            world.outside().note(world.machine(), &Event::Logged { line: line.0 });
+            world.environment().note(world.machine(), &TraceEvent::Logged { line: line.0 });
         }
     }
 }
 
-struct Line(String);
+struct LogLine(String);
 
-impl Visit for Line {
+impl Visit for LogLine {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         // Writing to a string cannot fail.
         let _ = match field.name() {
@@ -39,6 +39,6 @@ impl Visit for Line {
 }
 
 /// Runs `work` with the logs of its processes in the trace.
-pub(crate) fn told<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn with_logs_in_trace<T>(work: impl FnOnce() -> T) -> T {
     tracing::subscriber::with_default(tracing_subscriber::registry().with(IntoTrace), work)
 }

@@ -1,4 +1,5 @@
-//! Watches what passes between the processes for what invariant I6 speaks of, and for where the replicas stand.
+//! Observes the messages between the processes: the requests of order leaders to the catalog
+//! (invariant I6), and the status of the replicas.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,33 +7,34 @@ use api::catalog::{Fence, ReserveBatch};
 use api::replica::ReplicaStatus;
 use api::{BatchId, BatchNumber, Data, NodeId, Ordinal, Term};
 use bytes::Bytes;
-use history::{Act, ActPlace, Moment};
+use history::{BatchEffect, EffectTarget, Moment};
 use http::StatusCode;
 
 use crate::network::{CallId, MachineId};
 use crate::trace::Millis;
 
-/// A request of an order leader to the catalog: which batch (a fence is the batch before the first), and from whom.
+/// A request of an order leader to the catalog: the batch, and the leader. A fence counts as the
+/// batch before the first one.
 #[derive(Clone, Copy, Debug)]
-struct Claim {
+struct LeaderRequest {
     batch: BatchId,
     leader: NodeId,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Observer {
-    claims: BTreeMap<CallId, Claim>,
+    leader_requests: BTreeMap<CallId, LeaderRequest>,
     statuses: BTreeSet<CallId>,
-    /// What order leaders did at the catalog, in the order of its answers.
-    acts: Vec<Act>,
+    /// The effects of order leaders on the catalog, in the order of its responses.
+    effects: Vec<BatchEffect>,
     seen: BTreeSet<BatchId>,
-    /// What each machine's replica last said about itself, and when.
+    /// The last status of each machine's replica, and when it was sent.
     replicas: BTreeMap<MachineId, (Millis, ReplicaStatus)>,
 }
 
 impl Observer {
-    /// A request was sent; `seat` is that of the order replica that sent it, if one did.
-    pub(crate) fn asked(&mut self, call: CallId, seat: Option<u8>, path: &str, body: &Bytes) {
+    /// A request was sent. `ordinal` is that of the sender, if it is an order replica.
+    pub(crate) fn request_sent(&mut self, call: CallId, ordinal: Option<u8>, path: &str, body: &Bytes) {
         let batch = match path {
             "/status" => {
                 self.statuses.insert(call);
@@ -44,27 +46,28 @@ impl Observer {
                 .map(|fence| BatchId { term: fence.term, batch: BatchNumber(0) }),
             _ => return,
         };
-        if let (Some(batch), Some(seat)) = (batch, seat) {
-            self.claims.insert(call, Claim { batch, leader: NodeId::new(Ordinal(seat), 0) });
+        if let (Some(batch), Some(ordinal)) = (batch, ordinal) {
+            self.leader_requests.insert(call, LeaderRequest { batch, leader: NodeId::new(Ordinal(ordinal), 0) });
         }
     }
 
-    /// It was answered by that machine.
-    pub(crate) fn answered(&mut self, now: Millis, call: CallId, by: MachineId, status: StatusCode, body: &Bytes) {
+    /// That machine sent the response to a request.
+    pub(crate) fn response_sent(&mut self, now: Millis, call: CallId, by: MachineId, status: StatusCode, body: &Bytes) {
         if self.statuses.remove(&call) {
             if let Ok(status) = serde_json::from_slice::<Data<ReplicaStatus>>(body) {
                 self.replicas.insert(by, (now, status.data));
             }
             return;
         }
-        let Some(Claim { batch, leader }) = self.claims.remove(&call) else { return };
+        let Some(LeaderRequest { batch, leader }) = self.leader_requests.remove(&call) else { return };
         if status.is_success() && self.seen.insert(batch) {
             let at = Moment(now * 1_000_000);
-            self.acts.push(Act { at, place: ActPlace::Catalog, batch, leader: Some(leader) });
+            self.effects.push(BatchEffect { at, target: EffectTarget::Catalog, batch, leader: Some(leader) });
         }
     }
 
-    /// Whether all of these replicas have said since `since` that exactly they are the voters of their group.
+    /// Whether each of these replicas has reported after `since` that exactly these replicas are
+    /// the voters of their group.
     pub(crate) fn complete(&self, machines: &[MachineId], since: Millis) -> bool {
         let statuses: Vec<_> = machines.iter().filter_map(|machine| self.replicas.get(machine)).collect();
         let mut ids: Vec<_> = statuses.iter().map(|(_, status)| status.node_id).collect();
@@ -77,7 +80,8 @@ impl Observer {
             })
     }
 
-    /// Whether all of these replicas have said since `since` that exactly they are the voters, and that they have applied the same log.
+    /// Whether each of these replicas has reported after `since` that exactly these replicas are
+    /// the voters, and that it has applied the same log as the others.
     pub(crate) fn settled(&self, machines: &[MachineId], since: Millis) -> bool {
         let log = |machine| self.replicas.get(machine).map(|(_, status)| (status.last_log, status.applied));
         self.complete(machines, since)
@@ -85,13 +89,13 @@ impl Observer {
             && machines.windows(2).all(|two| log(&two[0]) == log(&two[1]))
     }
 
-    /// Terms in which an order leader took over.
-    pub(crate) fn reigns(&self) -> usize {
-        let terms: BTreeSet<Term> = self.acts.iter().map(|act| act.batch.term).collect();
+    /// The number of terms in which an order leader took over.
+    pub(crate) fn leader_terms(&self) -> usize {
+        let terms: BTreeSet<Term> = self.effects.iter().map(|effect| effect.batch.term).collect();
         terms.len()
     }
 
-    pub(crate) fn take_acts(&mut self) -> Vec<Act> {
-        std::mem::take(&mut self.acts)
+    pub(crate) fn take_effects(&mut self) -> Vec<BatchEffect> {
+        std::mem::take(&mut self.effects)
     }
 }

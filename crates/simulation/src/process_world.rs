@@ -1,4 +1,4 @@
-//! The outside as one process has it: the implementation of [`World`].
+//! The environment as one process sees it: the implementation of [`World`].
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -21,61 +21,87 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use service::lifecycle::{DRAIN_TIMEOUT, ExitCode};
-use service::world::{self, Lost, World, disk};
+use service::world::{self, ConnectionError, World, disk};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::disk::{Disk, Mount, ProcessLife};
-use crate::network::{CallId, MachineId, Outcome};
-use crate::outside::Outside;
+use crate::disk::{Mount, ProcessLife, SimulatedDisk};
+use crate::environment::SimulatedEnvironment;
+use crate::network::{CallId, CallResult, MachineId};
 use crate::random::Random;
 use crate::trace::Millis;
 
-/// How a process has ended.
+/// How a process has ended itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ending {
+pub(crate) struct ProcessExit {
     pub(crate) code: u8,
     pub(crate) what: String,
 }
 
-/// A port that a process has taken.
+/// A port that a process listens on.
 #[derive(Debug, Default)]
-struct Port {
+struct ListeningPort {
     router: Option<Router>,
-    /// Accepted by the kernel, not yet by the process.
+    /// Requests that the kernel has accepted, but not yet the process.
     waiting: Vec<(CallId, Request<Bytes>)>,
 }
 
-/// Requests that are being answered on one port.
+/// The requests in flight on one port.
 #[derive(Debug, Default)]
-struct Busy {
+struct InFlight {
     requests: AtomicUsize,
     less: Notify,
 }
 
-/// How slow a machine's disk is. Shared by its processes.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Slowness(Arc<AtomicU64>);
+/// How slow a machine's disk is. Shared by the machine's processes.
+#[derive(Clone, Debug)]
+pub(crate) struct DiskDelay {
+    ms_max: Arc<AtomicU64>,
+    varies: bool,
+}
 
-impl Slowness {
-    /// A piece of blocking work takes up to so long.
+impl DiskDelay {
+    /// A piece of blocking work takes up to the duration that is set; a few ms, if none is set.
+    pub(crate) fn varying() -> Self {
+        Self { ms_max: Arc::default(), varies: true }
+    }
+
+    /// Each piece of blocking work takes exactly the duration that is set; no time, if none is set.
+    pub(crate) fn exact() -> Self {
+        Self { ms_max: Arc::default(), varies: false }
+    }
+
+    /// Sets the duration of a piece of blocking work.
     pub(crate) fn set(&self, ms_max: Millis) {
-        self.0.store(ms_max, Ordering::Relaxed);
+        self.ms_max.store(ms_max, Ordering::Relaxed);
+    }
+
+    fn draw(&self, random: &mut Random) -> Millis {
+        let slowest = self.ms_max.load(Ordering::Relaxed);
+        if !self.varies {
+            slowest
+        } else if slowest > 0 {
+            random.within(slowest / 2..=slowest)
+        } else if random.per_mille(800) {
+            0
+        } else {
+            random.within(1..=2)
+        }
     }
 }
 
-/// One process's world.
+/// The world of one process.
 pub(crate) struct ProcessWorld {
-    outside: Outside,
+    environment: SimulatedEnvironment,
     machine: MachineId,
     life: ProcessLife,
     mount: Mount,
-    slowness: Slowness,
+    disk_delay: DiskDelay,
     random: Mutex<Random>,
-    ports: Mutex<BTreeMap<u16, Port>>,
-    ending: Mutex<Option<Ending>>,
+    ports: Mutex<BTreeMap<u16, ListeningPort>>,
+    process_exit: Mutex<Option<ProcessExit>>,
 }
 
 impl fmt::Debug for ProcessWorld {
@@ -85,22 +111,22 @@ impl fmt::Debug for ProcessWorld {
 }
 
 thread_local! {
-    /// For the panic hook and the log, which know nothing of worlds.
+    /// For the panic hook and the logs, which have no reference to a world.
     static CURRENT: RefCell<Option<Arc<ProcessWorld>>> = const { RefCell::new(None) };
 }
 
-/// Until it is dropped, this thread is in a process.
-pub(crate) struct Inside {
+/// While this exists, the thread runs the process.
+pub(crate) struct CurrentGuard {
     _entered: world::Entered,
 }
 
-impl Drop for Inside {
+impl Drop for CurrentGuard {
     fn drop(&mut self) {
         CURRENT.set(None);
     }
 }
 
-/// What an unwinding task carries when its process has ended itself: no panic.
+/// The payload of a task that unwinds because its process has ended itself, which is not a panic.
 struct Exited;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -109,31 +135,31 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl ProcessWorld {
     pub(crate) fn new(
-        outside: Outside,
+        environment: SimulatedEnvironment,
         machine: MachineId,
         life: ProcessLife,
-        disk: Disk,
-        slowness: Slowness,
+        disk: SimulatedDisk,
+        disk_delay: DiskDelay,
         random: Random,
     ) -> Arc<Self> {
         let mount = Mount::new(disk, life.clone());
-        let (random, ports, ending) = (Mutex::new(random), Mutex::default(), Mutex::default());
-        Arc::new(Self { outside, machine, life, mount, slowness, random, ports, ending })
+        let (random, ports, process_exit) = (Mutex::new(random), Mutex::default(), Mutex::default());
+        Arc::new(Self { environment, machine, life, mount, disk_delay, random, ports, process_exit })
     }
 
-    /// This thread runs the process now.
-    pub(crate) fn enter(self: &Arc<Self>) -> Inside {
+    /// Makes this thread run the process.
+    pub(crate) fn enter(self: &Arc<Self>) -> CurrentGuard {
         CURRENT.set(Some(Arc::clone(self)));
-        Inside { _entered: world::enter(Arc::clone(self) as Arc<dyn World>) }
+        CurrentGuard { _entered: world::enter(Arc::clone(self) as Arc<dyn World>) }
     }
 
-    /// The process that this thread runs.
+    /// The world of the process that this thread runs.
     pub(crate) fn current() -> Option<Arc<Self>> {
         CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
     }
 
-    pub(crate) fn outside(&self) -> &Outside {
-        &self.outside
+    pub(crate) fn environment(&self) -> &SimulatedEnvironment {
+        &self.environment
     }
 
     pub(crate) fn machine(&self) -> MachineId {
@@ -145,28 +171,28 @@ impl ProcessWorld {
     }
 
     /// How the process has ended, if it has ended itself.
-    pub(crate) fn ending(&self) -> Option<Ending> {
-        lock(&self.ending).clone()
+    pub(crate) fn process_exit(&self) -> Option<ProcessExit> {
+        lock(&self.process_exit).clone()
     }
 
-    /// The process ends here. The first word counts.
+    /// Ends the process. The first call decides the exit code.
     pub(crate) fn end(&self, code: ExitCode, what: String) {
-        lock(&self.ending).get_or_insert(Ending { code: code as u8, what });
+        lock(&self.process_exit).get_or_insert(ProcessExit { code: code as u8, what });
         self.life.end();
     }
 
-    /// Lets go of the routers: they hold all that the process had, and that holds this world.
+    /// Drops the routers. They hold everything of the process, which in turn holds this world.
     pub(crate) fn close_ports(&self) {
         let ports = std::mem::take(&mut *lock(&self.ports));
         drop(ports);
     }
 
-    /// A request has arrived at a port; the process works on it in its own time.
+    /// Delivers a request to a port. The process handles it when it runs.
     pub(crate) fn deliver(self: &Arc<Self>, runtime: &Handle, port: u16, call: CallId, request: Request<Bytes>) {
         match lock(&self.ports).get_mut(&port) {
-            None => self.answer(call, Err(Lost::Refused)),
-            Some(Port { router: None, waiting }) => waiting.push((call, request)),
-            Some(Port { router: Some(router), .. }) => self.handle(runtime, router.clone(), call, request),
+            None => self.respond(call, Err(ConnectionError::Refused)),
+            Some(ListeningPort { router: None, waiting }) => waiting.push((call, request)),
+            Some(ListeningPort { router: Some(router), .. }) => self.handle(runtime, router.clone(), call, request),
         }
     }
 
@@ -177,27 +203,29 @@ impl ProcessWorld {
             let (parts, body) = response.into_parts();
             let outcome = match body.collect().await {
                 Ok(body) => Ok(Response::from_parts(parts, body.to_bytes())),
-                Err(_) => Err(Lost::Reset),
+                Err(_) => Err(ConnectionError::Reset),
             };
-            world.answer(call, outcome);
+            world.respond(call, outcome);
         });
-        self.outside.lock().network.handled(call, self.life.id, handler.abort_handle());
+        self.environment.lock().network.add_handler(call, self.life.id, handler.abort_handle());
     }
 
-    fn answer(&self, call: CallId, outcome: Outcome) {
+    fn respond(&self, call: CallId, outcome: CallResult) {
         if !self.life.is_over() {
-            self.outside.lock().answer(call, self.machine, outcome);
+            self.environment.lock().respond(call, self.machine, outcome);
         }
     }
 }
 
-/// Ends the process that this thread runs if it panics, and says so to nobody but the simulation. Installed once.
+/// Installs a panic hook, once: a panic ends the process that this thread runs, and is reported
+/// only to the simulation.
 pub(crate) fn catch_panics() {
     static INSTALLED: std::sync::Once = std::sync::Once::new();
     INSTALLED.call_once(|| {
         let report = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| match ProcessWorld::current() {
-            // A task of the process; what is no task is the simulation itself.
+            // A panic in a task is one of the process. Outside of tasks, it is one of the
+            // simulation.
             Some(world) if tokio::task::try_id().is_some() => {
                 world.end(ExitCode::Software, format!("panicked: {panic}"));
             }
@@ -226,15 +254,15 @@ impl World for ProcessWorld {
         if ports.contains_key(&port) {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        ports.insert(port, Port::default());
+        ports.insert(port, ListeningPort::default());
         Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
     }
 
     fn serve(&self, at: SocketAddr, router: Router, stop: CancellationToken) -> BoxFuture<'static, ()> {
         let world = Self::current().expect("a process serves while it runs");
         async move {
-            let busy = Arc::new(Busy::default());
-            let router = router.layer(axum::middleware::from_fn_with_state(Arc::clone(&busy), count));
+            let in_flight = Arc::new(InFlight::default());
+            let router = router.layer(axum::middleware::from_fn_with_state(Arc::clone(&in_flight), count));
             let waiting = {
                 let mut ports = lock(&world.ports);
                 let port = ports.get_mut(&at.port()).expect("it was bound");
@@ -247,38 +275,31 @@ impl World for ProcessWorld {
             stop.cancelled().await;
             lock(&world.ports).remove(&at.port());
             let drained = async {
-                while busy.requests.load(Ordering::Relaxed) > 0 {
-                    busy.less.notified().await;
+                while in_flight.requests.load(Ordering::Relaxed) > 0 {
+                    in_flight.less.notified().await;
                 }
             };
-            // Who is not done by then is cut off, as by the real server.
+            // Requests that are not finished by then are cut off, as in the real server.
             let _ = tokio::time::timeout(DRAIN_TIMEOUT, drained).await;
         }
         .boxed()
     }
 
-    fn carry(&self, to: Address, request: Request<Bytes>) -> BoxFuture<'static, Outcome> {
+    fn send(&self, to: Address, request: Request<Bytes>) -> BoxFuture<'static, CallResult> {
         if self.life.is_over() {
             return std::future::pending().boxed();
         }
-        let (call, answer) = self.outside.lock().ask((self.machine, self.life.id), &to, request);
-        Carried { call, answer, outside: self.outside.clone(), life: self.life.clone(), done: false }.boxed()
+        let (call, response) = self.environment.lock().send_request((self.machine, self.life.id), &to, request);
+        PendingCall { call, response, environment: self.environment.clone(), life: self.life.clone(), done: false }
+            .boxed()
     }
 
     fn disk(&self) -> &dyn disk::FileSystem {
         &self.mount
     }
 
-    fn work(&self) -> BoxFuture<'static, ()> {
-        let slowest = self.slowness.0.load(Ordering::Relaxed);
-        let mut random = lock(&self.random);
-        let ms = if slowest > 0 {
-            random.within(slowest / 2..=slowest)
-        } else if random.per_mille(800) {
-            0
-        } else {
-            random.within(1..=2)
-        };
+    fn blocking_delay(&self) -> BoxFuture<'static, ()> {
+        let ms = self.disk_delay.draw(&mut lock(&self.random));
         async move {
             if ms > 0 {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
@@ -290,52 +311,52 @@ impl World for ProcessWorld {
     }
 }
 
-/// Counts the requests that a port works on.
+/// Counts the requests in flight of a port.
 async fn count(
-    axum::extract::State(busy): axum::extract::State<Arc<Busy>>,
+    axum::extract::State(in_flight): axum::extract::State<Arc<InFlight>>,
     request: axum::extract::Request,
     next: axum::middleware::Next,
 ) -> axum::response::Response {
-    struct One(Arc<Busy>);
+    struct One(Arc<InFlight>);
     impl Drop for One {
         fn drop(&mut self) {
             self.0.requests.fetch_sub(1, Ordering::Relaxed);
             self.0.less.notify_one();
         }
     }
-    busy.requests.fetch_add(1, Ordering::Relaxed);
-    let _one = One(busy);
+    in_flight.requests.fetch_add(1, Ordering::Relaxed);
+    let _one = One(in_flight);
     next.run(request).await
 }
 
-/// Waits for an answer; hangs up when it is dropped before.
-struct Carried {
+/// Waits for a response. Cancels the call if it is dropped before.
+struct PendingCall {
     call: CallId,
-    answer: oneshot::Receiver<Outcome>,
-    outside: Outside,
+    response: oneshot::Receiver<CallResult>,
+    environment: SimulatedEnvironment,
     life: ProcessLife,
     done: bool,
 }
 
-impl Future for Carried {
-    type Output = Outcome;
+impl Future for PendingCall {
+    type Output = CallResult;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        match self.answer.poll_unpin(context) {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<CallResult> {
+        match self.response.poll_unpin(context) {
             Poll::Ready(Ok(outcome)) => {
                 self.done = true;
                 Poll::Ready(outcome)
             }
-            // Lost: the caller is never told.
+            // The message was lost: the caller is never notified.
             Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
         }
     }
 }
 
-impl Drop for Carried {
+impl Drop for PendingCall {
     fn drop(&mut self) {
         if !self.done && !self.life.is_over() {
-            self.outside.lock().hang_up(self.call);
+            self.environment.lock().cancel(self.call);
         }
     }
 }

@@ -1,24 +1,24 @@
-//! Drawn numbers. All chance in a simulation comes from its seed through these.
+//! Random numbers. All randomness of a simulation comes from its seed.
 
 use std::ops::RangeInclusive;
 
-/// A sequence of numbers that its seed determines.
+/// A sequence of numbers that is determined by its seed.
 ///
-/// `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014), and not a library's generator, whose sequence may change with its version:
-/// a seed that failed once is kept in a test for years.
+/// `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014) instead of a library's generator, whose
+/// sequence may change with its version: tests keep seeds that have failed for years.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
     /// The sequence of `seed`.
     pub(crate) fn new(seed: u64) -> Self {
-        // Small seeds are the usual ones; their first numbers should not be alike.
+        // Most seeds are small, and their first numbers should not be similar.
         let mut random = Self(seed ^ 0x5eed_5eed_5eed_5eed);
         random.next();
         random
     }
 
-    /// Another sequence, which goes its own way: what draws from it does not disturb what draws from this one.
+    /// An independent sequence: draws from it do not affect this one.
     pub(crate) fn fork(&mut self) -> Self {
         Self::new(self.next())
     }
@@ -32,29 +32,29 @@ impl Random {
         bits ^ (bits >> 31)
     }
 
-    /// One of 0 to `bound` − 1. The last few bits' worth of bias does not matter here.
+    /// A number from 0 to `bound` − 1. The slight bias of the modulo does not matter here.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        assert!(bound > 0, "one of nothing");
+        assert!(bound > 0, "the bound is positive");
         usize::try_from(self.next() % bound as u64).expect("less than a usize")
     }
 
-    /// One of a range.
+    /// A number in a range.
     pub(crate) fn within(&mut self, range: RangeInclusive<u64>) -> u64 {
         let (low, high) = range.into_inner();
         low + self.next() % (high - low + 1)
     }
 
-    /// True so many times in a thousand.
+    /// True `times` times in a thousand.
     pub(crate) fn per_mille(&mut self, times: u64) -> bool {
         self.next() % 1000 < times
     }
 
-    /// One of some.
+    /// One of the items.
     pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
 
-    /// Any order (Fisher and Yates).
+    /// Shuffles the items (Fisher and Yates).
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_is_a_sequence_and_a_fork_another_one() {
+    fn a_seed_determines_a_sequence_and_a_fork_is_independent() {
         let draw = |seed| {
             let mut random = Random::new(seed);
             let mut fork = random.fork();

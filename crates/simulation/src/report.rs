@@ -1,67 +1,67 @@
-//! What a run has shown.
+//! The report of a run.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use history::{Counts, Violation};
 
-/// A promise that a run has broken.
+/// A failure that a run has found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    /// An invariant, by what the shoppers saw and what is left.
+pub enum SimulationFailure {
+    /// An invariant is violated, according to the shoppers' history and the final state.
     #[error("{0}")]
     Invariant(Box<Violation>),
-    /// The store did not take an order although nothing was wrong (any more).
+    /// The store made no progress although there were no faults (any more).
     #[error("liveness: {0}")]
-    NotAlive(String),
-    /// A process ended itself although nothing gave it a reason to.
+    Liveness(String),
+    /// A process ended itself without a reason.
     #[error("{who} ended itself at {at_ms} ms with exit code {code}: {what}")]
-    Ended {
-        /// Which process.
+    UnexpectedExit {
+        /// The process.
         who: String,
-        /// When, in virtual time.
+        /// When it ended, in virtual time.
         at_ms: u64,
         /// Its exit code.
         code: u8,
-        /// What it said.
+        /// Its error message.
         what: String,
     },
-    /// The replicas' ledgers are not the same although the store is quiet.
-    #[error("I3: when all was quiet the ledgers had {0:?} bytes")]
+    /// The replicas' ledgers differ although the store is quiet.
+    #[error("I3: the ledgers differ although the store is quiet; their lengths are {0:?} bytes")]
     LedgersDiffer(Vec<usize>),
 }
 
-/// One seed's run.
+/// The run of one seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct SimulationReport {
     /// The seed.
     pub seed: u64,
-    /// How long it was, in virtual milliseconds.
+    /// Its length in virtual milliseconds.
     pub virtual_ms: u64,
-    /// Messages, faults, answers to clients …: everything that was hashed.
+    /// The number of hashed events: messages, faults, responses to clients, and others.
     pub events: u64,
-    /// Orders that were acknowledged, each once.
+    /// Acknowledged orders, each counted once.
     pub acknowledged: u64,
     /// Order leaders that took over.
     pub elections: u64,
-    /// Faults by their kind.
+    /// The number of faults of each kind.
     pub faults: BTreeMap<&'static str, u64>,
-    /// Two runs of one seed have the same.
+    /// The hash of the trace: the same for two runs of one seed.
     pub trace_hash: u64,
-    /// What the checkers counted.
+    /// The counts of the checkers.
     pub counts: Counts,
-    /// Empty if all is well.
-    pub broken: Vec<Broken>,
+    /// Empty if the run is clean.
+    pub failures: Vec<SimulationFailure>,
 }
 
-impl Report {
-    /// Whether nothing is broken.
+impl SimulationReport {
+    /// Whether there are no failures.
     pub fn is_clean(&self) -> bool {
-        self.broken.is_empty()
+        self.failures.is_empty()
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for SimulationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, virtual_ms, events, acknowledged, elections, trace_hash, .. } = self;
         let faults: u64 = self.faults.values().sum();
@@ -75,7 +75,7 @@ impl fmt::Display for Report {
         if self.is_clean() {
             return f.write_str("clean");
         }
-        write!(f, "{} broken", self.broken.len())?;
-        self.broken.iter().try_for_each(|broken| write!(f, "\n  {broken}"))
+        write!(f, "{} failures", self.failures.len())?;
+        self.failures.iter().try_for_each(|failure| write!(f, "\n  {failure}"))
     }
 }

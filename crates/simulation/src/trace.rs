@@ -1,120 +1,120 @@
-//! What happened in a run, in order: counted, hashed, and told if somebody wants to read it.
+//! The trace of a run: its events in order, counted, hashed, and written as lines on request.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Virtual milliseconds since the run began, by nobody's clock but the simulation's own.
+/// Virtual milliseconds since the run began, by the simulation's clock.
 pub(crate) type Millis = u64;
 
-/// Something that happened.
+/// An event of a run.
 #[derive(Clone, Debug, Hash)]
-pub(crate) enum Event {
+pub(crate) enum TraceEvent {
     /// A request was sent. `body` is the hash of its body.
-    Asked { call: u64, to: String, what: String, body: u64 },
-    /// An answer was sent.
-    Answered { call: u64, status: u16, body: u64 },
-    /// A request or an answer comes late.
+    Requested { call: u64, to: String, what: String, body: u64 },
+    /// A response was sent.
+    Responded { call: u64, status: u16, body: u64 },
+    /// A message is delayed.
     Delayed { call: u64, what: String, by: Millis },
-    /// A request or an answer is lost.
+    /// A message is lost.
     Dropped { call: u64, what: String },
     /// A request arrives twice.
-    Doubled { call: u64, what: String },
-    /// Nobody listened, or the process that was asked is gone.
-    NoAnswer { call: u64, why: &'static str },
+    Duplicated { call: u64, what: String },
+    /// The connection was refused or reset.
+    NoResponse { call: u64, why: &'static str },
     /// A fault of that kind began or ended.
     Fault { kind: &'static str, what: String },
     /// A process was started.
     Started,
-    /// A process ended by itself.
+    /// A process ended itself.
     Ended { code: u8, what: String },
-    /// A client was told something.
-    Told { client: usize, what: String },
-    /// A process logged it.
+    /// A client observed the result of a call.
+    Observed { client: usize, what: String },
+    /// A process logged a line.
     Logged { line: String },
-    /// The run itself has something to say.
-    Stage { what: String },
+    /// A phase of the run began.
+    Phase { what: String },
 }
 
-impl Event {
-    /// Whether it is of no interest to who looks for a fault's story.
+impl TraceEvent {
+    /// Whether the story of a run leaves it out.
     fn is_routine(&self) -> bool {
-        matches!(self, Self::Asked { .. } | Self::Answered { .. })
+        matches!(self, Self::Requested { .. } | Self::Responded { .. })
     }
 }
 
-impl fmt::Display for Event {
+impl fmt::Display for TraceEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Asked { call, to, what, .. } => write!(f, "→ {to} #{call} {what}"),
-            Self::Answered { call, status, .. } => write!(f, "← #{call} {status}"),
-            Self::Delayed { call, what, by } => write!(f, "late by {by} ms: #{call} {what}"),
+            Self::Requested { call, to, what, .. } => write!(f, "→ {to} #{call} {what}"),
+            Self::Responded { call, status, .. } => write!(f, "← #{call} {status}"),
+            Self::Delayed { call, what, by } => write!(f, "delayed by {by} ms: #{call} {what}"),
             Self::Dropped { call, what } => write!(f, "dropped: #{call} {what}"),
-            Self::Doubled { call, what } => write!(f, "doubled: #{call} {what}"),
-            Self::NoAnswer { call, why } => write!(f, "no answer: #{call} {why}"),
+            Self::Duplicated { call, what } => write!(f, "duplicated: #{call} {what}"),
+            Self::NoResponse { call, why } => write!(f, "no response: #{call} {why}"),
             Self::Fault { kind, what } => write!(f, "FAULT {kind}: {what}"),
             Self::Started => f.write_str("started"),
             Self::Ended { code, what } => write!(f, "ended with exit code {code}: {what}"),
-            Self::Told { client, what } => write!(f, "client {client}: {what}"),
+            Self::Observed { client, what } => write!(f, "client {client}: {what}"),
             Self::Logged { line } => write!(f, "· {line}"),
-            Self::Stage { what } => write!(f, "== {what}"),
+            Self::Phase { what } => write!(f, "== {what}"),
         }
     }
 }
 
-/// How much of a run is told.
+/// How many of a run's events are written as lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Tell {
-    /// Nothing.
+pub enum TraceDetail {
+    /// None.
     #[default]
     Nothing,
-    /// Faults, lost messages, leaderships, what clients were told.
+    /// Faults, lost messages, logs, and the results that clients observed.
     Story,
-    /// Each message, too.
+    /// The story and each message.
     Everything,
 }
 
-/// Takes the lines.
-pub type Listener = Box<dyn FnMut(&str) + Send>;
+/// Receives the lines of a trace.
+pub type TraceListener = Box<dyn FnMut(&str) + Send>;
 
-/// The run's memory.
-pub(crate) struct Trace {
+/// The trace of a run.
+pub(crate) struct RunTrace {
     hasher: DefaultHasher,
     events: u64,
     faults: BTreeMap<&'static str, u64>,
-    tell: Tell,
-    listener: Option<Listener>,
+    detail: TraceDetail,
+    listener: Option<TraceListener>,
 }
 
-impl fmt::Debug for Trace {
+impl fmt::Debug for RunTrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Trace").field("events", &self.events).finish_non_exhaustive()
     }
 }
 
-impl Trace {
-    pub(crate) fn new(tell: Tell, listener: Option<Listener>) -> Self {
-        // The default hasher's keys are fixed, unlike those of a `HashMap`'s.
-        Self { hasher: DefaultHasher::new(), events: 0, faults: BTreeMap::new(), tell, listener }
+impl RunTrace {
+    pub(crate) fn new(detail: TraceDetail, listener: Option<TraceListener>) -> Self {
+        // The keys of `DefaultHasher::new` are fixed, unlike those of a `HashMap`.
+        Self { hasher: DefaultHasher::new(), events: 0, faults: BTreeMap::new(), detail, listener }
     }
 
-    /// Notes that `event` happened at `who`.
-    pub(crate) fn note(&mut self, now: Millis, who: &str, event: &Event) {
-        // Logs are told and not hashed: what they contain is no part of the promise that a seed is a run.
-        if !matches!(event, Event::Logged { .. }) {
+    /// Records that `event` happened at `who`.
+    pub(crate) fn note(&mut self, now: Millis, who: &str, event: &TraceEvent) {
+        // Logs are not hashed: a seed does not determine their contents.
+        if !matches!(event, TraceEvent::Logged { .. }) {
             (now, who, event).hash(&mut self.hasher);
             self.events += 1;
         }
-        let enough = if event.is_routine() { Tell::Everything } else { Tell::Story };
-        if self.tell >= enough
+        let enough = if event.is_routine() { TraceDetail::Everything } else { TraceDetail::Story };
+        if self.detail >= enough
             && let Some(listener) = &mut self.listener
         {
             listener(&format!("{:>6}.{:03} {who:<10} {event}", now / 1000, now % 1000));
         }
     }
 
-    /// Tells a line that is no event.
-    pub(crate) fn tell_line(&mut self, line: &str) {
+    /// Writes a line that is not an event.
+    pub(crate) fn write_line(&mut self, line: &str) {
         if let Some(listener) = &mut self.listener {
             listener(line);
         }
@@ -133,13 +133,13 @@ impl Trace {
         self.events
     }
 
-    /// Two runs with the same hash were the same run.
+    /// The hash of all events. Two runs with the same hash are the same run.
     pub(crate) fn hash(&self) -> u64 {
         self.hasher.finish()
     }
 }
 
-/// A body's hash.
+/// The hash of a body.
 pub(crate) fn fingerprint(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);

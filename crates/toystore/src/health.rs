@@ -1,24 +1,23 @@
-//! `toystore health`: asks one process how it is, over HTTP, and answers with its own exit code.
+//! `toystore health`: checks one process over HTTP, and reports the result as exit code.
 //!
-//! The image has neither a shell nor curl, so this is what a container's health check runs. Kubernetes asks over HTTP itself.
+//! A container's health check runs this, because the image has neither a shell nor curl. Kubernetes
+//! probes use HTTP directly.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use api::Address;
 use http::Uri;
-use service::call::{Caller, Route};
-use service::lifecycle::ExitCode;
+use service::json_client::{JsonClient, RequestPath};
+use service::lifecycle::{ExitCode, ExitError};
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::Failed;
-
-/// What is asked.
+/// What to check.
 #[derive(Clone, Debug)]
 pub struct Config {
-    question: Question,
+    url: ProbeUrl,
     timeout: Duration,
 }
 
@@ -28,43 +27,45 @@ pub fn settings() -> Vec<Setting> {
         Setting::new(
             "HEALTH_URL",
             "http://127.0.0.1:1110/readyz",
-            "What is asked: exit code 0 if it answers with a success",
+            "URL to request; the exit code is 0 if the response is a success",
         )
         .with_flag("url"),
-        Setting::new("HEALTH_TIMEOUT_MS", "2000", "How long it may take, 1 to 60000").with_flag("timeout-ms"),
+        Setting::new("HEALTH_TIMEOUT_MS", "2000", "Timeout of the request in milliseconds, 1 to 60000")
+            .with_flag("timeout-ms"),
     ];
     [own, LogConfig::settings()].concat()
 }
 
 impl Config {
-    /// Takes the settings' values.
+    /// Takes the values of the settings.
     pub fn read(values: &mut Values) -> Option<Self> {
-        let question = values.required("HEALTH_URL");
+        let url = values.required("HEALTH_URL");
         let timeout = values.within("HEALTH_TIMEOUT_MS", 1..=60_000).map(Duration::from_millis);
-        Some(Self { question: question?, timeout: timeout? })
+        Some(Self { url: url?, timeout: timeout? })
     }
 }
 
-/// Asks once. Whoever runs health checks repeats them, and says how often one may fail.
-pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Failed> {
-    let Config { question: Question { address, path }, timeout } = config;
-    // Any path may be asked for, and nobody counts it.
-    let (caller, route) = (Caller::new(None), Route::filled("", &path));
+/// Sends one request. The caller (Docker, Compose) repeats health checks, and decides how many may
+/// fail.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ExitError> {
+    let Config { url: ProbeUrl { address, path }, timeout } = config;
+    // The path is arbitrary, so the request is counted in no metric.
+    let (client, route) = (JsonClient::new(None), RequestPath::filled("", &path));
     let answer = tokio::select! {
-        answer = caller.probe(&address, route, timeout) => answer,
+        answer = client.probe(&address, route, timeout) => answer,
         () = stop.cancelled() => Err("stopped".to_owned()),
     };
-    answer.map_err(|why| Failed::new(ExitCode::Failure, format!("{}: {why}", address.url(&path))))
+    answer.map_err(|why| ExitError::new(ExitCode::Failure, format!("{}: {why}", address.url(&path))))
 }
 
-/// A URL, taken apart.
+/// A parsed URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Question {
+struct ProbeUrl {
     address: Address,
     path: String,
 }
 
-impl FromStr for Question {
+impl FromStr for ProbeUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -75,7 +76,7 @@ impl FromStr for Question {
                 let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
                 Ok(Self { address, path })
             }
-            _ => Err("it must look like http://host:port/path".to_owned()),
+            _ => Err("it must have the form http://host:port/path".to_owned()),
         }
     }
 }
@@ -85,15 +86,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_taken_apart() {
-        for (url, asked) in [
+    fn a_url_is_parsed() {
+        for (text, expected) in [
             ("http://127.0.0.1:1110/readyz", "http://127.0.0.1:1110/readyz"),
             ("http://order-1:1121/readyz?why", "http://order-1:1121/readyz?why"),
             ("http://[::1]:1110/healthz", "http://[::1]:1110/healthz"),
             ("http://frontend", "http://frontend:80/"),
         ] {
-            let Question { address, path } = url.parse().unwrap();
-            assert_eq!(address.url(&path), asked);
+            let ProbeUrl { address, path } = text.parse().unwrap();
+            assert_eq!(address.url(&path), expected);
         }
         for wrong in [
             "",
@@ -104,7 +105,7 @@ mod tests {
             "http://:1110/readyz",
             "http://a b/",
         ] {
-            assert!(wrong.parse::<Question>().is_err(), "{wrong:?} is taken");
+            assert!(wrong.parse::<ProbeUrl>().is_err(), "{wrong:?} is accepted");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A short drill with the real binary: what `toystore drill` does, and what it tells.
+//! Runs a short drill with the real binary, and checks its report.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -11,7 +11,7 @@ fn drill(arguments: &[&str], json: &Path) -> Output {
     command.output().unwrap()
 }
 
-/// One round of the faults that take little time, each with its own way of hurting.
+/// One round of the faults that take little time, of different kinds.
 #[test]
 fn one_short_round_keeps_every_promise() {
     let directory = tempfile::tempdir().unwrap();
@@ -35,8 +35,8 @@ fn one_short_round_keeps_every_promise() {
     for event in events {
         assert!(event["gap_us"].as_u64().unwrap() > 0, "{event}");
     }
-    // The stages of a fail-over are told by lines of several processes, and missing where these come in another order than they were written: then
-    // some more leaders are killed.
+    // The stages of a failover are taken from the log lines of several processes. They are missing
+    // if these lines arrive out of order: then some more leaders are killed.
     let stages = |report: Value| {
         let mut killed = report["events"].as_array().unwrap().iter().filter(|event| event["fault"] == "kill-leader");
         killed.find_map(|event| event["stages"].as_object().cloned())
@@ -46,7 +46,7 @@ fn one_short_round_keeps_every_promise() {
         drill(&["--rounds", "3", "--faults", "kill-leader", "--data-dir", data.to_str().unwrap()], &json);
         stages(read())
     });
-    let stages = stages.unwrap_or_else(|| panic!("no fail-over has stages: {report}\n{}", log()));
+    let stages = stages.unwrap_or_else(|| panic!("no failover has stages: {report}\n{}", log()));
     let part = |name: &str| stages[name].as_u64().unwrap();
     let sum = part("detection_us") + part("election_us") + part("take_over_us") + part("first_order_us");
     assert!(part("fail_over_us").abs_diff(sum) < 10, "the parts are not the whole: {stages:?}");

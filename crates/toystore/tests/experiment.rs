@@ -1,15 +1,15 @@
-//! A very small experiment with the real binary: what `toystore experiment` does, leaves behind, and says in the end.
+//! Runs a very small experiment with the real binary, and checks its output and its files.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use toystore::local::{Layout, PortBase, Store};
+use toystore::local::{LocalStore, PortBase, StoreLayout};
 
 fn experiment(arguments: &[&str], report_dir: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_toystore"));
-    // Shoppers are let in for longer than a busy machine makes them wait for their first turn.
-    command.args(["experiment", "--quick", "--repetitions", "1", "--seconds", "0.3", "--rounds", "1", "--seed", "7"]);
+    // Each measurement is longer than the delay of the first request on a busy machine.
+    command.args(["experiment", "--quick", "--repetitions", "1", "--seconds", "2", "--rounds", "1", "--seed", "7"]);
     command.args(arguments).arg("--report-dir").arg(report_dir).output().unwrap()
 }
 
@@ -17,13 +17,13 @@ fn read(dir: &Path, name: &str) -> String {
     std::fs::read_to_string(dir.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// A CSV file's lines as columns, without the head.
+/// The lines of a CSV file as columns, without the header.
 fn rows(text: &str) -> Vec<Vec<&str>> {
     text.lines().skip(1).map(|line| line.split(',').collect()).collect()
 }
 
 #[test]
-fn a_store_of_its_own_is_measured_looked_into_and_broken() {
+fn a_new_store_is_measured_inspected_and_killed() {
     let directory = tempfile::tempdir().unwrap();
     let report_dir = directory.path().join("report");
     let document = directory.path().join("mine.md");
@@ -56,10 +56,10 @@ fn a_store_of_its_own_is_measured_looked_into_and_broken() {
 }
 
 #[tokio::test]
-async fn somebody_elses_store_is_shopped_in_and_nothing_more() {
+async fn an_existing_store_is_only_used_as_a_client() {
     let directory = tempfile::tempdir().unwrap();
-    let layout = Layout::new(directory.path().join("store"), PortBase::ephemeral().unwrap());
-    let mut store = Store::new(layout, env!("CARGO_BIN_EXE_toystore"), std::sync::Arc::new(|_, _| {}));
+    let layout = StoreLayout::new(directory.path().join("store"), PortBase::ephemeral().unwrap());
+    let mut store = LocalStore::new(layout, env!("CARGO_BIN_EXE_toystore"), std::sync::Arc::new(|_, _| {}));
     store.start_all().unwrap();
     store.ready(std::time::Duration::from_mins(1)).await.unwrap();
     let (target, report_dir) = (store.layout().public(1).to_string(), directory.path().join("report"));
@@ -69,7 +69,7 @@ async fn somebody_elses_store_is_shopped_in_and_nothing_more() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let markdown = read(&report_dir, "report.md");
     for left_out in
-        ["Nothing was killed", "Nobody could look into the cache", "with the cache off nothing was measured"]
+        ["No process was killed", "The cache could not be inspected", "nothing was measured with the cache off"]
     {
         assert!(markdown.contains(left_out), "{left_out}: {markdown}");
     }

@@ -1,8 +1,8 @@
 {{/*
 Names and fields that several objects share.
 
-A helper that is about one component takes a dictionary: `root` is the chart's context, `component` the word
-(frontend, catalog, order …), `values` that component's part of the values.
+A helper for one component takes a dictionary: `root` is the chart's context, `component` its name
+(frontend, catalog, order …), `values` the component's part of the values.
 */}}
 
 {{- define "toystore.name" -}}
@@ -10,8 +10,9 @@ A helper that is about one component takes a dictionary: `root` is the chart's c
 {{- end -}}
 
 {{/*
-What every object's name begins with. 40 characters leave room for the longest ending: the names of a StatefulSet's pods and of the
-label `controller-revision-hash` end at 63. A release's name may have dots, a service's may not.
+The prefix of every object's name. 40 characters leave room for the longest suffix: the names of a
+StatefulSet's pods and of the label `controller-revision-hash` have 63 at most. The name of a
+release may have dots, that of a service may not.
 */}}
 {{- define "toystore.fullname" -}}
 {{- $name := include "toystore.name" . -}}
@@ -19,7 +20,57 @@ label `controller-revision-hash` end at 63. A release's name may have dots, a se
 {{- if contains $name .Release.Name -}}
 {{- $full = .Release.Name -}}
 {{- end -}}
-{{- .Values.fullnameOverride | default $full | replace "." "-" | trunc 40 | trimSuffix "-" -}}
+{{- $full = .Values.fullnameOverride | default $full | replace "." "-" -}}
+{{- /* The name of a service must begin with a letter, that of a release need not. */ -}}
+{{- if regexMatch "^[0-9]" $full -}}
+{{- $full = printf "toystore-%s" $full -}}
+{{- end -}}
+{{- $full | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/*
+Any value as YAML in which every string is quoted. (`toYaml` leaves some strings unquoted that are
+no strings to every reader, such as `=` and `0o14`; and an unquoted value in a template may be
+`123`, `1e3`, `null` or a date.)
+*/}}
+{{- define "toystore.yaml" -}}
+{{- if and (kindIs "map" .) . -}}
+{{- $lines := list -}}
+{{- range $key, $value := . -}}
+{{- $is_word := and (regexMatch "^([a-z.]+/)?[A-Za-z][-A-Za-z]*$" $key) (not (has (lower $key) (list "y" "n" "yes" "no" "on" "off" "true" "false" "null"))) -}}
+{{- $key = ternary $key (quote $key) $is_word -}}
+{{- $below := include "toystore.yaml" $value -}}
+{{- $is_block := and $value (or (kindIs "map" $value) (kindIs "slice" $value)) -}}
+{{- $lines = append $lines (printf "%s:%s" $key (ternary (nindent 2 $below) (printf " %s" $below) (not (not $is_block)))) -}}
+{{- end -}}
+{{- join "\n" $lines -}}
+{{- else if and (kindIs "slice" .) . -}}
+{{- $lines := list -}}
+{{- range . -}}
+{{- $lines = append $lines (include "toystore.yaml" . | nindent 2 | trim | printf "- %s") -}}
+{{- end -}}
+{{- join "\n" $lines -}}
+{{- else if kindIs "string" . -}}
+{{- quote . -}}
+{{- else -}}
+{{- toJson . -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The chart's own labels or annotations (`own`, as YAML), merged with the user's (`more`, called
+`from` in the values). The user's take precedence, except over the labels that select objects and
+pods.
+*/}}
+{{- define "toystore.merged" -}}
+{{- $own := fromYaml .own -}}
+{{- $more := .more | default dict -}}
+{{- range $key := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/managed-by" "toystore/metrics" -}}
+{{- if and (hasKey $own $key) (hasKey $more $key) (ne (get $own $key) (get $more $key)) -}}
+{{- printf "%s: the label %s is %q in this release and cannot be %q, because services and policies select their pods by it. Remove it" $.from $key (get $own $key) (get $more $key) | fail -}}
+{{- end -}}
+{{- end -}}
+{{- include "toystore.yaml" (merge (deepCopy $more) $own) -}}
 {{- end -}}
 
 {{/* The name of a component's objects. */}}
@@ -27,14 +78,17 @@ label `controller-revision-hash` end at 63. A release's name may have dots, a se
 {{ include "toystore.fullname" .root }}-{{ .component }}
 {{- end -}}
 
-{{/* By these a component's pods are found. They never change: selectors and volume claims cannot. */}}
+{{/*
+The labels that select a component's pods. They never change, because selectors and volume claims
+cannot.
+*/}}
 {{- define "toystore.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "toystore.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/component: {{ .component }}
+app.kubernetes.io/name: {{ include "toystore.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+app.kubernetes.io/component: {{ .component | quote }}
 {{- end -}}
 
-{{/* Which pods have metrics, on their internal ports. */}}
+{{/* Marks pods that have metrics on their internal ports. */}}
 {{- define "toystore.metricsLabel" -}}
 toystore/metrics: internal
 {{- end -}}
@@ -46,58 +100,58 @@ prometheus.io/path: /metrics
 prometheus.io/port: {{ .metricsPort | quote }}
 {{- end -}}
 
-{{/* The labels of an object. The chart's version is not on pods: a new chart alone is no reason to restart them. */}}
+{{/*
+The labels of an object. Pods do not have the chart's version, so that a new chart alone does not
+restart them.
+*/}}
 {{- define "toystore.labels" -}}
 {{ include "toystore.selectorLabels" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | replace "+" "_" | quote }}
 app.kubernetes.io/part-of: toystore
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | quote }}
 {{- end -}}
 
-{{/* `metadata` of a component's object: `suffix` (such as "-peers"), more `labels`, and `annotations` may be given. */}}
+{{/*
+`metadata` of a component's object. Optional: `suffix` (such as "-peers"), more `labels` (`from`
+names the value), `annotations`.
+*/}}
 {{- define "toystore.metadata" -}}
-name: {{ include "toystore.componentName" . }}{{ .suffix }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ printf "%s%s" (include "toystore.componentName" .) (.suffix | default "") | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
-  {{- include "toystore.labels" . | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "toystore.merged" (dict "own" (include "toystore.labels" .) "more" .labels "from" .from) | nindent 2 }}
 {{- with .annotations }}
 annotations:
-  {{- toYaml . | nindent 2 }}
+  {{- include "toystore.yaml" . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The chart's own labels and annotations of the store's pods. */}}
+{{- define "toystore.podLabels" -}}
+{{ include "toystore.selectorLabels" . }}
+app.kubernetes.io/part-of: toystore
+{{ include "toystore.metricsLabel" . }}
+{{- end -}}
+{{- define "toystore.podAnnotations" -}}
+kubectl.kubernetes.io/default-container: {{ .component | quote }}
+{{- if .root.Values.metrics.scrapeAnnotations }}
+{{ include "toystore.scrapeAnnotations" . }}
 {{- end }}
 {{- end -}}
 
 {{/* `metadata` of a pod template of the store. */}}
 {{- define "toystore.podMetadata" -}}
 labels:
-  {{- include "toystore.selectorLabels" . | nindent 2 }}
-  app.kubernetes.io/part-of: toystore
-  {{ include "toystore.metricsLabel" . }}
-  {{- with .values.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- $from := printf "%s.podLabels" .component }}
+  {{- include "toystore.merged" (dict "own" (include "toystore.podLabels" .) "more" .values.podLabels "from" $from) | nindent 2 }}
 annotations:
-  kubectl.kubernetes.io/default-container: {{ .component }}
-  {{- with .root.Values.internalToken }}
-  {{- if and .enabled .value (not .existingSecret) }}
-  # A new token is used only by a new process, so it has to restart them.
-  checksum/internal-token: {{ .value | sha256sum }}
-  {{- end }}
-  {{- end }}
-  {{- if .root.Values.metrics.scrapeAnnotations }}
-  {{- include "toystore.scrapeAnnotations" . | nindent 2 }}
-  {{- end }}
-  {{- with .values.podAnnotations }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "toystore.merged" (dict "own" (include "toystore.podAnnotations" .) "more" .values.podAnnotations) | nindent 2 }}
 {{- end -}}
 
 {{/*
-The image: by digest where there is one, for only that names the same bytes for ever. A tag of digits alone is a number, unless somebody put quotes
-around it.
+The image: by digest if there is one, because only a digest always names the same bytes. A tag of
+digits alone is a number, unless it is quoted.
 */}}
 {{- define "toystore.image" -}}
 {{- with .Values.image -}}
@@ -111,41 +165,43 @@ around it.
 {{- end -}}
 
 {{/*
-What all pods have in common. `token: true` mounts the service account's token, for those that watch EndpointSlices; `account` is whose
-account it is, if not the component's own.
+What all pods have in common. `token: true` mounts the service account's token, for pods that watch
+EndpointSlices; `account` names the account, if it is not the component's own.
 */}}
 {{- define "toystore.podSpec" -}}
-serviceAccountName: {{ include "toystore.fullname" .root }}-{{ .account | default .component }}
+serviceAccountName: {{ printf "%s-%s" (include "toystore.fullname" .root) (.account | default .component) | quote }}
 automountServiceAccountToken: {{ .token | default false }}
-# Kubernetes would set variables like ORDER_PORT=tcp://… for services of that name, and the store reads such variables.
+# Kubernetes would set variables like ORDER_PORT=tcp://… for services of that name, and the
+# store reads such variables.
 enableServiceLinks: false
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
+  {{- include "toystore.yaml" . | nindent 2 }}
 {{- end }}
 securityContext:
-  {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
+  {{- include "toystore.yaml" .root.Values.podSecurityContext | nindent 2 }}
 {{- with .values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .values.nodeSelector }}
 nodeSelector:
-  {{- toYaml . | nindent 2 }}
+  {{- include "toystore.yaml" . | nindent 2 }}
 {{- end }}
 {{- with .values.tolerations }}
 tolerations:
-  {{- toYaml . | nindent 2 }}
+  {{- include "toystore.yaml" . | nindent 2 }}
 {{- end }}
 {{- with .values.affinity }}
 affinity:
-  {{- toYaml . | nindent 2 }}
+  {{- include "toystore.yaml" . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
 {{/*
-Replicas apart from each other, by the component's `topologySpread`. Nodes whose taints keep the pods away (the control plane) do not count, else
-they would be the empty place that no pod can fill. Of a group's replicas (`minDomains`), no two may share a node where that is forbidden, even while fewer
-nodes are there than replicas: without a least number of nodes, those that are left would be filled evenly.
+Spreads replicas by the component's `topologySpread`. Nodes whose taints keep the pods away (the
+control plane) do not count; otherwise they would be empty nodes that no pod can use. Where sharing
+a node is forbidden, no two replicas of a group (`minDomains`) share one, even while there are fewer
+nodes than replicas: without a minimum number of domains the remaining nodes would be filled evenly.
 */}}
 {{- define "toystore.topologySpread" -}}
 {{- $keys := dict "hostname" "kubernetes.io/hostname" "zone" "topology.kubernetes.io/zone" -}}
@@ -162,24 +218,24 @@ nodes are there than replicas: without a least number of nodes, those that are l
 {{- end -}}
 {{- with $constraints -}}
 topologySpreadConstraints:
-  {{- toYaml . | nindent 2 }}
+  {{- include "toystore.yaml" . | nindent 2 }}
 {{- end -}}
 {{- end -}}
 
-{{/* What all containers have in common; the image's entry point is the store's one program. */}}
+{{/* What all containers have in common. The image's entry point is the program. */}}
 {{- define "toystore.container" -}}
-name: {{ .component }}
+name: {{ .component | quote }}
 image: {{ include "toystore.image" .root | quote }}
-imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy | quote }}
 securityContext:
-  {{- toYaml .root.Values.containerSecurityContext | nindent 2 }}
+  {{- include "toystore.yaml" .root.Values.containerSecurityContext | nindent 2 }}
 resources:
-  {{- toYaml .values.resources | nindent 2 }}
+  {{- include "toystore.yaml" .values.resources | nindent 2 }}
 {{- end -}}
 
 {{- define "toystore.logEnv" -}}
 - name: LOG_FORMAT
-  value: {{ .root.Values.log.format }}
+  value: {{ .root.Values.log.format | quote }}
 - name: LOG_LEVEL
   value: {{ .root.Values.log.level | quote }}
 {{- end -}}
@@ -187,7 +243,7 @@ resources:
 {{/* The environment of every process of the store. */}}
 {{- define "toystore.env" -}}
 {{ include "toystore.logEnv" . }}
-# Every address, of whichever family the cluster gives to pods.
+# Every address, of each family that the cluster gives to pods.
 - name: BIND_HOST
   value: "::"
 - name: DISCOVERY
@@ -197,18 +253,14 @@ resources:
     fieldRef:
       fieldPath: metadata.namespace
 - name: CATALOG_SERVICE
-  value: {{ include "toystore.fullname" .root }}-catalog-peers
-{{- if ne .component "catalog" }}
+  value: {{ include "toystore.fullname" .root | printf "%s-catalog-peers" | quote }}
 - name: ORDER_SERVICE
-  value: {{ include "toystore.fullname" .root }}-order-peers
-{{- end }}
-{{- with include "toystore.tokenEnv" . }}
-{{ . }}
-{{- end }}
+  value: {{ include "toystore.fullname" .root | printf "%s-order-peers" | quote }}
+{{ include "toystore.tokenEnv" . }}
 {{- end -}}
 
-{{/* A replica's seat comes out of its pod's name, within the process: pod `…-0` has seat 1. */}}
-{{- define "toystore.seatEnv" -}}
+{{/* The process derives a replica's ordinal from its pod's name: pod `…-0` has ordinal 1. */}}
+{{- define "toystore.ordinalEnv" -}}
 - name: POD_NAME
   valueFrom:
     fieldRef:
@@ -216,13 +268,11 @@ resources:
 {{- end -}}
 
 {{- define "toystore.tokenEnv" -}}
-{{- if .root.Values.internalToken.enabled -}}
 - name: INTERNAL_TOKEN
   valueFrom:
     secretKeyRef:
-      name: {{ include "toystore.tokenSecret" .root }}
-      key: {{ .root.Values.internalToken.key }}
-{{- end -}}
+      name: {{ include "toystore.tokenSecret" .root | quote }}
+      key: {{ .root.Values.internalToken.key | quote }}
 {{- end -}}
 
 {{- define "toystore.tokenSecret" -}}
@@ -230,9 +280,10 @@ resources:
 {{- end -}}
 
 {{/*
-Probes on the internal port.
-Startup: a replica reads its whole ledger first, so it gets ten minutes. Readiness: its own, never that of its peers, else one dead
-replica would take all of them out of service. Liveness: the process answers at all; what is really broken ends the process itself.
+Probes on the internal port. Startup: a replica reads its whole ledger first, so it gets ten
+minutes. Readiness: its own, never that of its peers; otherwise one dead replica would take all of
+them out of service. Liveness: the process answers at all. After a real failure the process ends by
+itself.
 */}}
 {{- define "toystore.probes" -}}
 startupProbe:
@@ -259,19 +310,28 @@ livenessProbe:
 {{- end -}}
 
 {{/*
-A pod that does one thing from outside of the store (a test, a load test, scaling in), and has a directory /data for its files: `args`, `env`,
-`values` (resources and where it may run). It may have metrics (`metricsPort`), and read files in /etc/toystore (`files`, a ConfigMap).
+A pod that acts as a client of the store (a test, a load test, scaling in), with a directory /data
+for its files: `args`, `env`, `values` (resources and scheduling). It may have metrics
+(`metricsPort`), and small files in /etc/toystore (`files`, texts by name). These are annotations of
+the pod itself, so that it depends on no other object.
 */}}
 {{- define "toystore.clientPod" -}}
+{{- $annotations := dict -}}
+{{- if and .metricsPort .root.Values.metrics.scrapeAnnotations -}}
+{{- $annotations = include "toystore.scrapeAnnotations" . | fromYaml -}}
+{{- end -}}
+{{- range $name, $text := .files -}}
+{{- $_ := set $annotations (printf "toystore/%s" $name) (trim $text | printf "%s\n") -}}
+{{- end -}}
 metadata:
   labels:
     {{- include "toystore.selectorLabels" . | nindent 4 }}
     {{- if .metricsPort }}
     {{ include "toystore.metricsLabel" . }}
     {{- end }}
-  {{- if and .metricsPort .root.Values.metrics.scrapeAnnotations }}
+  {{- with $annotations }}
   annotations:
-    {{- include "toystore.scrapeAnnotations" . | nindent 4 }}
+    {{- include "toystore.yaml" . | nindent 4 }}
   {{- end }}
 spec:
   {{- include "toystore.podSpec" (merge (dict "account" "client") .) | nindent 2 }}
@@ -280,7 +340,7 @@ spec:
   containers:
     - {{ include "toystore.container" . | nindent 6 | trim }}
       args:
-        {{- toYaml .args | nindent 8 }}
+        {{- include "toystore.yaml" .args | nindent 8 }}
       env:
         {{- include "toystore.logEnv" . | nindent 8 }}
         {{- with .env }}
@@ -305,12 +365,19 @@ spec:
         sizeLimit: 1Gi
     {{- with .files }}
     - name: files
-      configMap:
-        name: {{ . }}
+      downwardAPI:
+        items:
+          {{- range $name, $_ := . }}
+          - path: {{ $name | quote }}
+            fieldRef:
+              fieldPath: {{ printf "metadata.annotations['toystore/%s']" $name | quote }}
+          {{- end }}
     {{- end }}
 {{- end -}}
 
-{{/* The volume of a StatefulSet's pods. Its labels cannot change later, so there are no versions in them. */}}
+{{/*
+The volume of a StatefulSet's pods. Its labels cannot change later, so they contain no versions.
+*/}}
 {{- define "toystore.volumeClaim" -}}
 volumeClaimTemplates:
   - apiVersion: v1
@@ -320,13 +387,27 @@ volumeClaimTemplates:
       labels:
         {{- include "toystore.selectorLabels" . | nindent 8 }}
     spec:
-      accessModes: [{{ .values.persistence.accessMode }}]
+      accessModes: [{{ .values.persistence.accessMode | quote }}]
       {{- with .values.persistence.storageClass }}
       storageClassName: {{ eq . "-" | ternary "" . | quote }}
       {{- end }}
       resources:
         requests:
-          storage: {{ .values.persistence.size }}
+          storage: {{ .values.persistence.size | quote }}
 persistentVolumeClaimRetentionPolicy:
-  {{- toYaml .values.persistence.retentionPolicy | nindent 2 }}
+  {{- include "toystore.yaml" .values.persistence.retentionPolicy | nindent 2 }}
+{{- end -}}
+
+{{/*
+A quantity of bytes as a number, for comparison: the API server may return the same amount in
+another notation (1024Mi: 1Gi).
+*/}}
+{{- define "toystore.bytes" -}}
+{{- $k := 1000.0 -}}
+{{- $ki := 1024.0 -}}
+{{- $units := dict "" 1.0 "m" 0.001 "k" $k "M" (mulf $k $k) "G" (mulf $k $k $k) "T" (mulf $k $k $k $k) "P" (mulf $k $k $k $k $k) -}}
+{{- $units = merge $units (dict "Ki" $ki "Mi" (mulf $ki $ki) "Gi" (mulf $ki $ki $ki) "Ti" (mulf $ki $ki $ki $ki) "Pi" (mulf $ki $ki $ki $ki $ki)) -}}
+{{- $number := regexFind "^[0-9]+([.][0-9]+)?" . -}}
+{{- $unit := trimPrefix $number . -}}
+{{- mulf (float64 $number) (get $units $unit | default 1.0) -}}
 {{- end -}}

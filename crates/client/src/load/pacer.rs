@@ -1,7 +1,8 @@
 //! Begins visits when they are due, to within a tenth of a millisecond.
 //!
-//! The runtime's timers are as fine as 1 ms, which is many times what a cached answer takes, and would be counted as latency. So a thread of its own
-//! sleeps from one visit to the next (the system's sleep is some 60 µs late) and opens a gate for it.
+//! The runtime's timers have a resolution of 1 ms. That is many times the latency of a cached
+//! response, and would be counted as latency. Therefore a dedicated thread sleeps until the next
+//! visit is due (the system's sleep is about 60 µs late) and releases it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,49 +13,50 @@ use tokio::sync::Semaphore;
 
 use super::schedule::Stage;
 
-/// A stop is seen within this time.
-const NAP_MAX: Duration = Duration::from_millis(50);
+/// A stop is noticed within this time.
+const SLEEP_MAX: Duration = Duration::from_millis(50);
 
-/// While visits are due that nobody is free to begin, they are late anyway; to be exact about the next ones would only take processor time
-/// from whoever is measured. (At 280,000 visits per second it looked at the clock without a pause.)
-const NAP_WHILE_BEHIND: Duration = Duration::from_millis(1);
+/// How long the pacer sleeps while due visits wait for a free connection. They are late anyway.
+/// Releasing the next ones exactly on time would only take CPU time from the measured store. (At
+/// 280,000 visits per second, the pacer read the clock without a pause.)
+const SLEEP_WHILE_BEHIND: Duration = Duration::from_millis(1);
 
-/// Visits of an open stage, handed out one by one.
+/// The visits of an open stage, taken one by one as they become due.
 #[derive(Debug)]
-pub(super) struct Gate {
-    arrivals: u64,
-    /// Visits that somebody has said to take.
-    tickets: AtomicU64,
+pub(super) struct ArrivalQueue {
+    total: u64,
+    /// Visits that a connection has asked for.
+    requested: AtomicU64,
     /// Visits that have begun.
     begun: AtomicU64,
     /// One permit per visit that is due.
     due: Semaphore,
 }
 
-impl Gate {
-    /// For a stage of an open loop.
+impl ArrivalQueue {
+    /// For a stage with an open loop; `None` for a closed loop.
     pub(super) fn new(stage: &Stage) -> Option<Self> {
-        let arrivals = stage.arrivals()?;
-        Some(Self { arrivals, tickets: AtomicU64::new(0), begun: AtomicU64::new(0), due: Semaphore::new(0) })
+        let total = stage.arrivals()?;
+        Some(Self { total, requested: AtomicU64::new(0), begun: AtomicU64::new(0), due: Semaphore::new(0) })
     }
 
-    /// Waits for the next visit and tells its number; `None` when the stage has no more for anybody.
+    /// Waits for the next visit and returns its number; `None` when the stage has no more visits.
     pub(super) async fn next(&self) -> Option<u64> {
-        if self.tickets.fetch_add(1, Ordering::Relaxed) >= self.arrivals {
+        if self.requested.fetch_add(1, Ordering::Relaxed) >= self.total {
             return None;
         }
-        self.due.acquire().await.expect("a gate is never closed").forget();
-        // Numbered only now: a visit with this number is due already.
+        self.due.acquire().await.expect("the semaphore is never closed").forget();
+        // Numbered only now: the visit with this number is already due.
         Some(self.begun.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Visits that were due so long after the stage's begin.
+    /// The number of visits that are due within `elapsed` of the stage's begin.
     pub(super) fn due_until(&self, stage: &Stage, elapsed: Duration) -> u64 {
         if elapsed >= stage.length {
-            return self.arrivals;
+            return self.total;
         }
-        // Due times only grow.
-        let (mut low, mut high) = (0, self.arrivals);
+        // Due times never decrease, so a binary search finds it.
+        let (mut low, mut high) = (0, self.total);
         while low < high {
             let middle = u64::midpoint(low, high);
             if stage.due(middle) <= elapsed { low = middle + 1 } else { high = middle }
@@ -62,17 +64,17 @@ impl Gate {
         low
     }
 
-    /// Whether visits are due that nobody takes.
+    /// Whether visits are due that no connection has taken.
     fn is_behind(&self) -> bool {
         self.due.available_permits() > 0
     }
 
-    fn open_for(&self, visits: usize) {
+    fn release(&self, visits: usize) {
         self.due.add_permits(visits);
     }
 }
 
-/// The thread that opens the gates; it ends with the run.
+/// The thread that releases visits; it ends with the load.
 #[derive(Debug)]
 pub(super) struct Pacer {
     stop: Arc<AtomicBool>,
@@ -80,25 +82,26 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    /// `visitors` wait at the gates at most; they are let through when `stop` is set, to see it.
+    /// At most `workers` tasks wait for a visit. When `stop` is set, all of them are released, so
+    /// that they notice it.
     pub(super) fn start(
         begin: Instant,
         stages: Vec<Stage>,
-        gates: Arc<Vec<Option<Gate>>>,
+        arrivals: Arc<Vec<Option<ArrivalQueue>>>,
         stop: Arc<AtomicBool>,
-        visitors: usize,
+        workers: usize,
     ) -> Self {
         let stopped = Arc::clone(&stop);
         let pace = move || {
             let mut stage_begin = begin;
-            for (stage, gate) in stages.iter().zip(gates.iter()) {
-                if let Some(gate) = gate {
-                    open(gate, stage, stage_begin, &stopped);
+            for (stage, queue) in stages.iter().zip(arrivals.iter()) {
+                if let Some(queue) = queue {
+                    release_when_due(queue, stage, stage_begin, &stopped);
                 }
                 stage_begin += stage.length;
             }
             if stopped.load(Ordering::Relaxed) {
-                gates.iter().flatten().for_each(|gate| gate.open_for(visitors));
+                arrivals.iter().flatten().for_each(|queue| queue.release(workers));
             }
         };
         let thread = thread::Builder::new().name("pacer".into()).spawn(pace).expect("a thread can be started");
@@ -115,23 +118,23 @@ impl Drop for Pacer {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the thread does nothing else, and is no worker of the runtime")]
-fn open(gate: &Gate, stage: &Stage, begin: Instant, stop: &AtomicBool) {
+#[expect(clippy::disallowed_methods, reason = "a dedicated thread, which is not a worker of the runtime")]
+fn release_when_due(queue: &ArrivalQueue, stage: &Stage, begin: Instant, stop: &AtomicBool) {
     let mut next = 0;
-    while next < gate.arrivals && !stop.load(Ordering::Relaxed) {
+    while next < queue.total && !stop.load(Ordering::Relaxed) {
         let elapsed = Instant::now().saturating_duration_since(begin);
         let mut due = 0;
-        while next < gate.arrivals && begin <= Instant::now() && stage.due(next) <= elapsed {
+        while next < queue.total && begin <= Instant::now() && stage.due(next) <= elapsed {
             (next, due) = (next + 1, due + 1);
         }
         if due > 0 {
-            gate.open_for(due);
+            queue.release(due);
         }
-        if gate.is_behind() {
-            thread::sleep(NAP_WHILE_BEHIND);
+        if queue.is_behind() {
+            thread::sleep(SLEEP_WHILE_BEHIND);
         } else if due == 0 {
             let wait = (begin + stage.due(next)).saturating_duration_since(Instant::now());
-            thread::sleep(wait.min(NAP_MAX));
+            thread::sleep(wait.min(SLEEP_MAX));
         }
     }
 }

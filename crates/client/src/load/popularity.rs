@@ -1,4 +1,4 @@
-//! Which products people come for.
+//! How the visits are distributed over the products.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,17 +7,18 @@ use rand::Rng;
 use rand::distr::weighted::WeightedIndex;
 use rand::distr::{Distribution, Uniform};
 
-/// The steepest: with 10 the first of a thousand products has all but a thousandth of the visits.
+/// The steepest distribution: with 10, the first of a thousand products has 99.9 % of the visits.
 const EXPONENT_MAX: f64 = 10.0;
 
-/// How visits spread over the products.
+/// How the visits are distributed over the products.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Popularity {
-    /// Each product as often as any other.
+    /// Each product is equally popular.
     #[default]
     Uniform,
-    /// Product *k*, in the order of the list, as often as 1/*k*^exponent: a few are asked for by nearly everybody. Shops and web pages
-    /// show exponents around 1 (Breslau and others, "Web caching and Zipf-like distributions", 1999: 0.64 to 0.83).
+    /// The popularity of product *k*, in the order of the list, is proportional to 1/*k*^exponent:
+    /// a few products get most visits. Shops and web pages show exponents around 1 (Breslau et al.,
+    /// "Web caching and Zipf-like distributions", 1999: 0.64 to 0.83).
     Zipf {
         /// 0 (uniform) to 10.
         exponent: f64,
@@ -50,15 +51,15 @@ impl fmt::Display for Popularity {
     }
 }
 
-/// Draws products.
+/// Draws products at random.
 #[derive(Clone, Debug)]
-pub(super) enum Draw {
+pub(super) enum ProductSampler {
     Uniform(Uniform<usize>),
     Zipf(WeightedIndex<f64>),
 }
 
-impl Draw {
-    /// Among so many products, 1 or more.
+impl ProductSampler {
+    /// For that number of products, 1 or more.
     #[expect(clippy::cast_precision_loss, reason = "a catalog has far fewer than 2^53 products")]
     pub(super) fn new(popularity: Popularity, products: usize) -> Self {
         match popularity {
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     fn drawn(popularity: Popularity) -> [u32; 4] {
-        let draw = Draw::new(popularity, 4);
+        let draw = ProductSampler::new(popularity, 4);
         let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
         (0..12_000).fold([0; 4], |mut counts, _| {
             counts[draw.next(&mut random)] += 1;
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_written_as_it_is_read() {
+    fn a_popularity_is_displayed_as_it_is_parsed() {
         for text in ["uniform", "zipf:0.8"] {
             assert_eq!(text.parse::<Popularity>().unwrap().to_string(), text);
         }

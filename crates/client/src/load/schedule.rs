@@ -1,32 +1,33 @@
-//! When requests are due: stages, one after the other.
+//! When requests are due: a sequence of stages.
 
 use std::time::Duration;
 
 /// When requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Pace {
-    /// So many shoppers, each of whom comes again when it has its answer.
+pub enum LoadModel {
+    /// A closed loop: each shopper sends its next request when it has received the last response.
     Closed {
-        /// How many, 1 or more; each has a connection of its own.
+        /// The number of shoppers, 1 or more; each has a connection of its own.
         shoppers: usize,
     },
-    /// So many visits begin per second, evenly spread, whatever became of those before. The rate goes from the first number
-    /// to the second one in a straight line.
+    /// An open loop: visits begin at a given rate, evenly spread, whatever happened to earlier
+    /// ones. The rate changes linearly from the first value to the second.
     Open {
-        /// At the stage's begin.
+        /// Visits per second at the start of the stage.
         from_per_s: f64,
-        /// At its end.
+        /// Visits per second at its end.
         to_per_s: f64,
     },
 }
 
-impl Pace {
-    /// An open loop that keeps its rate.
-    pub fn steady(per_s: f64) -> Self {
+impl LoadModel {
+    /// An open loop with a constant rate.
+    pub fn constant(per_s: f64) -> Self {
         Self::Open { from_per_s: per_s, to_per_s: per_s }
     }
 
-    /// The rate that is wanted so long after the begin of a stage of that length; `None` in a closed loop.
+    /// The wanted rate at `elapsed` after the start of a stage of that length; `None` in a closed
+    /// loop.
     pub fn rate_at(self, elapsed: Duration, length: Duration) -> Option<f64> {
         match self {
             Self::Closed { .. } => None,
@@ -38,62 +39,62 @@ impl Pace {
     }
 }
 
-/// A part of a load.
+/// One part of a load.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stage {
-    /// For reports.
+    /// The name in reports.
     pub name: String,
     /// When requests are sent.
-    pub pace: Pace,
-    /// How long; more than nothing.
+    pub model: LoadModel,
+    /// How long it takes; more than zero.
     pub length: Duration,
-    /// Whether what is due in it counts; what is not counted warms up.
+    /// Whether its requests count. A stage that does not count is a warm-up.
     pub counted: bool,
 }
 
 impl Stage {
-    /// As fast as they are answered, over so many connections; it counts.
+    /// A closed loop that counts: requests as fast as they are answered.
     pub fn closed(shoppers: usize, length: Duration) -> Self {
-        Self { name: format!("{shoppers} shoppers"), pace: Pace::Closed { shoppers }, length, counted: true }
+        Self { name: format!("{shoppers} shoppers"), model: LoadModel::Closed { shoppers }, length, counted: true }
     }
 
-    /// So many visits per second; it counts.
+    /// An open loop with a constant rate, which counts.
     pub fn steady(per_s: f64, length: Duration) -> Self {
-        Self { name: format!("{per_s}/s"), pace: Pace::steady(per_s), length, counted: true }
+        Self { name: format!("{per_s}/s"), model: LoadModel::constant(per_s), length, counted: true }
     }
 
-    /// The same, to warm up.
+    /// The same stage as a warm-up.
     #[must_use]
     pub fn not_counted(self) -> Self {
         Self { counted: false, ..self }
     }
 
-    /// How many shoppers a closed loop has; `None` in an open one.
+    /// The number of shoppers of a closed loop; `None` in an open loop.
     pub fn shoppers(&self) -> Option<usize> {
-        match self.pace {
-            Pace::Closed { shoppers } => Some(shoppers),
-            Pace::Open { .. } => None,
+        match self.model {
+            LoadModel::Closed { shoppers } => Some(shoppers),
+            LoadModel::Open { .. } => None,
         }
     }
 
-    /// Visits that begin in it; `None` in a closed loop.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of requests")]
+    /// The number of visits that begin in it; `None` in a closed loop.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive count of requests")]
     pub fn arrivals(&self) -> Option<u64> {
-        match self.pace {
-            Pace::Closed { .. } => None,
-            Pace::Open { from_per_s, to_per_s } => {
+        match self.model {
+            LoadModel::Closed { .. } => None,
+            LoadModel::Open { from_per_s, to_per_s } => {
                 Some((f64::midpoint(from_per_s, to_per_s) * self.length.as_secs_f64()).round() as u64)
             }
         }
     }
 
-    /// When visit `n` of an open loop is due, after the stage's begin.
+    /// When visit `n` of an open loop is due, relative to the start of the stage.
     ///
-    /// By the time t so many visits have begun: from·t + (to − from)·t² / 2·length. This is the t at which they are n,
-    /// in the form that has no difference of large numbers.
+    /// At time t, from·t + (to − from)·t² / (2·length) visits have begun. This solves for the t at
+    /// which they are n, in a form without a difference of large numbers.
     #[expect(clippy::cast_precision_loss, reason = "requests of a run are far below 2^53")]
     pub(super) fn due(&self, n: u64) -> Duration {
-        let Pace::Open { from_per_s, to_per_s } = self.pace else { return Duration::ZERO };
+        let LoadModel::Open { from_per_s, to_per_s } = self.model else { return Duration::ZERO };
         if n == 0 {
             return Duration::ZERO;
         }
@@ -110,7 +111,7 @@ mod tests {
 
     fn stage(from_per_s: f64, to_per_s: f64) -> Stage {
         let length = Duration::from_secs(10);
-        Stage { name: "x".into(), pace: Pace::Open { from_per_s, to_per_s }, length, counted: true }
+        Stage { name: "x".into(), model: LoadModel::Open { from_per_s, to_per_s }, length, counted: true }
     }
 
     #[test]
@@ -121,10 +122,10 @@ mod tests {
     }
 
     #[test]
-    fn a_ramp_begins_thin_and_ends_dense_and_so_does_the_way_down() {
+    fn ramps_up_and_down_are_denser_where_the_rate_is_higher() {
         let up = stage(0.0, 200.0);
         assert_eq!(up.arrivals(), Some(1000));
-        // Half of the time has a quarter of the visits.
+        // The first half of the time has a quarter of the visits.
         assert_eq!([0, 250, 1000].map(|n| up.due(n).as_millis()), [0, 5000, 10_000]);
         let down = stage(200.0, 0.0);
         assert_eq!([0, 750, 1000].map(|n| down.due(n).as_millis()), [0, 5000, 10_000]);
@@ -134,9 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_of_the_moment() {
+    fn the_rate_in_the_middle_of_a_ramp() {
         let stage = stage(0.0, 200.0);
-        assert_eq!(stage.pace.rate_at(Duration::from_secs(5), stage.length), Some(100.0));
-        assert_eq!(Pace::Closed { shoppers: 1 }.rate_at(Duration::ZERO, stage.length), None);
+        assert_eq!(stage.model.rate_at(Duration::from_secs(5), stage.length), Some(100.0));
+        assert_eq!(LoadModel::Closed { shoppers: 1 }.rate_at(Duration::ZERO, stage.length), None);
     }
 }

@@ -1,23 +1,24 @@
-//! Outcomes that were not measured, for tests.
+//! Made-up statistics, for tests.
 
 use std::time::Duration;
 
-use super::outcome::{End, Kind, Outcome, Timing};
+use super::stats::{LoadRequestKind, LoadStats, RequestOutcome, RequestTiming};
 
-/// So many requests of that kind were done, each in so long; others were silent for so long.
-pub(crate) fn outcome(
-    kind: Kind,
+/// Statistics of one kind of request: counts and latencies of the served requests, and of those
+/// that timed out.
+pub(crate) fn stats(
+    kind: LoadRequestKind,
     done: &[(u64, Duration)],
-    silent: &[(u64, Duration)],
+    timed_out: &[(u64, Duration)],
     unsent: u64,
     measured: Duration,
-) -> Outcome {
-    let mut outcome = Outcome { measured, unsent, ..Outcome::default() };
-    for (end, requests) in [(End::Done, done), (End::Silent, silent)] {
+) -> LoadStats {
+    let mut stats = LoadStats { measured, unsent, ..LoadStats::default() };
+    for (outcome, requests) in [(RequestOutcome::Done, done), (RequestOutcome::TimedOut, timed_out)] {
         for (count, took) in requests {
-            let timing = Timing { since_due: *took, since_sent: *took };
-            (0..*count).for_each(|_| outcome.of_mut(kind).count(end, timing));
+            let timing = RequestTiming { since_due: *took, since_sent: *took };
+            (0..*count).for_each(|_| stats.of_mut(kind).count(outcome, timing));
         }
     }
-    outcome
+    stats
 }

@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 use std::future::ready;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::public::NewOrder;
+use api::{Address, ProductName};
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
@@ -11,7 +12,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::Latency;
+use crate::shopping_stats::Latency;
 
 async fn store(routes: Router) -> Address {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -20,136 +21,139 @@ async fn store(routes: Router) -> Address {
     Address::new("127.0.0.1", address.port())
 }
 
-fn stage(pace: Pace, ms: u64) -> Stage {
-    Stage { name: "steady".into(), pace, length: Duration::from_millis(ms), counted: true }
+fn stage(model: LoadModel, ms: u64) -> Stage {
+    Stage { name: "steady".into(), model, length: Duration::from_millis(ms), counted: true }
 }
 
-/// In which nothing is due: what is begun late has time until its end, for which nobody waits. (A visit that is not begun when the load is over
-/// is dropped, and a machine that is busy with other tests is late with any.)
+/// A stage in which nothing is due. Late visits can be begun until its end, but the load does not
+/// wait for its end. (A visit that has not begun when the load is over is dropped, and a machine
+/// that is busy with other tests may begin any visit late.)
 fn time_for_late_visits() -> Stage {
-    Stage { counted: false, ..stage(Pace::steady(0.0), 60_000) }
+    Stage { counted: false, ..stage(LoadModel::constant(0.0), 60_000) }
 }
 
-fn plan(target: Address, stages: &[Stage]) -> Plan {
+fn plan(target: Address, stages: &[Stage]) -> LoadPlan {
     let products = vec![ProductName::new("Magic 8-Ball").unwrap()];
-    let plan = Plan::of_requests(target, products, 0.5, stages.to_vec());
-    Plan { connections: 4, answer_timeout: Duration::from_secs(20), seed: 1, ..plan }
+    let plan = LoadPlan::single_requests(target, products, 0.5, stages.to_vec());
+    LoadPlan { connections: 4, request_timeout: Duration::from_secs(20), seed: 1, ..plan }
 }
 
-async fn load(plan: &Plan) -> Loaded {
+async fn load(plan: &LoadPlan) -> LoadResult {
     run(plan, &CancellationToken::new(), |_| {}).await.unwrap()
 }
 
-const UNPACED: Pace = Pace::Closed { shoppers: 4 };
+const CLOSED: LoadModel = LoadModel::Closed { shoppers: 4 };
 
-/// Puts on loads of so many milliseconds until enough came of one to be looked at: a machine that is busy with other tests may stand still for all
-/// of a short one.
-async fn tried(is_enough: impl AsyncFn(u64) -> bool) {
+/// Runs longer and longer loads, in milliseconds, until one has enough requests to be evaluated: a
+/// machine that is busy with other tests may stall for the whole of a short load.
+async fn with_enough_requests(is_enough: impl AsyncFn(u64) -> bool) {
     for ms in [300, 3000, 30_000] {
         if is_enough(ms).await {
             return;
         }
     }
-    panic!("too little came of half a minute");
+    panic!("too few requests in half a minute");
 }
 
 #[tokio::test]
-async fn what_came_is_told_apart() {
+async fn outcomes_are_counted_separately() {
     let full = || ready((StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "full"));
     let routes = Router::new().route("/products/{name}", get(|| ready("here"))).route("/orders", post(full));
     let store = store(routes).await;
-    tried(async |ms| {
-        let outcome = load(&plan(store.clone(), &[stage(UNPACED, ms)])).await.counted();
-        assert_eq!(outcome.orders.told_when, outcome.orders.refused.count());
-        assert_eq!(outcome.queries.done.count() + outcome.orders.refused.count(), outcome.sent());
-        outcome.queries.done.count() > 0 && outcome.orders.refused.count() > 0
+    with_enough_requests(async |ms| {
+        let stats = load(&plan(store.clone(), &[stage(CLOSED, ms)])).await.counted();
+        assert_eq!(stats.orders.with_retry_after, stats.orders.refused.count());
+        assert_eq!(stats.queries.done.count() + stats.orders.refused.count(), stats.sent());
+        stats.queries.done.count() > 0 && stats.orders.refused.count() > 0
     })
     .await;
 }
 
 #[tokio::test]
 async fn in_an_open_loop_the_wait_for_a_connection_counts() {
-    // Each answer takes 50 ms, so that four connections do 80 per second; 1000 per second are due.
+    // Each response takes 50 ms, so four connections serve 80 per second; 1000 per second are due.
     let slow = async || tokio::time::sleep(Duration::from_millis(50)).await;
     let routes = Router::new().route("/products/{name}", get(slow)).route("/orders", post(slow));
     let store = store(routes).await;
-    tried(async |ms| {
-        let outcome = load(&plan(store.clone(), &[stage(Pace::steady(1000.0), ms)])).await.counted();
-        let sent = outcome.sent();
-        assert!(outcome.unsent > sent && sent + outcome.unsent == ms, "{outcome:?}");
+    with_enough_requests(async |ms| {
+        let stats = load(&plan(store.clone(), &[stage(LoadModel::constant(1000.0), ms)])).await.counted();
+        let sent = stats.sent();
+        assert!(stats.unsent > sent && sent + stats.unsent == ms, "{stats:?}");
         if sent <= 4 {
-            return false; // Each went over a connection that was free.
+            return false; // Each request found a free connection.
         }
-        let longest = |latency: fn(&Latencies) -> Latency| Kind::ALL.map(|kind| latency(&outcome.of(kind).done).max_us);
-        assert!(longest(Latencies::since_due) > longest(Latencies::since_sent), "{outcome:?}");
+        let longest = |latency: fn(&LatencyHistograms) -> Latency| {
+            LoadRequestKind::ALL.map(|kind| latency(&stats.of(kind).done).max_us)
+        };
+        assert!(longest(LatencyHistograms::since_due) > longest(LatencyHistograms::since_sent), "{stats:?}");
         true
     })
     .await;
 }
 
-/// Stops for 300 ms once per [`PERIOD`]. (Long enough that no busy machine looks like it.)
-async fn stalling() -> Address {
-    let begin = Instant::now();
+/// Longer than a busy machine stalls.
+const STALL: Duration = Duration::from_secs(3);
+
+/// A store that stalls for [`STALL`] once, at request number 200, and calls `done` at number 2000.
+async fn stalling_once(done: CancellationToken) -> Address {
+    let requests = Arc::new(AtomicU64::new(0));
     let answer = move || async move {
-        let into = Duration::from_nanos(u64::try_from(begin.elapsed().as_nanos() % PERIOD.as_nanos()).unwrap());
-        if into >= WORKING {
-            tokio::time::sleep(PERIOD.saturating_sub(into)).await;
+        match requests.fetch_add(1, Ordering::Relaxed) + 1 {
+            200 => tokio::time::sleep(STALL).await,
+            2000 => done.cancel(),
+            _ => {}
         }
         "here"
     };
     store(Router::new().route("/products/{name}", get(answer))).await
 }
 
-const PERIOD: Duration = Duration::from_secs(1);
-const WORKING: Duration = Duration::from_millis(700);
-
-/// One in three visits of an open loop comes during a stall, and one in ten waits for two thirds of it.
-fn tells_of_the_stall(latency: &hdrhistogram::Histogram<u64>) -> bool {
-    [0.99, 0.999].iter().all(|quantile| latency.value_at_quantile(*quantile) >= 200_000)
+/// Whether one request in a hundred waited for most of the stall.
+fn shows_the_stall(latency: &hdrhistogram::Histogram<u64>) -> bool {
+    latency.value_at_quantile(0.99) >= 2_000_000
 }
 
+/// The open loop sends 200 requests per second for 6 s: half of them are due during the stall, or
+/// follow those. The closed loop sends as many requests as the store counts, however fast it is: a
+/// single one of them is slow.
 #[tokio::test]
 async fn an_open_loop_reports_a_stall_that_a_closed_loop_hides() {
-    let plan = |target, pace| Plan {
+    let plan = |target, stage| LoadPlan {
         connections: 1,
         visit: Visit::OneRequest { order_share: 0.0 },
-        ..plan(target, &[stage(pace, 3000)])
+        ..plan(target, &[stage])
     };
-    let mut hidden = (Latency::default(), Latency::default());
-    for _ in 0..3 {
-        let (open, closed) =
-            (plan(stalling().await, Pace::steady(200.0)), plan(stalling().await, Pace::Closed { shoppers: 1 }));
-        let (open, closed) = tokio::join!(load(&open), load(&closed));
-        let (open, closed) = (open.counted().queries.waited, closed.counted().queries.waited);
-        assert!(tells_of_the_stall(open.histogram()), "{:?}", open.since_due());
-        // The same store, the same question: who waits for the answer before asking again, or forgets the wait for a connection, sees
-        // three slow answers among hundreds or thousands. Where the machine itself stands still now and then, it sees more: then once more.
-        if !tells_of_the_stall(open.histogram_since_sent()) && !tells_of_the_stall(closed.histogram()) {
-            return;
-        }
-        hidden = (open.since_sent(), closed.since_due());
-    }
-    panic!("the stall is not hidden: {hidden:?}");
+    let done = CancellationToken::new();
+    let (open, closed) = (
+        plan(stalling_once(CancellationToken::new()).await, stage(LoadModel::constant(200.0), 6000)),
+        plan(stalling_once(done.clone()).await, stage(LoadModel::Closed { shoppers: 1 }, 3_600_000)),
+    );
+    let (open, closed) = tokio::join!(load(&open), run(&closed, &done, |_| {}));
+    let (open, closed) = (open.counted().queries.waited, closed.unwrap().counted().queries.waited);
+    assert!(shows_the_stall(open.histogram()), "{:?}", open.since_due());
+    // An open loop without the wait for a connection hides it, too.
+    assert!(!shows_the_stall(open.histogram_since_sent()), "{:?}", open.since_sent());
+    assert!(!shows_the_stall(closed.histogram()), "{:?}", closed.since_due());
 }
 
 #[tokio::test]
 async fn stages_follow_each_other_and_the_warm_up_does_not_count() {
     let routes = Router::new().route("/products/{name}", get(|| ready("here")));
     let store = store(routes).await;
-    tried(async |ms| {
-        let warm_up = Stage { counted: false, ..stage(Pace::steady(100.0), 200) };
-        let ramp = stage(Pace::Open { from_per_s: 0.0, to_per_s: 200.0 }, 500);
-        let plan = Plan {
-            visit: Visit::LookThenBuy { purchase_probability: 0.0 },
-            ..plan(store.clone(), &[warm_up, ramp, stage(UNPACED, ms), time_for_late_visits()])
+    with_enough_requests(async |ms| {
+        let warm_up = Stage { counted: false, ..stage(LoadModel::constant(100.0), 200) };
+        let ramp = stage(LoadModel::Open { from_per_s: 0.0, to_per_s: 200.0 }, 500);
+        let plan = LoadPlan {
+            visit: Visit::ReadThenOrder { purchase_probability: 0.0 },
+            ..plan(store.clone(), &[warm_up, ramp, stage(CLOSED, ms), time_for_late_visits()])
         };
-        let mut seconds = Vec::new();
-        let loaded = run(&plan, &CancellationToken::new(), |second| seconds.push(second.clone())).await.unwrap();
-        let sent: Vec<_> = loaded.stages.iter().map(|(_, outcome)| outcome.sent()).collect();
-        assert_eq!((&sent[..2], sent[3], loaded.counted().sent()), (&[20, 50][..], 0, 50 + sent[2]));
-        assert_eq!(loaded.counted().measured, Duration::from_millis(500 + ms));
-        let shown: u64 = seconds.iter().map(|second| second.outcome.sent()).sum();
-        assert_eq!(shown, sent.iter().sum::<u64>(), "every request is in some second");
+        let mut intervals = Vec::new();
+        let result = run(&plan, &CancellationToken::new(), |interval| intervals.push(interval.clone())).await.unwrap();
+        let sent: Vec<_> = result.stages.iter().map(|(_, stats)| stats.sent()).collect();
+        assert_eq!((&sent[..2], sent[3], result.counted().sent()), (&[20, 50][..], 0, 50 + sent[2]));
+        assert_eq!(result.counted().measured, Duration::from_millis(500 + ms));
+        let shown: u64 = intervals.iter().map(|interval| interval.stats.sent()).sum();
+        assert_eq!(shown, sent.iter().sum::<u64>(), "every request is in some interval");
         sent[2] > 0
     })
     .await;
@@ -164,50 +168,51 @@ async fn without_keep_alive_each_request_has_its_own_connection() {
             "here"
         }),
     );
-    let plan = Plan {
+    let plan = LoadPlan {
         keep_alive: false,
         visit: Visit::OneRequest { order_share: 0.0 },
-        ..plan(store(routes).await, &[stage(Pace::steady(100.0), 200), time_for_late_visits()])
+        ..plan(store(routes).await, &[stage(LoadModel::constant(100.0), 200), time_for_late_visits()])
     };
-    let outcome = load(&plan).await.counted();
-    assert_eq!((outcome.queries.done.count(), outcome.queries.failed()), (20, 0), "{outcome:?}");
+    let stats = load(&plan).await.counted();
+    assert_eq!((stats.queries.done.count(), stats.queries.failed()), (20, 0), "{stats:?}");
 }
 
 #[tokio::test]
-async fn nobody_is_there() {
-    // Bound, but not listening: the port is ours, and connections are refused.
+async fn a_load_without_a_store_is_an_error() {
+    // Bound, but not listening: the port stays reserved, and connections are refused.
     let closed = tokio::net::TcpSocket::new_v4().unwrap();
     closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = Address::new("127.0.0.1", closed.local_addr().unwrap().port());
-    let plan = plan(address, &[stage(UNPACED, 300)]);
+    let plan = plan(address, &[stage(CLOSED, 300)]);
     assert!(run(&plan, &CancellationToken::new(), |_| {}).await.is_err());
 }
 
 #[tokio::test]
 async fn a_load_that_is_stopped_ends() {
     let routes = Router::new().route("/products/{name}", get(|| ready("here"))).route("/orders", post(|| ready("x")));
-    let plan = plan(store(routes).await, &[stage(Pace::steady(10.0), 3_600_000), stage(UNPACED, 3_600_000)]);
+    let plan = plan(store(routes).await, &[stage(LoadModel::constant(10.0), 3_600_000), stage(CLOSED, 3_600_000)]);
     let stop = CancellationToken::new();
-    let until_some_are_sent = |second: &Second| {
-        if second.outcome.sent() > 0 {
+    let until_some_are_sent = |interval: &LoadInterval| {
+        if interval.stats.sent() > 0 {
             stop.cancel();
         }
     };
     let running = tokio::time::timeout(Duration::from_mins(1), run(&plan, &stop, until_some_are_sent));
-    let outcome = running.await.expect("it ends").unwrap().counted();
-    // One per 100 ms, the first at the begin: sent, or due and not sent when it was stopped.
-    let due = u64::try_from(outcome.measured.as_millis() / 100 + 1).unwrap();
-    assert!(outcome.sent() > 0 && outcome.sent() + outcome.unsent == due, "{outcome:?}");
+    let stats = running.await.expect("it ends").unwrap().counted();
+    // One per 100 ms, the first at the start: sent, or due but not sent when the load was stopped.
+    let due = u64::try_from(stats.measured.as_millis() / 100 + 1).unwrap();
+    assert!(stats.sent() > 0 && stats.sent() + stats.unsent == due, "{stats:?}");
 }
 
-/// A store in memory, with a fault.
+/// The state of an in-memory store.
 #[derive(Default)]
 struct Shelf {
     placed: Mutex<BTreeMap<String, u64>>,
     asked: AtomicU64,
 }
 
-/// `answer` decides on the answer to an order from its number and how many were asked for before.
+/// A store in memory. `answer` decides the response to an order from its number and the number of
+/// requests before it.
 async fn shelf(answer: fn(u64, u64) -> Result<u64, StatusCode>, sold_for_free: u64) -> Address {
     let shelf = Arc::new(Shelf::default());
     let (orders, reads, all) = (Arc::clone(&shelf), Arc::clone(&shelf), shelf);
@@ -234,34 +239,41 @@ async fn shelf(answer: fn(u64, u64) -> Result<u64, StatusCode>, sold_for_free: u
     store(routes.route("/products", get(products))).await
 }
 
-async fn reckoned(target: Address) -> reckoning::Reckoning {
-    let plan = Plan {
+async fn verified(target: Address) -> verification::Verification {
+    let plan = LoadPlan {
         visit: Visit::OneRequest { order_share: 1.0 },
-        ..plan(target, &[stage(Pace::steady(200.0), 200), time_for_late_visits()])
+        ..plan(target, &[stage(LoadModel::constant(200.0), 200), time_for_late_visits()])
     };
     let before =
         serde_json::from_value(json!([{"name": "Magic 8-Ball", "price": 1.0, "quantity": 1_000_000}])).unwrap();
-    let loaded = load(&plan).await;
-    reckoning::reckon(&plan, loaded, Some((before, None)), &CancellationToken::new()).await
+    let result = load(&plan).await;
+    verification::verify(&plan, result, Some((before, None)), Duration::from_secs(30), &CancellationToken::new()).await
 }
 
 #[tokio::test]
-async fn an_honest_store_keeps_its_word_although_answers_were_lost() {
-    // Every fifth first answer is lost on the way; the order is placed.
-    let reckoning = reckoned(
+async fn a_correct_store_passes_although_responses_were_lost() {
+    // Every fifth first response is lost; the order is placed.
+    let verification = verified(
         shelf(|number, asked| if asked % 5 == 0 && asked < 40 { Err(StatusCode::BAD_GATEWAY) } else { Ok(number) }, 0)
             .await,
     )
     .await;
-    assert!(!reckoning.is_broken() && reckoning.is_complete(), "{reckoning}");
-    assert_eq!((reckoning.repeated, reckoning.read, reckoning.verdict.counts.acknowledged), (8, 40, 40), "{reckoning}");
-    assert!(reckoning.to_string().ends_with("1 products, 40 pieces sold, 0 restocked: it adds up"), "{reckoning}");
+    assert!(!verification.is_broken() && verification.is_complete(), "{verification}");
+    assert_eq!(
+        (verification.repeated, verification.read, verification.verdict.counts.acknowledged),
+        (8, 40, 40),
+        "{verification}"
+    );
+    assert!(
+        verification.to_string().ends_with("1 products, 40 pieces sold, 0 restocked: it adds up"),
+        "{verification}"
+    );
 }
 
 #[tokio::test]
-async fn a_number_that_is_given_twice_or_leads_nowhere_is_seen() {
-    let twice = reckoned(shelf(|number, _| Ok(number.min(39)), 0).await).await;
+async fn duplicate_numbers_and_lost_orders_are_found() {
+    let twice = verified(shelf(|number, _| Ok(number.min(39)), 0).await).await;
     assert!(twice.verdict.counts.duplicated > 0 && twice.is_broken(), "{twice}");
-    let nowhere = reckoned(shelf(|number, _| Ok(number + 1), 0).await).await;
+    let nowhere = verified(shelf(|number, _| Ok(number + 1), 0).await).await;
     assert!(nowhere.verdict.counts.lost > 0 && nowhere.is_broken(), "{nowhere}");
 }

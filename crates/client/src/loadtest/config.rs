@@ -1,4 +1,4 @@
-//! What `toystore load` can be told.
+//! The settings of `toystore load`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,92 +7,115 @@ use api::Address;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
 
-use super::scenario::{ANSWER_TIMEOUT_MS_MAX, CONNECTIONS_MAX, RATE_MAX, SECONDS_MAX};
-use super::{Scenario, Threshold};
+use super::scenario::Scenario;
+use super::scenario::{CONNECTIONS_MAX, RATE_MAX, REQUEST_TIMEOUT_MS_MAX, SECONDS_MAX};
+use super::threshold::Threshold;
 use crate::config::read_front;
-use crate::load::{Pace, Stage, Visit};
-use crate::store::parse_address;
+use crate::load::{LoadModel, Stage, Visit};
+use crate::store_client::parse_address;
 
-/// Visits per second if nobody says anything.
+/// The default rate, in visits per second.
 const RATE: f64 = 100.0;
+/// The default length of the measured stage and of the warm-up.
 const SECONDS: f64 = 30.0;
 const WARM_UP_SECONDS: f64 = 5.0;
+
+/// One hour: someone may have to bring the store back first.
+const CHECK_SECONDS_MAX: u64 = 3600;
 
 /// A load test.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The public ports that connections are spread over; the first one is asked for the products and the reckoning.
+    /// The public ports that connections are spread over. The list of products and the orders of
+    /// the verification are read from the first one.
     pub targets: Vec<Address>,
-    /// What is to come when.
+    /// The stages, and everything else that is independent of the store.
     pub scenario: Scenario,
-    /// Decides what is looked at and ordered; a random one if there is none.
+    /// Determines which products are read and ordered; random if `None`.
     pub seed: Option<u64>,
-    /// Where the reports go, if anywhere.
+    /// The directory for the reports, if any.
     pub report_dir: Option<PathBuf>,
-    /// Where `/metrics` is while it runs, if anywhere.
+    /// Whether the reports are printed at the end, for environments whose files are not accessible.
+    pub print_reports: bool,
+    /// The port of `/metrics` during the test, if any.
     pub metrics_port: Option<u16>,
-    /// Whether every acknowledged order is read in the end.
+    /// Whether every acknowledged order is verified at the end.
     pub check: bool,
-    /// Whether nobody else buys meanwhile, so that the stock must add up.
+    /// An order that the store does not return within this time is not checked.
+    pub check_timeout: Duration,
+    /// Whether no other client buys during the test, so that the stock must add up.
     pub sole_buyer: bool,
-    /// What a sold-out product comes back to, if that is known.
+    /// The level that sold-out products are restocked to, if it is known.
     pub restock_level: Option<u64>,
 }
 
-/// The whole table of settings.
+/// All settings.
 pub fn settings() -> Vec<Setting> {
     let own = [
         Setting::new("FRONT_HOST", "127.0.0.1", "Host of the store's REST API"),
         Setting::new("REST_API_PORT", "1110", "Port of the store's REST API").with_flag("front-port"),
-        Setting::optional("TARGETS", "Several REST APIs instead, as host:port with commas between"),
-        Setting::optional("SCENARIO", "File that says what is to come when, instead of the next four"),
-        Setting::optional("RATE", "Open loop: visits per second, whatever becomes of them [default: 100]"),
-        Setting::optional("SHOPPERS", "Closed loop instead: so many, each waiting for its answer"),
-        Setting::optional("SECONDS", "For how long is measured [default: 30]"),
-        Setting::optional("WARM_UP_SECONDS", "For how long before that [default: 5]"),
-        Setting::optional("P", "Probability that a visit's look is followed by an order [default: 0.2]"),
-        Setting::optional("POPULARITY", "Which products are wanted: uniform, or zipf:EXPONENT [default: uniform]"),
-        Setting::optional("CONNECTIONS", "How many connections [default: as many as shoppers, or 64]"),
-        Setting::switch("NO_KEEP_ALIVE", "A new connection for each request"),
-        Setting::optional("ANSWER_TIMEOUT_MS", "A request without an answer is given up after this [default: 6000]"),
+        Setting::optional("TARGETS", "Several REST APIs instead, as a comma-separated list of host:port"),
+        Setting::optional("SCENARIO", "File with the stages of the load, instead of the next four settings"),
+        Setting::optional("RATE", "Open loop: visits per second, regardless of responses [default: 100]"),
+        Setting::optional("SHOPPERS", "Closed loop instead: number of shoppers, each waiting for its response"),
+        Setting::optional("SECONDS", "Length of the measured stage [default: 30]"),
+        Setting::optional("WARM_UP_SECONDS", "Length of the warm-up before it [default: 5]"),
+        Setting::optional("P", "Probability that a visit orders the product that it has read [default: 0.2]"),
+        Setting::optional("POPULARITY", "Popularity of the products: uniform, or zipf:EXPONENT [default: uniform]"),
+        Setting::optional("CONNECTIONS", "Number of connections [default: as many as shoppers, or 64]"),
+        Setting::switch("NO_KEEP_ALIVE", "Open a new connection for each request"),
+        Setting::optional("ANSWER_TIMEOUT_MS", "Timeout of a request in milliseconds [default: 6000]"),
         Setting::optional(
             "THRESHOLDS",
-            "What decides the exit code, with commas between: p99<50ms, order p99.9<1s, errors<0.1%, rate>900",
+            "Comma-separated limits that decide the exit code: p99<50ms, order p99.9<1s, errors<0.1%, rate>900",
         ),
-        Setting::optional("SEED", "Whole number that makes the choice of products repeatable"),
-        Setting::optional("REPORT_DIR", "Directory that gets report.html, report.json, seconds.csv and latency.hlog"),
-        Setting::optional("METRICS_PORT", "Port of /metrics while it runs"),
-        Setting::switch("NO_CHECK", "Do not read the acknowledged orders in the end"),
-        Setting::switch("SOLE_BUYER", "Nobody else buys meanwhile: the stock must add up"),
+        Setting::optional("SEED", "Integer that makes the choice of products repeatable"),
+        Setting::optional("REPORT_DIR", "Directory for report.html, report.json, seconds.csv and latency.hlog"),
+        Setting::switch(
+            "PRINT_REPORTS",
+            "Print report.json and report.html at the end, each between two marker lines, so that `sed` can extract it from a log",
+        ),
+        Setting::optional("METRICS_PORT", "Port of /metrics during the test"),
+        Setting::switch("NO_CHECK", "Do not verify the acknowledged orders at the end"),
+        Setting::new(
+            "CHECK_SECONDS",
+            "30",
+            "How long to ask the store for an order at the end before the order counts as not checked",
+        ),
+        Setting::switch("SOLE_BUYER", "No other client buys during the test, so the stock must add up"),
         Setting::optional(
             "RESTOCK_LEVEL",
-            "With --sole-buyer: what a sold-out product comes back to, for a stricter check",
+            "With --sole-buyer: the level that sold-out products are restocked to, for a stricter check",
         ),
     ];
     own.into_iter().chain(LogConfig::settings()).collect()
 }
 
 impl Config {
-    /// Takes the values of [`settings`]. `None` means that a mistake was noted.
+    /// Reads the values of [`settings`]. `None` means that `values` has recorded a mistake.
     pub fn read(values: &mut Values) -> Option<Self> {
         let targets = read_targets(values);
         let scenario = read_scenario(values);
         let no_check = values.required::<bool>("NO_CHECK");
+        let check_seconds = values.within("CHECK_SECONDS", 0..=CHECK_SECONDS_MAX);
         let sole_buyer = values.required::<bool>("SOLE_BUYER");
         let (seed, report_dir) = (values.optional("SEED"), values.optional("REPORT_DIR"));
+        let print_reports = values.required::<bool>("PRINT_REPORTS");
         let metrics_port = read_within(values, "METRICS_PORT", 1..=u16::MAX);
         let restock_level = values.optional("RESTOCK_LEVEL");
         if sole_buyer == Some(true) && no_check == Some(true) {
             let (sole_buyer, no_check) = (values.name("SOLE_BUYER"), values.name("NO_CHECK"));
-            values.mistake(format!("{sole_buyer} asks for a check, and {no_check} for none"));
+            values.mistake(format!("{sole_buyer} needs the check that {no_check} turns off"));
         }
         Some(Self {
             targets: targets?,
             scenario: scenario?,
             seed,
             report_dir,
+            print_reports: print_reports?,
             metrics_port,
             check: !no_check?,
+            check_timeout: Duration::from_secs(check_seconds?),
             sole_buyer: sole_buyer?,
             restock_level,
         })
@@ -117,7 +140,8 @@ fn read_targets(values: &mut Values) -> Option<Vec<Address>> {
     Some(targets).filter(|targets| !targets.is_empty())
 }
 
-/// The file's, or that of the flags; what is not said of stages may be said over a file.
+/// Reads the scenario from a file or from the settings. With a file, settings may override
+/// everything but the stages.
 fn read_scenario(values: &mut Values) -> Option<Scenario> {
     let stages = read_stages(values);
     let file = values.optional::<PathBuf>("SCENARIO");
@@ -126,7 +150,7 @@ fn read_scenario(values: &mut Values) -> Option<Scenario> {
             for stage in ["RATE", "SHOPPERS", "SECONDS", "WARM_UP_SECONDS"] {
                 if values.is_set(stage) {
                     let (name, file) = (values.name(stage), values.name("SCENARIO"));
-                    values.mistake(format!("{name} is for the file's stages to say: {file} is set"));
+                    values.mistake(format!("{name} cannot be set together with {file}: the file has the stages"));
                 }
             }
             read_file(values, &path)?
@@ -134,13 +158,13 @@ fn read_scenario(values: &mut Values) -> Option<Scenario> {
         None => Scenario::new(stages?),
     };
     if let Some(purchase_probability) = read_within(values, "P", 0.0..=1.0) {
-        scenario.visit = Visit::LookThenBuy { purchase_probability };
+        scenario.visit = Visit::ReadThenOrder { purchase_probability };
     }
     scenario.popularity = values.optional("POPULARITY").unwrap_or(scenario.popularity);
     scenario.connections = read_within(values, "CONNECTIONS", 1..=CONNECTIONS_MAX).unwrap_or(scenario.connections);
     scenario.keep_alive &= !values.required::<bool>("NO_KEEP_ALIVE")?;
-    if let Some(ms) = read_within(values, "ANSWER_TIMEOUT_MS", 1..=ANSWER_TIMEOUT_MS_MAX) {
-        scenario.answer_timeout = Duration::from_millis(ms);
+    if let Some(ms) = read_within(values, "ANSWER_TIMEOUT_MS", 1..=REQUEST_TIMEOUT_MS_MAX) {
+        scenario.request_timeout = Duration::from_millis(ms);
     }
     if let Some(thresholds) = values.optional::<String>("THRESHOLDS") {
         scenario.thresholds = thresholds.split(',').filter_map(|text| read_threshold(values, text)).collect();
@@ -176,24 +200,24 @@ fn read_file(values: &mut Values, path: &std::path::Path) -> Option<Scenario> {
     }
 }
 
-/// A warm-up and the measured part, at one pace.
+/// A warm-up and the measured stage, with the same load model.
 fn read_stages(values: &mut Values) -> Option<Vec<Stage>> {
     let rate = read_within(values, "RATE", 0.1..=RATE_MAX);
     let shoppers = read_within(values, "SHOPPERS", 1..=CONNECTIONS_MAX);
     let seconds = read_within(values, "SECONDS", 0.1..=SECONDS_MAX).unwrap_or(SECONDS);
     let warm_up = read_within(values, "WARM_UP_SECONDS", 0.0..=SECONDS_MAX).unwrap_or(WARM_UP_SECONDS);
-    let pace = match (rate, shoppers) {
+    let model = match (rate, shoppers) {
         (Some(_), Some(_)) => {
             let (rate, shoppers) = (values.name("RATE"), values.name("SHOPPERS"));
-            values.mistake(format!("{rate} is for an open loop, {shoppers} for a closed one: choose"));
+            values.mistake(format!("{rate} is for an open loop, {shoppers} for a closed one: set only one of them"));
             return None;
         }
-        (rate, None) => Pace::steady(rate.unwrap_or(RATE)),
-        (None, Some(shoppers)) => Pace::Closed { shoppers },
+        (rate, None) => LoadModel::constant(rate.unwrap_or(RATE)),
+        (None, Some(shoppers)) => LoadModel::Closed { shoppers },
     };
     let stage = |name: &str, seconds, counted| Stage {
         name: name.into(),
-        pace,
+        model,
         length: Duration::from_secs_f64(seconds),
         counted,
     };
@@ -219,14 +243,15 @@ mod tests {
 
     fn read(args: &[&str]) -> Result<Config, Mistakes> {
         let settings = settings();
-        let matches = command("load", "loads", &settings).try_get_matches_from([&["load"], args].concat()).unwrap();
+        let matches =
+            command("load", "Loads a store", &settings).try_get_matches_from([&["load"], args].concat()).unwrap();
         let mut values = Values::read(&settings, &matches, &BTreeMap::new());
         let config = Config::read(&mut values);
         values.finish(config)
     }
 
     #[test]
-    fn flags_make_a_scenario() {
+    fn flags_define_a_scenario() {
         let config = read(&["--rate=500", "--seconds=10", "--p=0", "--thresholds=p99<50ms, errors<1%"]).unwrap();
         assert_eq!(
             config.scenario.stages.iter().map(|stage| stage.name.as_str()).collect::<Vec<_>>(),
@@ -239,17 +264,17 @@ mod tests {
     }
 
     #[test]
-    fn a_files_stages_stand_and_the_rest_may_be_said_over_it() {
+    fn flags_override_a_scenario_file_but_not_its_stages() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "connections = 9\n[[stage]]\nname = 'x'\nseconds = 1\nrate = 5\n").unwrap();
         let path = format!("--scenario={}", file.path().display());
         let config = read(&[&path, "--popularity=zipf:2", "--no-keep-alive"]).unwrap();
         assert_eq!((config.scenario.connections, config.scenario.keep_alive), (9, false));
-        assert!(read(&[&path, "--rate=1"]).unwrap_err().to_string().contains("for the file's stages to say"));
+        assert!(read(&[&path, "--rate=1"]).unwrap_err().to_string().contains("the file has the stages"));
     }
 
     #[test]
-    fn every_mistake_is_told() {
+    fn every_mistake_is_reported() {
         let args = ["--rate=1", "--shoppers=0", "--p=2", "--thresholds=p99,max<1", "--targets=x", "--metrics-port=0"];
         let mistakes = read(&args).unwrap_err();
         assert_eq!(mistakes.0.len(), 6, "{mistakes}");

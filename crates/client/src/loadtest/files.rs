@@ -1,40 +1,59 @@
-//! The reports as files.
+//! The files of a report.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use serde::Serialize;
+use tempfile::NamedTempFile;
 
-use super::report::Quantiles;
-use super::{Report, page};
-use crate::load::{Kind, KindOutcome, Plan, Second};
+use super::page;
+use super::report::{LoadReport, Quantiles};
+use crate::load::{LoadInterval, LoadPlan, LoadRequestKind, RequestStats};
 
-/// Writes HTML, JSON and CSV. The log of latencies is [`LatencyLog`]'s.
-pub(super) fn write(dir: &Path, report: &Report, plan: &Plan, seconds: &[Second]) -> io::Result<()> {
-    std::fs::write(dir.join("report.json"), serde_json::to_vec_pretty(report)?)?;
-    std::fs::write(dir.join("report.html"), page::document(report, plan, seconds).html())?;
-    write_seconds(File::create(dir.join("seconds.csv"))?, plan, seconds).map_err(io::Error::other)
+/// Writes the HTML, JSON and CSV files. [`LatencyLog`] writes the latencies.
+pub(super) fn write(dir: &Path, report: &LoadReport, plan: &LoadPlan, intervals: &[LoadInterval]) -> io::Result<()> {
+    let mut csv = Vec::new();
+    write_csv(&mut csv, plan, intervals).map_err(io::Error::other)?;
+    report::save(&dir.join("seconds.csv"), &csv)?;
+    report::save(&dir.join("report.json"), &serde_json::to_vec_pretty(report)?)?;
+    report::save(&dir.join("report.html"), page::document(report, plan, intervals).html().as_bytes())
 }
 
-/// A line of `seconds.csv`.
+/// Prints the JSON and HTML files, each between two marker lines with its name.
+pub(super) fn print(
+    out: &mut impl Write,
+    report: &LoadReport,
+    plan: &LoadPlan,
+    intervals: &[LoadInterval],
+) -> io::Result<()> {
+    let texts = [
+        ("report.json", serde_json::to_string_pretty(report)?),
+        ("report.html", page::document(report, plan, intervals).html()),
+    ];
+    for (name, text) in texts {
+        writeln!(out, "-----BEGIN {name}-----\n{}\n-----END {name}-----", text.trim_end())?;
+    }
+    out.flush()
+}
+
+/// A row of `seconds.csv`.
 #[derive(Serialize)]
-struct Line<'a> {
-    /// From the begin of the load to that of this second.
+struct SecondsRow<'a> {
+    /// From the start of the load to the start of this second.
     begin_s: f64,
     seconds: f64,
     stage: &'a str,
     wanted_visits_per_s: Option<f64>,
-    request: Kind,
+    request: LoadRequestKind,
     done: u64,
     sold_out: u64,
     refused: u64,
     other: u64,
-    silent: u64,
-    broken: u64,
+    timed_out: u64,
+    connection_errors: u64,
     p50_us: u64,
     p90_us: u64,
     p99_us: u64,
@@ -42,15 +61,16 @@ struct Line<'a> {
     max_us: u64,
 }
 
-fn write_seconds(file: impl Write, plan: &Plan, seconds: &[Second]) -> csv::Result<()> {
+fn write_csv(file: impl Write, plan: &LoadPlan, intervals: &[LoadInterval]) -> csv::Result<()> {
     let mut lines = csv::Writer::from_writer(file);
-    for Second { begin, stage, wanted_per_s, outcome } in seconds {
-        for request in Kind::ALL {
-            let KindOutcome { done, sold_out, refused, other, silent, broken, waited, .. } = outcome.of(request);
+    for LoadInterval { begin, stage, wanted_per_s, stats } in intervals {
+        for request in LoadRequestKind::ALL {
+            let RequestStats { done, sold_out, refused, other, timed_out, connection_errors, waited, .. } =
+                stats.of(request);
             let Quantiles { p50_us, p90_us, p99_us, p999_us, max_us, .. } = Quantiles::of(waited.histogram());
-            lines.serialize(Line {
+            lines.serialize(SecondsRow {
                 begin_s: rounded(*begin),
-                seconds: rounded(outcome.measured),
+                seconds: rounded(stats.measured),
                 stage: &plan.stages[*stage].name,
                 wanted_visits_per_s: *wanted_per_s,
                 request,
@@ -58,8 +78,8 @@ fn write_seconds(file: impl Write, plan: &Plan, seconds: &[Second]) -> csv::Resu
                 sold_out: *sold_out,
                 refused: refused.count(),
                 other: *other,
-                silent: *silent,
-                broken: *broken,
+                timed_out: *timed_out,
+                connection_errors: *connection_errors,
                 p50_us,
                 p90_us,
                 p99_us,
@@ -71,33 +91,36 @@ fn write_seconds(file: impl Write, plan: &Plan, seconds: &[Second]) -> csv::Resu
     Ok(lines.flush()?)
 }
 
-/// To milliseconds.
+/// In seconds, rounded to milliseconds.
 fn rounded(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e3).round() / 1e3
 }
 
-/// `latency.hlog`: HdrHistogram's interval log (version 1.3 of the format, histograms in its compressed encoding V2), which
-/// `HistogramLogProcessor`, `HistogramLogAnalyzer` and the like read. Values are microseconds.
+/// `latency.hlog`: the interval log of HdrHistogram (version 1.3 of the format, with histograms in
+/// its compressed encoding V2). `HistogramLogProcessor`, `HistogramLogAnalyzer` and similar tools
+/// read it. Values are in microseconds.
 pub(super) struct LatencyLog {
-    file: Option<BufWriter<File>>,
-    /// What went wrong first.
+    /// Its path, and the temporary file that replaces the log of an earlier test at the end.
+    file: Option<(PathBuf, BufWriter<NamedTempFile>)>,
+    /// The first error.
     error: Option<io::Error>,
 }
 
 impl LatencyLog {
-    /// Makes the directory and the file, if there is to be one. The load begins so long after 1970.
+    /// Creates the directory and the file, if there is a directory. `begun` is the start of the
+    /// load as the time since 1970.
     pub(super) fn create(dir: Option<&Path>, begun: Duration) -> io::Result<Self> {
         let Some(dir) = dir else { return Ok(Self { file: None, error: None }) };
-        std::fs::create_dir_all(dir)?;
-        let mut file = BufWriter::new(File::create(dir.join("latency.hlog"))?);
-        head(&mut file, begun)?;
-        Ok(Self { file: Some(file), error: None })
+        let path = dir.join("latency.hlog");
+        let mut file = BufWriter::new(report::create_temp(&path)?);
+        write_header(&mut file, begun)?;
+        Ok(Self { file: Some((path, file)), error: None })
     }
 
-    /// Adds an interval per kind of request. What goes wrong is told by [`finish`](Self::finish).
-    pub(super) fn second(&mut self, second: &Second) {
-        let Some(file) = &mut self.file else { return };
-        if let Err(error) = intervals(file, second) {
+    /// Adds an interval for each kind of request. [`finish`](Self::finish) returns the first error.
+    pub(super) fn record(&mut self, interval: &LoadInterval) {
+        let Some((_, file)) = &mut self.file else { return };
+        if let Err(error) = write_intervals(file, interval) {
             self.error.get_or_insert(error);
         }
     }
@@ -105,13 +128,16 @@ impl LatencyLog {
     pub(super) fn finish(self) -> io::Result<()> {
         match (self.error, self.file) {
             (Some(error), _) => Err(error),
-            (None, Some(mut file)) => file.flush(),
+            (None, Some((path, file))) => {
+                let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+                report::persist(file, &path)
+            }
             (None, None) => Ok(()),
         }
     }
 }
 
-fn head(file: &mut impl Write, begun: Duration) -> io::Result<()> {
+fn write_header(file: &mut impl Write, begun: Duration) -> io::Result<()> {
     let mut serializer = V2DeflateSerializer::new();
     let mut log = IntervalLogWriterBuilder::new();
     log.add_comment("[Latencies in microseconds, from when a request was due; Interval_Max in milliseconds]");
@@ -120,23 +146,23 @@ fn head(file: &mut impl Write, begun: Duration) -> io::Result<()> {
     writeln!(file, "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"")
 }
 
-/// From the values, which are microseconds, to the column for people, which is in milliseconds.
+/// Converts the values, in microseconds, to the `Interval_Max` column, in milliseconds.
 const DIVISOR: f64 = 1000.0;
 
-fn intervals(file: &mut impl Write, second: &Second) -> io::Result<()> {
+fn write_intervals(file: &mut impl Write, interval: &LoadInterval) -> io::Result<()> {
     let mut serializer = V2DeflateSerializer::new();
-    // The header stands at the file's begin already.
+    // The header was already written at the start of the file.
     let mut lines = Vec::new();
     let mut builder = IntervalLogWriterBuilder::new();
     builder.with_max_value_divisor(DIVISOR);
     let mut log = builder.begin_log_with(&mut lines, &mut serializer)?;
-    for kind in Kind::ALL {
-        let latencies = &second.outcome.of(kind).waited;
+    for kind in LoadRequestKind::ALL {
+        let latencies = &interval.stats.of(kind).waited;
         if latencies.count() > 0 {
             let written = log.write_histogram(
                 latencies.histogram(),
-                second.begin,
-                second.outcome.measured,
+                interval.begin,
+                interval.stats.measured,
                 Tag::new(kind.as_str()),
             );
             written.map_err(|error| io::Error::other(format!("{error:?}")))?;
@@ -155,16 +181,16 @@ mod tests {
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     use super::*;
-    use crate::load::testing::outcome;
+    use crate::load::testing::stats;
 
     #[test]
-    fn the_log_is_read_back_as_it_was_measured() {
+    fn the_latency_log_can_be_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let mut log = LatencyLog::create(Some(dir.path()), Duration::from_hours(500_000)).unwrap();
         let ms = Duration::from_millis;
         for n in 0..3 {
-            let outcome = outcome(Kind::Query, &[(100, ms(1 + n)), (1, ms(250))], &[], 0, ms(1000));
-            log.second(&Second { begin: ms(1000 * n), stage: 0, wanted_per_s: None, outcome });
+            let stats = stats(LoadRequestKind::Query, &[(100, ms(1 + n)), (1, ms(250))], &[], 0, ms(1000));
+            log.record(&LoadInterval { begin: ms(1000 * n), stage: 0, wanted_per_s: None, stats });
         }
         log.finish().unwrap();
         let bytes = std::fs::read(dir.path().join("latency.hlog")).unwrap();
@@ -184,7 +210,7 @@ mod tests {
         assert_eq!(intervals, 3, "{}", String::from_utf8_lossy(&bytes));
     }
 
-    /// The log's histograms are in base 64.
+    /// The histograms are encoded in base 64.
     fn hdrhistogram_bytes(text: &str) -> Vec<u8> {
         let digit = |byte| match byte {
             b'A'..=b'Z' => byte - b'A',

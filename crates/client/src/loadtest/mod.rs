@@ -1,128 +1,137 @@
 //! `toystore load`: a load test with a verdict.
 //!
-//! A [`Scenario`], from a file or from flags, says what is to come when. [`run`] waits until the store is open, puts the [`load`] on
-//! it, [reckons up](crate::load::reckoning), and judges what was measured by the scenario's [thresholds](Threshold).
+//! A [`Scenario`], from a file or from flags, has the stages of the load. [`run`] waits until the
+//! store is ready, [loads](load) it, [verifies](crate::load::verification) the orders, and compares
+//! the measured values with the scenario's [thresholds](Threshold).
 //!
-//! | it ends with | if |
+//! | exit code | meaning |
 //! |---|---|
-//! | 0 | the store kept its word and every threshold |
-//! | 1 | the store could not be loaded at all, or somebody stopped the test |
-//! | 64 | the settings or the scenario are wrong |
-//! | 70 | the store broke its word |
+//! | 0 | the store kept its promises, and every threshold was met |
+//! | 1 | the store could not be loaded at all, or the test was stopped |
+//! | 64 | the settings or the scenario are invalid |
+//! | 69 | not every order could be checked: the store was gone, or there were too many orders |
+//! | 70 | the store broke a promise |
 //! | 74 | a report could not be written |
 //! | 99 | a threshold was missed |
 //!
-//! A broken promise weighs more than a missed threshold.
+//! If several of them apply, a broken promise takes precedence, then a check that was not
+//! possible, then a report that could not be written, then a stopped test, then a missed threshold.
+//! The figures and the verdict are always printed.
 //!
-//! With `REPORT_DIR` it leaves there `report.html` (one page, nothing to load), `report.json`, `seconds.csv`, and `latency.hlog`: HdrHistogram's
-//! interval log, an interval per second and kind of request, in microseconds.
+//! `REPORT_DIR` is the directory for `report.html` (a single self-contained page), `report.json`,
+//! `seconds.csv`, and `latency.hlog`: the interval log of HdrHistogram, with an interval for each
+//! second and kind of request, in microseconds. With `PRINT_REPORTS`, the first two are also
+//! printed, for pods whose files are not accessible after they have ended.
 
 mod config;
 mod cpu;
 mod files;
 mod metrics;
 mod page;
+mod progress;
 mod report;
 mod scenario;
-mod show;
 mod threshold;
 
 use std::io;
 use std::time::{Duration, UNIX_EPOCH};
 
-use service::lifecycle::ExitCode;
+use service::lifecycle::{ExitCode, ExitError};
 use tokio_util::sync::CancellationToken;
 
-use crate::load::{self, ConnectError, Plan, Second, reckoning};
-use crate::run::opening;
-use crate::{Patience, RunError};
+use crate::load::{self, ConnectError, LoadInterval, LoadPlan, verification};
+use crate::run::wait_until_open;
+use crate::{RetryPolicy, RunError};
 
 pub use config::{Config, settings};
 pub use cpu::cpu_time;
-pub use report::Report;
+pub use report::LoadReport;
 pub use scenario::Scenario;
-pub use threshold::{Judged, Threshold};
+pub use threshold::{Threshold, ThresholdResult};
 
 use files::LatencyLog;
 use metrics::LoadMetrics;
-use show::Show;
+use progress::LoadProgress;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadTestError {
-    /// The store did not open, or tells nonsense.
+    /// The store did not become ready, or sent an invalid response.
     #[error(transparent)]
     Store(#[from] RunError),
-    /// It did not take the connections.
+    /// The store did not accept the connections.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The port for metrics cannot be had.
-    #[error("metrics: {0}")]
+    /// The port for metrics cannot be opened.
+    #[error("cannot serve metrics: {0}")]
     Metrics(io::Error),
-    /// A report cannot be written.
-    #[error("the report cannot be written: {0}")]
+    /// The report's files cannot be created. Detected before the load begins.
+    #[error("cannot write the report: {0}")]
     Files(io::Error),
 }
 
-impl LoadTestError {
-    /// What the process ends with.
-    pub fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Store(error) => error.exit_code(),
-            Self::Connect(_) | Self::Metrics(_) => ExitCode::Failure,
-            Self::Files(_) => ExitCode::Io,
-        }
+impl From<LoadTestError> for ExitError {
+    fn from(error: LoadTestError) -> Self {
+        let code = match error {
+            LoadTestError::Store(error) => return error.into(),
+            LoadTestError::Connect(_) | LoadTestError::Metrics(_) => ExitCode::Failure,
+            LoadTestError::Files(_) => ExitCode::Io,
+        };
+        Self::new(code, error)
     }
 }
 
-/// Runs a load test. After `stop` is cancelled it still reckons up and reports.
-pub async fn run(config: Config, stop: CancellationToken) -> Result<Report, LoadTestError> {
+/// Runs a load test. After `stop` is cancelled, it still verifies the orders and returns a report.
+pub async fn run(config: Config, stop: CancellationToken) -> Result<LoadReport, LoadTestError> {
     let front = &config.targets[0];
     let base = crate::base_url(front).map_err(RunError::BadAddress)?;
     let metrics = LoadMetrics::new();
-    let served = CancellationToken::new();
-    let _serving = served.clone().drop_guard();
-    if let Some(port) = config.metrics_port {
-        metrics.serve(port, served).map_err(LoadTestError::Metrics)?;
-    }
-    let before = opening(front, &base, Patience::default(), &stop).await?;
+    let served = config.metrics_port.map(|port| metrics.serve(port)).transpose();
+    let _served = served.map_err(LoadTestError::Metrics)?;
+    let before = wait_until_open(front, &base, RetryPolicy::default(), &stop).await?;
     let plan = plan(&config, before.iter().map(|product| product.name.clone()).collect());
     tracing::info!(store = %front, targets = plan.targets.len(), products = before.len(), seed = plan.seed, "loading");
 
-    // For people who read the report: nothing is measured with it.
+    // The wall clock is only for readers of the report: nothing is measured with it.
     let begun = UNIX_EPOCH.elapsed().unwrap_or_default();
     let cpu_before = cpu_time(std::process::id());
-    let mut show = Show::new(&plan);
+    let mut progress = LoadProgress::new(&plan);
     let mut log = LatencyLog::create(config.report_dir.as_deref(), begun).map_err(LoadTestError::Files)?;
-    let mut seconds: Vec<Second> = Vec::new();
-    let loaded = load::run(&plan, &stop, |second| {
-        show.second(second);
-        metrics.second(second);
-        log.second(second);
-        seconds.push(second.clone());
+    let mut intervals: Vec<LoadInterval> = Vec::new();
+    let result = load::run(&plan, &stop, |interval| {
+        progress.record(interval);
+        metrics.record(interval);
+        log.record(interval);
+        intervals.push(interval.clone());
     });
-    let loaded = loaded.await?;
-    drop(show);
+    let result = result.await?;
+    drop(progress);
     let cpu = cpu_before.zip(cpu_time(std::process::id())).map(|(before, after)| after.saturating_sub(before));
-    let lasted = seconds.iter().map(|second| second.outcome.measured).sum::<Duration>();
-    let mut report = Report::new(&config, &plan, &loaded, begun, lasted, cpu);
+    let lasted = intervals.iter().map(|interval| interval.stats.measured).sum::<Duration>();
+    let mut report = LoadReport::new(&config, &plan, &result, begun, lasted, cpu);
     report.stopped = stop.is_cancelled();
     if config.check {
-        tracing::info!("reckoning up");
+        tracing::info!("verifying the orders");
         let sole_buyer = config.sole_buyer.then_some((before, config.restock_level));
-        // Whoever stopped the load once wants to know; who stops twice is heard by the process itself.
-        report.reckoning = Some(reckoning::reckon(&plan, loaded, sole_buyer, &CancellationToken::new()).await);
+        // The verification is not stopped together with the load. A second signal ends the process.
+        let (timeout, never) = (config.check_timeout, CancellationToken::new());
+        report.verification = Some(verification::verify(&plan, result, sole_buyer, timeout, &never).await);
     }
-    log.finish().map_err(LoadTestError::Files)?;
-    if let Some(dir) = &config.report_dir {
-        files::write(dir, &report, &plan, &seconds).map_err(LoadTestError::Files)?;
-    }
+    // The figures are worth more than their files: the report is returned in any case.
+    let written = log.finish().and_then(|()| match &config.report_dir {
+        Some(dir) => files::write(dir, &report, &plan, &intervals),
+        None => Ok(()),
+    });
+    let written = written.and_then(|()| {
+        if config.print_reports { files::print(&mut io::stdout().lock(), &report, &plan, &intervals) } else { Ok(()) }
+    });
+    report.unwritten = written.err().map(|error| error.to_string());
     Ok(report)
 }
 
-fn plan(config: &Config, products: Vec<api::ProductName>) -> Plan {
-    let Scenario { stages, visit, connections, keep_alive, popularity, answer_timeout, .. } = config.scenario.clone();
-    Plan {
+fn plan(config: &Config, products: Vec<api::ProductName>) -> LoadPlan {
+    let Scenario { stages, visit, connections, keep_alive, popularity, request_timeout, .. } = config.scenario.clone();
+    LoadPlan {
         targets: config.targets.clone(),
         connections,
         keep_alive,
@@ -130,7 +139,7 @@ fn plan(config: &Config, products: Vec<api::ProductName>) -> Plan {
         visit,
         products,
         popularity,
-        answer_timeout,
+        request_timeout,
         seed: config.seed.unwrap_or_else(rand::random),
     }
 }

@@ -1,41 +1,46 @@
-//! What a load test came to, for people and as JSON.
+//! The report of a load test, as text and as JSON.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use api::Address;
 use hdrhistogram::Histogram;
+use report::CheckResult;
 use serde::Serialize;
 use service::lifecycle::ExitCode;
 
-use super::{Config, Judged};
-use crate::load::reckoning::Reckoning;
-use crate::load::{Kind, KindOutcome, Loaded, Outcome, Plan};
+use super::config::Config;
+use super::threshold::ThresholdResult;
+use crate::load::verification::Verification;
+use crate::load::{LoadPlan, LoadRequestKind, LoadResult, LoadStats, RequestStats};
 
-/// What a load test came to. `Display` is the report for people.
+/// The report of a load test. `Display` writes it as text.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// Seconds since 1970.
+pub struct LoadReport {
+    /// When the load began, in seconds since 1970.
     pub begun_s: u64,
-    /// Whom it loaded.
+    /// The addresses that the load was sent to.
     pub targets: Vec<Address>,
-    /// The seed of what was looked at and ordered.
+    /// The seed of the choice of products.
     pub seed: u64,
-    /// Whether somebody stopped it before its end.
+    /// Whether the test was stopped before its end.
     pub stopped: bool,
-    /// Stage by stage.
+    /// The stages.
     pub stages: Vec<StageReport>,
-    /// All stages that count.
+    /// All stages that count, together.
     pub counted: StageReport,
-    /// Each threshold.
-    pub thresholds: Vec<Judged>,
-    /// How much of the processors the load test itself used, in cores.
+    /// The thresholds.
+    pub thresholds: Vec<ThresholdResult>,
+    /// The average number of CPU cores that the load test itself used.
     pub generator_cores: Option<f64>,
-    /// Whether the store kept its word; `None` if that was not looked at.
-    pub reckoning: Option<Reckoning>,
-    /// With histograms.
+    /// Whether the store kept its promises; `None` if that was not checked.
+    pub verification: Option<Verification>,
+    /// Why the files of the report could not be written, if they could not.
     #[serde(skip)]
-    pub(super) outcome: Outcome,
+    pub unwritten: Option<String>,
+    /// The statistics with histograms.
+    #[serde(skip)]
+    pub(super) stats: LoadStats,
 }
 
 /// One stage, or several together.
@@ -45,42 +50,43 @@ pub struct StageReport {
     pub name: String,
     /// Whether it counts.
     pub counted: bool,
-    /// How long it was.
+    /// Its length.
     pub seconds: f64,
-    /// Visits that were due and never begun.
+    /// Visits that were due, but never begun.
     pub unsent: u64,
-    /// Per kind of request that there was.
+    /// The requests, by kind.
     pub requests: Vec<RequestReport>,
 }
 
 /// One kind of request in a stage.
 #[derive(Clone, Debug, Serialize)]
 pub struct RequestReport {
-    /// Which kind.
-    pub request: Kind,
-    /// Done: 200, or "sold out".
+    /// The kind.
+    pub request: LoadRequestKind,
+    /// Served: status 200, or 409 "out of stock".
     pub done: u64,
     /// The same per second.
     pub done_per_s: f64,
-    /// Those of the done that were told so.
+    /// The served requests that were answered with 409 "out of stock".
     pub sold_out: u64,
     /// 503, 507 or 429.
     pub refused: u64,
     /// Any other status.
     pub other: u64,
-    /// Without an answer in time.
-    pub silent: u64,
-    /// Without a connection, or with one that broke.
-    pub broken: u64,
-    /// From when it was due, of the done and the silent.
+    /// No response in time.
+    pub timed_out: u64,
+    /// The connection could not be opened, or was lost.
+    pub connection_errors: u64,
+    /// From when a request was due, for the requests that were served or timed out.
     pub latency: Quantiles,
-    /// The same from when it was sent: what a generator would see that forgets about waiting.
+    /// The same from when a request was sent: what a load generator measures that leaves out the
+    /// wait for a free connection.
     pub latency_since_sent: Quantiles,
 }
 
-/// In microseconds: the mean, what half, 90 %, 99 % and 99.9 % took at most, and the longest.
+/// Latencies in microseconds: the mean, some percentiles, and the maximum.
 #[derive(Clone, Copy, Debug, Serialize)]
-#[allow(missing_docs, reason = "the line above tells all")]
+#[allow(missing_docs, reason = "the fields' names say it")]
 #[expect(clippy::struct_field_names, reason = "JSON has no units but those in names")]
 pub struct Quantiles {
     pub mean_us: f64,
@@ -106,19 +112,20 @@ impl Quantiles {
 }
 
 impl StageReport {
-    fn new(name: &str, counted: bool, outcome: &Outcome) -> Self {
+    fn new(name: &str, counted: bool, stats: &LoadStats) -> Self {
         let request = |kind| {
-            let of_kind: &KindOutcome = outcome.of(kind);
-            let KindOutcome { done, sold_out, refused, other, silent, broken, waited, .. } = of_kind;
-            (of_kind.sent() > 0).then(|| RequestReport {
+            let request_stats: &RequestStats = stats.of(kind);
+            let RequestStats { done, sold_out, refused, other, timed_out, connection_errors, waited, .. } =
+                request_stats;
+            (request_stats.sent() > 0).then(|| RequestReport {
                 request: kind,
                 done: done.count(),
-                done_per_s: outcome.per_second(done.count()),
+                done_per_s: stats.per_second(done.count()),
                 sold_out: *sold_out,
                 refused: refused.count(),
                 other: *other,
-                silent: *silent,
-                broken: *broken,
+                timed_out: *timed_out,
+                connection_errors: *connection_errors,
                 latency: Quantiles::of(waited.histogram()),
                 latency_since_sent: Quantiles::of(waited.histogram_since_sent()),
             })
@@ -126,74 +133,83 @@ impl StageReport {
         Self {
             name: name.into(),
             counted,
-            seconds: outcome.measured.as_secs_f64(),
-            unsent: outcome.unsent,
-            requests: Kind::ALL.into_iter().filter_map(request).collect(),
+            seconds: stats.measured.as_secs_f64(),
+            unsent: stats.unsent,
+            requests: LoadRequestKind::ALL.into_iter().filter_map(request).collect(),
         }
     }
 }
 
-impl Report {
+impl LoadReport {
     pub(super) fn new(
         config: &Config,
-        plan: &Plan,
-        loaded: &Loaded,
+        plan: &LoadPlan,
+        result: &LoadResult,
         begun: Duration,
         lasted: Duration,
         cpu: Option<Duration>,
     ) -> Self {
-        let outcome = loaded.counted();
-        let stages = loaded.stages.iter().map(|(stage, outcome)| StageReport::new(&stage.name, stage.counted, outcome));
+        let stats = result.counted();
+        let stages = result.stages.iter().map(|(stage, stats)| StageReport::new(&stage.name, stage.counted, stats));
         Self {
             begun_s: begun.as_secs(),
             targets: plan.targets.clone(),
             seed: plan.seed,
             stopped: false,
             stages: stages.collect(),
-            counted: StageReport::new("all that counts", true, &outcome),
-            thresholds: config.scenario.thresholds.iter().map(|threshold| threshold.judge(&outcome)).collect(),
+            counted: StageReport::new("all that counts", true, &stats),
+            thresholds: config.scenario.thresholds.iter().map(|threshold| threshold.evaluate(&stats)).collect(),
             generator_cores: cpu.map(|cpu| cpu.as_secs_f64() / lasted.as_secs_f64().max(f64::MIN_POSITIVE)),
-            reckoning: None,
-            outcome,
+            verification: None,
+            unwritten: None,
+            stats,
         }
     }
 
-    /// Whether the store broke its word.
-    pub fn is_broken(&self) -> bool {
-        self.reckoning.as_ref().is_some_and(Reckoning::is_broken)
+    /// Whether the store kept its promises; [`Passed`](CheckResult::Passed) if the check was turned
+    /// off.
+    pub fn promises(&self) -> CheckResult {
+        self.verification.as_ref().map_or(CheckResult::Passed, Verification::check_result)
     }
 
-    /// Whether every threshold was kept.
-    pub fn is_kept(&self) -> bool {
-        self.thresholds.iter().all(|judged| judged.kept)
+    /// The result of the whole test: promises and thresholds.
+    pub fn check_result(&self) -> CheckResult {
+        let unfinished = if self.stopped { CheckResult::NotChecked } else { CheckResult::Passed };
+        self.promises().and(unfinished).and(CheckResult::of(self.thresholds_met()))
     }
 
-    /// What the process ends with.
+    /// Whether every threshold was met.
+    pub fn thresholds_met(&self) -> bool {
+        self.thresholds.iter().all(|result| result.met)
+    }
+
+    /// The exit code of the process.
     pub fn exit_code(&self) -> ExitCode {
-        if self.is_broken() {
-            ExitCode::Software
-        } else if self.stopped {
-            ExitCode::Failure
-        } else if self.is_kept() {
-            ExitCode::Ok
-        } else {
-            ExitCode::Missed
+        match self.promises() {
+            CheckResult::Failed => ExitCode::Software,
+            CheckResult::NotChecked => ExitCode::Unverified,
+            CheckResult::Passed if self.unwritten.is_some() => ExitCode::Io,
+            CheckResult::Passed if self.stopped => ExitCode::Failure,
+            CheckResult::Passed if self.thresholds_met() => ExitCode::Ok,
+            CheckResult::Passed => ExitCode::Missed,
         }
     }
 
-    /// The verdict in a sentence.
+    /// The verdict, in one sentence.
     pub fn verdict(&self) -> &'static str {
         match self.exit_code() {
-            ExitCode::Software => "THE STORE BROKE ITS WORD",
-            ExitCode::Failure => "it was stopped before its end",
+            ExitCode::Software => "THE STORE BROKE ITS PROMISES",
+            ExitCode::Unverified => "NOT CHECKED: not every order could be checked",
+            ExitCode::Io => "the report could not be written",
+            ExitCode::Failure => "the test was stopped before its end",
             ExitCode::Missed => "a threshold was missed",
             _ if self.thresholds.is_empty() => "no threshold was set",
-            _ => "every threshold was kept",
+            _ => "every threshold was met",
         }
     }
 }
 
-impl Display for Report {
+impl Display for LoadReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let columns = ["p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms"];
         write!(f, "{:<16}{:<8}{:>10}{:>10}{:>8}", "stage", "request", "done", "done/s", "failed")?;
@@ -206,11 +222,14 @@ impl Display for Report {
         if let Some(cores) = self.generator_cores {
             writeln!(f, "\nthe load test itself used {cores:.2} cores")?;
         }
-        self.reckoning.as_ref().map_or(Ok(()), |reckoning| writeln!(f, "\n{reckoning}"))?;
+        self.verification.as_ref().map_or(Ok(()), |verification| writeln!(f, "\n{verification}"))?;
         if !self.thresholds.is_empty() {
             writeln!(f)?;
         }
-        self.thresholds.iter().try_for_each(|judged| writeln!(f, "{judged}"))?;
+        self.thresholds.iter().try_for_each(|result| writeln!(f, "{result}"))?;
+        if let Some(why) = &self.unwritten {
+            writeln!(f, "\nthe files of the report could not be written: {why}")?;
+        }
         write!(f, "\n{}", self.verdict())
     }
 }
@@ -220,8 +239,10 @@ impl Display for StageReport {
         let Self { name, counted, unsent, requests, .. } = self;
         let name = if *counted { name.clone() } else { format!("({name})") };
         for request in requests {
-            let RequestReport { request, done, done_per_s, refused, other, silent, broken, latency, .. } = request;
-            let failed = refused + other + silent + broken;
+            let RequestReport {
+                request, done, done_per_s, refused, other, timed_out, connection_errors, latency, ..
+            } = request;
+            let failed = refused + other + timed_out + connection_errors;
             write!(f, "{name:<16}{request:<8}{done:>10}{done_per_s:>10.1}{failed:>8}")?;
             let Quantiles { p50_us, p90_us, p99_us, p999_us, max_us, .. } = latency;
             for us in [p50_us, p90_us, p99_us, p999_us, max_us] {
@@ -229,10 +250,14 @@ impl Display for StageReport {
             }
             writeln!(f)?;
             if failed > 0 {
-                writeln!(f, "{:<24}failed: {refused} refused, {silent} silent, {broken} broken, {other} other", "")?;
+                writeln!(
+                    f,
+                    "{:<24}failed: {refused} refused, {timed_out} timed out, {connection_errors} connection errors, {other} other",
+                    ""
+                )?;
             }
         }
-        if *unsent > 0 { writeln!(f, "{name:<16}{unsent} visits were due and never begun") } else { Ok(()) }
+        if *unsent > 0 { writeln!(f, "{name:<16}{unsent} visits were due, but never begun") } else { Ok(()) }
     }
 }
 

@@ -1,7 +1,7 @@
-//! What is to come when: a file in TOML.
+//! A scenario: the stages of a load test and its thresholds, as a TOML file.
 //!
 //! ```toml
-//! purchase_probability = 0.2        # after a look; or order_share, for visits of one request
+//! purchase_probability = 0.2        # after a product read; or order_share: visits of one request
 //! popularity = "zipf:1"             # or "uniform"
 //! connections = 64
 //! keep_alive = true
@@ -11,7 +11,7 @@
 //! [[stage]]
 //! name = "ramp"
 //! seconds = 10
-//! rate = [0, 1000]                  # visits per second, at its begin and its end; one number is steady
+//! rate = [0, 1000]                  # visits per second, begin and end; or one constant number
 //! counted = false
 //!
 //! [[stage]]
@@ -24,45 +24,46 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::Threshold;
-use crate::load::{ANSWER_TIMEOUT, Pace, Popularity, Stage, Visit};
+use super::threshold::Threshold;
+use crate::load::{LoadModel, Popularity, REQUEST_TIMEOUT, Stage, Visit};
 
-/// Each connection is a task and a file.
+/// Each connection takes a task and a file descriptor.
 pub(super) const CONNECTIONS_MAX: usize = 20_000;
-/// As many as one machine can think of sending.
+/// More than one machine can send.
 pub(super) const RATE_MAX: f64 = 1_000_000.0;
-/// A day.
+/// One day.
 pub(super) const SECONDS_MAX: f64 = 86_400.0;
-/// A minute; no answer takes longer.
-pub(super) const ANSWER_TIMEOUT_MS_MAX: u64 = 60_000;
-/// For as many visits at a time.
+/// One minute; no response takes longer.
+pub(super) const REQUEST_TIMEOUT_MS_MAX: u64 = 60_000;
+/// The default number of connections, and so of concurrent visits.
 const CONNECTIONS: usize = 64;
+/// The default probability that a visit orders the product that it has read.
 const PURCHASE_PROBABILITY: f64 = 0.2;
-/// More is no plan but a mistake.
+/// A file with more stages is assumed to be a mistake.
 const STAGES_MAX: usize = 1000;
 
-/// A load, whatever the store is.
+/// A load test, independent of the store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
     /// At least one, and at least one that counts.
     pub stages: Vec<Stage>,
-    /// What a visit is.
+    /// The requests of a visit.
     pub visit: Visit,
-    /// How visits spread over the products.
+    /// How the visits are distributed over the products.
     pub popularity: Popularity,
-    /// At least as many as any stage has shoppers.
+    /// The number of connections; at least as many as any stage has shoppers.
     pub connections: usize,
-    /// Whether they are kept open.
+    /// Whether connections stay open between requests.
     pub keep_alive: bool,
-    /// Time for an answer.
-    pub answer_timeout: Duration,
-    /// What the store must keep to.
+    /// How long to wait for a response.
+    pub request_timeout: Duration,
+    /// The limits that the store must meet.
     pub thresholds: Vec<Threshold>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct ScenarioFile {
     purchase_probability: Option<f64>,
     order_share: Option<f64>,
     popularity: Option<String>,
@@ -80,7 +81,7 @@ struct File {
 struct FileStage {
     name: String,
     seconds: f64,
-    rate: Option<Rate>,
+    rate: Option<RateSpec>,
     shoppers: Option<usize>,
     #[serde(default = "yes")]
     counted: bool,
@@ -88,7 +89,7 @@ struct FileStage {
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Rate {
+enum RateSpec {
     Steady(f64),
     Ramp([f64; 2]),
 }
@@ -98,26 +99,26 @@ fn yes() -> bool {
 }
 
 impl Scenario {
-    /// A scenario of these stages, and otherwise as it is by default.
+    /// A scenario with these stages, and defaults for everything else.
     pub fn new(stages: Vec<Stage>) -> Self {
         let shoppers = stages.iter().filter_map(Stage::shoppers).max();
         Self {
             stages,
-            visit: Visit::LookThenBuy { purchase_probability: PURCHASE_PROBABILITY },
+            visit: Visit::ReadThenOrder { purchase_probability: PURCHASE_PROBABILITY },
             popularity: Popularity::Uniform,
             connections: shoppers.unwrap_or(CONNECTIONS),
             keep_alive: true,
-            answer_timeout: ANSWER_TIMEOUT,
+            request_timeout: REQUEST_TIMEOUT,
             thresholds: Vec::new(),
         }
     }
 
-    /// Reads a file's text.
+    /// Parses the text of a scenario file.
     ///
     /// # Errors
-    /// All that is wrong with it.
+    /// All mistakes in the text.
     pub fn parse(text: &str) -> Result<Self, Vec<String>> {
-        let file: File = toml::from_str(text).map_err(|error| vec![error.to_string()])?;
+        let file: ScenarioFile = toml::from_str(text).map_err(|error| vec![error.to_string()])?;
         let mut mistakes = Vec::new();
         let stages: Vec<_> = file.stage.iter().filter_map(|stage| read_stage(stage, &mut mistakes)).collect();
         if file.stage.is_empty() || file.stage.len() > STAGES_MAX {
@@ -136,8 +137,8 @@ impl Scenario {
         scenario.connections = file.connections.unwrap_or(scenario.connections.max(CONNECTIONS));
         scenario.keep_alive = file.keep_alive.unwrap_or(true);
         if let Some(ms) = file.answer_timeout_ms {
-            within(ms, 1..=ANSWER_TIMEOUT_MS_MAX, "answer_timeout_ms", &mut mistakes);
-            scenario.answer_timeout = Duration::from_millis(ms);
+            within(ms, 1..=REQUEST_TIMEOUT_MS_MAX, "answer_timeout_ms", &mut mistakes);
+            scenario.request_timeout = Duration::from_millis(ms);
         }
         for threshold in &file.thresholds {
             match threshold.parse() {
@@ -149,7 +150,7 @@ impl Scenario {
         if mistakes.is_empty() { Ok(scenario) } else { Err(mistakes) }
     }
 
-    /// What does not go together.
+    /// Values that contradict each other.
     pub(super) fn contradictions(&self) -> Vec<String> {
         let Self { connections, stages, .. } = self;
         let mut mistakes = Vec::new();
@@ -157,7 +158,7 @@ impl Scenario {
         if let Some(shoppers) =
             stages.iter().filter_map(Stage::shoppers).max().filter(|shoppers| shoppers > connections)
         {
-            mistakes.push(format!("{shoppers} shoppers need as many connections, and there are {connections}"));
+            mistakes.push(format!("{shoppers} shoppers need {shoppers} connections, but there are only {connections}"));
         }
         mistakes
     }
@@ -167,41 +168,42 @@ fn read_stage(stage: &FileStage, mistakes: &mut Vec<String>) -> Option<Stage> {
     let FileStage { name, seconds, rate, shoppers, counted } = stage;
     let before = mistakes.len();
     within(*seconds, 0.1..=SECONDS_MAX, &format!("stage {name:?}: seconds"), mistakes);
-    let pace = match (rate, shoppers) {
-        (Some(Rate::Steady(rate)), None) => Some(Pace::steady(*rate)),
-        (Some(Rate::Ramp([from_per_s, to_per_s])), None) => {
-            Some(Pace::Open { from_per_s: *from_per_s, to_per_s: *to_per_s })
+    let model = match (rate, shoppers) {
+        (Some(RateSpec::Steady(rate)), None) => Some(LoadModel::constant(*rate)),
+        (Some(RateSpec::Ramp([from_per_s, to_per_s])), None) => {
+            Some(LoadModel::Open { from_per_s: *from_per_s, to_per_s: *to_per_s })
         }
-        (None, Some(shoppers)) => Some(Pace::Closed { shoppers: *shoppers }),
+        (None, Some(shoppers)) => Some(LoadModel::Closed { shoppers: *shoppers }),
         _ => {
-            mistakes.push(format!("stage {name:?} needs a rate (an open loop) or shoppers (a closed one)"));
+            mistakes.push(format!("stage {name:?} needs either a rate (open loop) or shoppers (closed loop)"));
             None
         }
     };
-    match pace? {
-        Pace::Open { from_per_s, to_per_s } => {
+    match model? {
+        LoadModel::Open { from_per_s, to_per_s } => {
             for rate in [from_per_s, to_per_s] {
                 within(rate, 0.0..=RATE_MAX, &format!("stage {name:?}: rate"), mistakes);
             }
         }
-        Pace::Closed { shoppers } => {
+        LoadModel::Closed { shoppers } => {
             within(shoppers, 1..=CONNECTIONS_MAX, &format!("stage {name:?}: shoppers"), mistakes);
         }
     }
     let length = (mistakes.len() == before).then(|| Duration::from_secs_f64(*seconds))?;
-    Some(Stage { name: name.clone(), pace: pace?, length, counted: *counted })
+    Some(Stage { name: name.clone(), model: model?, length, counted: *counted })
 }
 
-fn read_visit(file: &File, mistakes: &mut Vec<String>) -> Visit {
+fn read_visit(file: &ScenarioFile, mistakes: &mut Vec<String>) -> Visit {
     let visit = match (file.purchase_probability, file.order_share) {
         (Some(_), Some(_)) => {
-            mistakes.push("purchase_probability and order_share are two ways to say what a visit is".into());
+            mistakes
+                .push("purchase_probability and order_share cannot both be set: each defines what a visit is".into());
             None
         }
         (None, Some(order_share)) => Some((order_share, Visit::OneRequest { order_share })),
         (given, None) => {
             let purchase_probability = given.unwrap_or(PURCHASE_PROBABILITY);
-            Some((purchase_probability, Visit::LookThenBuy { purchase_probability }))
+            Some((purchase_probability, Visit::ReadThenOrder { purchase_probability }))
         }
     };
     if let Some((probability, _)) = visit {
@@ -224,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scenario_in_full() {
+    fn a_complete_scenario() {
         let text = r#"
             purchase_probability = 0.5
             popularity = "zipf:0.8"
@@ -240,15 +242,15 @@ mod tests {
             shoppers = 100
         "#;
         let scenario = Scenario::parse(text).unwrap();
-        assert_eq!(scenario.visit, Visit::LookThenBuy { purchase_probability: 0.5 });
+        assert_eq!(scenario.visit, Visit::ReadThenOrder { purchase_probability: 0.5 });
         assert_eq!((scenario.connections, scenario.thresholds.len()), (100, 1));
-        assert_eq!(scenario.stages[0].pace, Pace::Open { from_per_s: 0.0, to_per_s: 1000.0 });
+        assert_eq!(scenario.stages[0].model, LoadModel::Open { from_per_s: 0.0, to_per_s: 1000.0 });
         assert!(!scenario.stages[0].counted && scenario.stages[1].counted);
         assert_eq!(scenario.stages[1].length, Duration::from_millis(2500));
     }
 
     #[test]
-    fn every_mistake_is_told() {
+    fn every_mistake_is_reported() {
         let text = r#"
             order_share = 2
             popularity = "gauss"

@@ -1,17 +1,17 @@
-//! What a store must keep to: `p99<50ms`, `order p99.9<=1s`, `errors<0.1%`, `rate>900`.
+//! Limits that a store must meet: `p99<50ms`, `order p99.9<=1s`, `errors<0.1%`, `rate>900`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use crate::load::{Kind, KindOutcome, Outcome};
+use crate::load::{LoadRequestKind, LoadStats, RequestStats};
 
-/// A bound on what is measured in the stages that count.
+/// A limit for a value that is measured in the stages that count.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Threshold {
     /// `None`: both kinds together.
-    kind: Option<Kind>,
+    kind: Option<LoadRequestKind>,
     measure: Measure,
     comparison: Comparison,
     limit: f64,
@@ -20,13 +20,13 @@ pub struct Threshold {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Measure {
-    /// Milliseconds from when a request was due; 0 to 1.
+    /// The latency in milliseconds from when a request was due, at this quantile (0 to 1).
     Quantile(f64),
     MeanMs,
     MaxMs,
-    /// Percent of what was due that was not done.
+    /// The percentage of the due requests that were not served.
     ErrorsPercent,
-    /// Done per second.
+    /// Served requests per second.
     Rate,
 }
 
@@ -38,20 +38,21 @@ enum Comparison {
     AtLeast,
 }
 
-/// From the longest to the shortest, that `<=` is not read as `<`.
+/// The longer operators first, so that `<=` is not parsed as `<`.
 const COMPARISONS: [(&str, Comparison); 4] =
     [("<=", Comparison::AtMost), (">=", Comparison::AtLeast), ("<", Comparison::Below), (">", Comparison::Above)];
 
-/// A threshold, and what was measured.
+/// A threshold, and the measured value.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Judged {
-    /// The threshold as it was written.
+pub struct ThresholdResult {
+    /// The threshold, serialized as it was written.
     #[serde(serialize_with = "as_text")]
     pub threshold: Threshold,
-    /// What was measured, in milliseconds, percent, or per second; `None` if there was nothing to measure.
+    /// The measured value, in milliseconds, percent, or per second; `None` if there were no
+    /// requests.
     pub measured: Option<f64>,
-    /// Whether it was kept. A threshold on what never happened is not.
-    pub kept: bool,
+    /// Whether the threshold was met. Without requests, it was not.
+    pub met: bool,
 }
 
 fn as_text<S: Serializer>(threshold: &Threshold, serializer: S) -> Result<S::Ok, S::Error> {
@@ -64,9 +65,9 @@ impl fmt::Display for Threshold {
     }
 }
 
-impl fmt::Display for Judged {
+impl fmt::Display for ThresholdResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = if self.kept { "kept" } else { "MISSED" };
+        let word = if self.met { "met" } else { "MISSED" };
         write!(f, "{:<20} {word:<6} ", self.threshold)?;
         let unit = match self.threshold.measure {
             Measure::Quantile(_) | Measure::MeanMs | Measure::MaxMs => " ms",
@@ -75,7 +76,7 @@ impl fmt::Display for Judged {
         };
         match self.measured {
             Some(measured) => write!(f, "{measured:.3}{unit}"),
-            None => f.write_str("nothing to measure"),
+            None => f.write_str("no requests"),
         }
     }
 }
@@ -86,21 +87,19 @@ impl FromStr for Threshold {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
         let wrong = |why: &str| {
-            format!(
-                "{text:?} is no threshold ({why}); one is such as p99<50ms, order p99.9<=1s, errors<0.1% or rate>900"
-            )
+            format!("{text:?} is not a threshold: {why} (examples: p99<50ms, order p99.9<=1s, errors<0.1%, rate>900)")
         };
         let found = COMPARISONS.iter().find_map(|(sign, comparison)| Some((text.split_once(sign)?, *comparison)));
-        let ((what, limit), comparison) = found.ok_or_else(|| wrong("it compares nothing"))?;
+        let ((what, limit), comparison) = found.ok_or_else(|| wrong("it has no comparison"))?;
         let (kind, measure) = match what.trim().split_once(' ') {
             None => (None, what.trim()),
             Some((kind, measure)) => {
-                let known = Kind::ALL.into_iter().find(|known| known.as_str() == kind);
-                (Some(known.ok_or_else(|| wrong("it begins with query or order, or with neither"))?), measure.trim())
+                let known = LoadRequestKind::ALL.into_iter().find(|known| known.as_str() == kind);
+                (Some(known.ok_or_else(|| wrong("the kind of request must be query or order"))?), measure.trim())
             }
         };
-        let measure =
-            Measure::parse(measure).ok_or_else(|| wrong("it measures p50, p99.9 …, mean, max, errors or rate"))?;
+        let measure = Measure::parse(measure)
+            .ok_or_else(|| wrong("the measure must be p50, p99.9 …, mean, max, errors or rate"))?;
         let limit = measure.parse_limit(limit.trim()).ok_or_else(|| wrong(measure.limits()))?;
         Ok(Self { kind, measure, comparison, limit, text: text.to_owned() })
     }
@@ -122,9 +121,9 @@ impl Measure {
 
     fn limits(self) -> &'static str {
         match self {
-            Self::Quantile(_) | Self::MeanMs | Self::MaxMs => "the limit is a time, with us, ms or s",
-            Self::ErrorsPercent => "the limit is a percentage, with %",
-            Self::Rate => "the limit is a number per second",
+            Self::Quantile(_) | Self::MeanMs | Self::MaxMs => "the limit must be a time in us, ms or s",
+            Self::ErrorsPercent => "the limit must be a percentage with %",
+            Self::Rate => "the limit must be a number per second",
         }
     }
 
@@ -141,33 +140,33 @@ impl Measure {
 }
 
 impl Threshold {
-    /// Looks whether it was kept.
-    pub fn judge(&self, outcome: &Outcome) -> Judged {
+    /// Compares the measured value with the limit.
+    pub fn evaluate(&self, stats: &LoadStats) -> ThresholdResult {
         let measured = match self.kind {
-            Some(kind) => self.measure(outcome, outcome.of(kind), 0),
-            None => self.measure(outcome, &outcome.both(), outcome.unsent),
+            Some(kind) => self.measure(stats, stats.of(kind), 0),
+            None => self.measure(stats, &stats.both(), stats.unsent),
         };
-        let kept = measured.is_some_and(|measured| match self.comparison {
+        let met = measured.is_some_and(|measured| match self.comparison {
             Comparison::Below => measured < self.limit,
             Comparison::AtMost => measured <= self.limit,
             Comparison::Above => measured > self.limit,
             Comparison::AtLeast => measured >= self.limit,
         });
-        Judged { threshold: self.clone(), measured, kept }
+        ThresholdResult { threshold: self.clone(), measured, met }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "microseconds and counts are far below 2^53")]
-    fn measure(&self, outcome: &Outcome, of_kind: &KindOutcome, unsent: u64) -> Option<f64> {
-        let waited = of_kind.waited.histogram();
+    fn measure(&self, stats: &LoadStats, request_stats: &RequestStats, unsent: u64) -> Option<f64> {
+        let waited = request_stats.waited.histogram();
         let in_ms = |us: u64| us as f64 / 1000.0;
-        let due = of_kind.sent() + unsent;
+        let due = request_stats.sent() + unsent;
         match self.measure {
             Measure::Quantile(_) | Measure::MeanMs | Measure::MaxMs if waited.is_empty() => None,
             Measure::Quantile(quantile) => Some(in_ms(waited.value_at_quantile(quantile))),
             Measure::MeanMs => Some(waited.mean() / 1000.0),
             Measure::MaxMs => Some(in_ms(waited.max())),
-            Measure::ErrorsPercent => (due > 0).then(|| 100.0 * (of_kind.failed() + unsent) as f64 / due as f64),
-            Measure::Rate => Some(outcome.per_second(of_kind.done.count())),
+            Measure::ErrorsPercent => (due > 0).then(|| 100.0 * (request_stats.failed() + unsent) as f64 / due as f64),
+            Measure::Rate => Some(stats.per_second(request_stats.done.count())),
         }
     }
 }
@@ -177,35 +176,36 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::load::testing::outcome;
+    use crate::load::testing::stats;
 
-    fn judged(threshold: &str) -> Judged {
-        // 90 queries of 10 ms and 9 of 100 ms, one without an answer for 1 s; no orders; 2 visits that nobody came to; over 10 s.
+    fn result(threshold: &str) -> ThresholdResult {
+        // 90 queries of 10 ms, 9 of 100 ms, and one that timed out after 1 s; no orders; 2 visits
+        // that were never begun; within 10 s.
         let ms = Duration::from_millis;
-        let outcome = outcome(Kind::Query, &[(90, ms(10)), (9, ms(100))], &[(1, ms(1000))], 2, ms(10_000));
-        threshold.parse::<Threshold>().unwrap().judge(&outcome)
+        let stats = stats(LoadRequestKind::Query, &[(90, ms(10)), (9, ms(100))], &[(1, ms(1000))], 2, ms(10_000));
+        threshold.parse::<Threshold>().unwrap().evaluate(&stats)
     }
 
     #[test]
-    fn what_is_kept_and_what_is_missed() {
-        for kept in
+    fn thresholds_are_met_or_missed() {
+        for met in
             ["p50<11ms", "query p90<=10.1ms", "p99<0.2s", "max>=999ms", "mean<40000us", "errors<3%", "rate>9.8/s"]
         {
-            assert!(judged(kept).kept, "{}", judged(kept));
+            assert!(result(met).met, "{}", result(met));
         }
-        // An answer that never came is as slow as the patience was long.
+        // A request that timed out counts with its timeout.
         for missed in ["p99.9<500ms", "errors<2.9%", "query errors<1%", "rate>=10", "order p50<1s", "order errors<1%"] {
-            assert!(!judged(missed).kept, "{}", judged(missed));
+            assert!(!result(missed).met, "{}", result(missed));
         }
-        assert_eq!(judged("query errors<=1%").measured, Some(1.0));
-        assert_eq!(judged("order p50<1s").to_string(), "order p50<1s         MISSED nothing to measure");
+        assert_eq!(result("query errors<=1%").measured, Some(1.0));
+        assert_eq!(result("order p50<1s").to_string(), "order p50<1s         MISSED no requests");
     }
 
     #[test]
-    fn what_is_no_threshold_says_why() {
+    fn the_error_says_why_a_threshold_is_invalid() {
         for (bad, why) in [
-            ("p99", "compares nothing"),
-            ("p101<1ms", "measures"),
+            ("p99", "no comparison"),
+            ("p101<1ms", "the measure must be"),
             ("p99<50", "a time"),
             ("errors<0.1", "a percentage"),
             ("sale p99<1ms", "query or order"),

@@ -1,12 +1,14 @@
-//! Finding replicas through the Kubernetes API.
+//! Finds replicas through the Kubernetes API.
 //!
-//! The pods of a StatefulSet get new addresses whenever they are replaced. DNS tells them, too, but through caches that are up to 30 s
-//! old; a rolling restart replaces an address every few seconds. So each process watches the EndpointSlices of the peers' services
-//! (the unfiltered, headless ones: see [`slices`]) and has the new address within milliseconds.
+//! A pod of a StatefulSet gets a new address whenever it is replaced. DNS serves these addresses
+//! too, but through caches that can be 30 s old, and a rolling restart replaces an address every
+//! few seconds. So each process watches the EndpointSlices of the headless services and knows a new
+//! address within milliseconds.
 //!
-//! * [`slices`]: what a set of slices means. Pure.
-//! * [`watcher`]: how it is kept up to date.
-//! * [`watched`]: the lists that come out of it.
+//! # Reading order
+//! * [`slices`]: how a set of slices becomes a list of replicas. Pure.
+//! * [`watched`]: a watched service, and the lists of addresses of its replicas.
+//! * [`watcher`]: how these lists are kept up to date.
 //! * [`metrics`]: the metrics `toystore_discovery_*`.
 
 mod metrics;
@@ -27,41 +29,49 @@ use watcher::Watcher;
 pub(crate) use slices::ordinal_of_pod;
 pub(crate) use watched::WatchedService;
 
-/// Until a connection to the API server stands.
+/// The timeout of a connection attempt to the API server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Watches that run until this is dropped. The lists keep their last state then.
+/// Runs the watches until it is dropped. The lists then keep their last state.
 #[derive(Debug)]
-#[must_use = "the watches end when this is dropped"]
-pub struct Watching(#[expect(dead_code, reason = "held for its end")] Option<AbortOnDropHandle<()>>);
+#[must_use = "the watches stop when this is dropped"]
+pub struct WatchGuard(#[expect(dead_code, reason = "stops the task when it is dropped")] Option<AbortOnDropHandle<()>>);
 
-/// Watches all of these.
-pub(crate) fn watch(services: &[WatchedService], kubeconfig: Option<PathBuf>) -> Watching {
+/// Starts to watch these services.
+pub(crate) fn watch(services: &[WatchedService], kubeconfig: Option<PathBuf>) -> WatchGuard {
     if services.is_empty() {
-        return Watching(None);
+        return WatchGuard(None);
     }
     let services = services.to_vec();
     let work = async move {
-        let client = connect(kubeconfig).await;
-        let client =
-            client.unwrap_or_else(|what| fatal(ExitCode::Usage, format!("DISCOVERY is kubernetes, but {what}")));
-        join_all(services.into_iter().map(|service| Watcher::new(client.clone(), service).run())).await;
+        let connected = connect(kubeconfig).await;
+        let (client, server) =
+            connected.unwrap_or_else(|what| fatal(ExitCode::Usage, format!("DISCOVERY is kubernetes, but {what}")));
+        join_all(services.into_iter().map(|service| Watcher::new(client.clone(), &server, service).run())).await;
     };
-    Watching(Some(AbortOnDropHandle::new(tokio::spawn(work))))
+    WatchGuard(Some(AbortOnDropHandle::new(tokio::spawn(work))))
 }
 
-/// A client for the API server that the file names, or else for that of the cluster that this pod runs in.
-async fn connect(kubeconfig: Option<PathBuf>) -> Result<Client, String> {
+/// Creates a client for the API server that `kubeconfig` names, or else for the API server of the
+/// cluster that this pod runs in. Also returns the URL of the server.
+async fn connect(kubeconfig: Option<PathBuf>) -> Result<(Client, String), String> {
     let mut config = match &kubeconfig {
-        Some(file) => named_by(file).await.map_err(|error| format!("KUBECONFIG ({}): {error}", file.display()))?,
-        None => Config::incluster().map_err(|error| format!("this is no pod with a service account: {error}"))?,
+        Some(file) => {
+            read_kubeconfig(file).await.map_err(|error| format!("KUBECONFIG ({}): {error}", file.display()))?
+        }
+        None => Config::incluster().map_err(|error| {
+            format!("this process does not run in a pod with a service account, and KUBECONFIG is not set: {error}")
+        })?,
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    // The watcher has pauses of its own, which it can tell about.
+    // The watcher retries by itself, so that it can log and count the failures.
     config.default_retry = false;
-    Client::try_from(config).map_err(|error| format!("no client for its API can be made: {error}"))
+    let server = config.cluster_url.to_string();
+    let client = Client::try_from(config)
+        .map_err(|error| format!("a client for the Kubernetes API cannot be created: {error}"))?;
+    Ok((client, server))
 }
 
-async fn named_by(file: &Path) -> Result<Config, KubeconfigError> {
+async fn read_kubeconfig(file: &Path) -> Result<Config, KubeconfigError> {
     Config::from_custom_kubeconfig(Kubeconfig::read_from(file)?, &KubeConfigOptions::default()).await
 }

@@ -1,12 +1,16 @@
-//! What the EndpointSlices of one service say, as lists of replicas. No I/O.
+//! Turns the EndpointSlices of one service into lists of replicas. No I/O.
 //!
-//! A service may have many slices: Kubernetes splits and merges them as it likes, and there is one set per address family and per set of
-//! port numbers. All of them together are the service. A pod is known by its name (`targetRef`, or the host name that a StatefulSet gives
-//! it), whose number at the end is its seat; its address is whatever it is now.
+//! A service can have many slices: Kubernetes splits and merges them as it likes, and there is a
+//! separate set for each address family and for each set of port numbers. All of them together are
+//! the service. A pod is identified by its name (`targetRef`, or the host name that a StatefulSet
+//! assigns). The number at the end of the name determines the ordinal. The address is the current
+//! one.
 //!
-//! Which endpoints count: all. `ready` is always true here, since the peers' services publish addresses that are not ready: a group that
-//! has lost its majority has nobody ready, and must still elect. `serving` and `terminating` decide only between two endpoints of one seat,
-//! which there are for a moment when a pod was replaced and its predecessor's slice has not caught up.
+//! All endpoints count. `ready` is always true here, because the headless services also publish
+//! addresses that are not ready: a group that has lost its majority has no ready replica, and must
+//! still elect a leader. `serving` and `terminating` only decide between two endpoints with the
+//! same ordinal. These exist for a moment when a pod has been replaced and the slice of its
+//! predecessor is late.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,137 +21,140 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use crate::settings::REPLICAS_MAX;
 
-/// Slices of one service that are looked at. It has one or two; during a rolling change of its ports, a few more.
+/// How many slices of one service are used. A service has one or two, and a few more while its
+/// ports change.
 pub(crate) const SLICES_MAX: u32 = 64;
 
-/// The slices of one service, as they are known.
+/// The known slices of one service.
 #[derive(Debug, Default)]
 pub(crate) struct Slices {
-    /// By name.
+    /// The slices by name.
     known: BTreeMap<String, Slice>,
-    /// The how many-th pod each one was, of those that are known.
-    arrivals: BTreeMap<String, u64>,
+    /// The sequence number of each known pod, in the order in which the pods appeared.
+    sequence: BTreeMap<String, u64>,
     /// How many pods have appeared so far.
     appeared: u64,
 }
 
-/// Of a slice, what matters.
+/// The relevant parts of a slice.
 #[derive(Debug)]
 struct Slice {
-    /// By name.
+    /// The port numbers by name.
     ports: BTreeMap<String, u16>,
-    seats: Vec<Seat>,
+    endpoints: Vec<ReplicaEndpoint>,
 }
 
-/// An endpoint that is a replica.
+/// An endpoint that belongs to a replica.
 #[derive(Clone, Debug)]
-struct Seat {
+struct ReplicaEndpoint {
     ordinal: Ordinal,
     address: IpAddr,
-    /// The pod's uid; an endpoint without one is known by its address.
+    /// The uid of the pod, or the address of an endpoint without one.
     pod: String,
     terminating: bool,
     serving: bool,
 }
 
 impl Slices {
-    /// These are all slices that there are.
+    /// Replaces all known slices.
     pub(crate) fn replace(&mut self, all: &[EndpointSlice]) {
         self.known.clear();
         for slice in all {
-            self.take(slice);
+            self.insert(slice);
         }
-        self.note_arrivals();
+        self.number_pods();
     }
 
-    /// A slice is new, or has changed.
+    /// Adds or changes a slice.
     pub(crate) fn apply(&mut self, slice: &EndpointSlice) {
-        self.take(slice);
-        self.note_arrivals();
+        self.insert(slice);
+        self.number_pods();
     }
 
-    /// A slice is gone.
+    /// Removes a slice.
     pub(crate) fn remove(&mut self, slice: &EndpointSlice) {
         if let Some(name) = &slice.metadata.name {
             self.known.remove(name);
         }
-        self.note_arrivals();
+        self.number_pods();
     }
 
-    /// Where the replicas are on the port of that name.
+    /// The addresses of the replicas for the port with this name.
     pub(crate) fn replicas(&self, port: &str) -> Replicas {
-        let mut best: BTreeMap<Ordinal, (&Seat, u16)> = BTreeMap::new();
+        let mut best: BTreeMap<Ordinal, (&ReplicaEndpoint, u16)> = BTreeMap::new();
         for slice in self.known.values() {
             let Some(number) = slice.ports.get(port) else { continue };
-            for seat in &slice.seats {
-                let held = best.entry(seat.ordinal).or_insert((seat, *number));
-                if self.rank(held.0) < self.rank(seat) {
-                    *held = (seat, *number);
+            for endpoint in &slice.endpoints {
+                let held = best.entry(endpoint.ordinal).or_insert((endpoint, *number));
+                if self.rank(held.0) < self.rank(endpoint) {
+                    *held = (endpoint, *number);
                 }
             }
         }
-        let address = |seat: &Seat, port| Address::new(&seat.address.to_string(), port);
-        best.into_iter().map(|(ordinal, (seat, port))| (ordinal, address(seat, port))).collect()
+        let address = |endpoint: &ReplicaEndpoint, port| Address::new(&endpoint.address.to_string(), port);
+        best.into_iter().map(|(ordinal, (endpoint, port))| (ordinal, address(endpoint, port))).collect()
     }
 
-    /// Of two endpoints of one seat the greater one counts: one that stays, one that is ready, one that listens where `BIND_HOST` listens
-    /// by default, the one that came last.
-    fn rank(&self, seat: &Seat) -> (bool, bool, bool, u64) {
-        let arrival = self.arrivals.get(&seat.pod).copied().unwrap_or_default();
-        (!seat.terminating, seat.serving, seat.address.is_ipv4(), arrival)
+    /// Of two endpoints with the same ordinal, the one with the greater rank is used. In this
+    /// order, it prefers an endpoint that is not terminating, one that is serving, an IPv4 address
+    /// (on which `BIND_HOST` listens by default), and the pod that appeared last.
+    fn rank(&self, endpoint: &ReplicaEndpoint) -> (bool, bool, bool, u64) {
+        let number = self.sequence.get(&endpoint.pod).copied().unwrap_or_default();
+        (!endpoint.terminating, endpoint.serving, endpoint.address.is_ipv4(), number)
     }
 
-    fn take(&mut self, slice: &EndpointSlice) {
+    fn insert(&mut self, slice: &EndpointSlice) {
         let Some(name) = &slice.metadata.name else { return };
         if self.known.len() >= SLICES_MAX as usize && !self.known.contains_key(name) {
             return;
         }
         let ports = slice.ports.iter().flatten();
         let ports = ports.filter_map(|port| Some((port.name.clone()?, u16::try_from(port.port?).ok()?))).collect();
-        let seats = slice.endpoints.iter().filter_map(seat).collect();
-        self.known.insert(name.clone(), Slice { ports, seats });
+        let endpoints = slice.endpoints.iter().filter_map(replica_endpoint).collect();
+        self.known.insert(name.clone(), Slice { ports, endpoints });
     }
 
-    fn note_arrivals(&mut self) {
-        let before = std::mem::take(&mut self.arrivals);
-        for seat in self.known.values().flat_map(|slice| &slice.seats) {
-            if !self.arrivals.contains_key(&seat.pod) {
-                let arrival = before.get(&seat.pod).copied().unwrap_or_else(|| {
+    fn number_pods(&mut self) {
+        let before = std::mem::take(&mut self.sequence);
+        for endpoint in self.known.values().flat_map(|slice| &slice.endpoints) {
+            if !self.sequence.contains_key(&endpoint.pod) {
+                let number = before.get(&endpoint.pod).copied().unwrap_or_else(|| {
                     self.appeared += 1;
                     self.appeared
                 });
-                self.arrivals.insert(seat.pod.clone(), arrival);
+                self.sequence.insert(endpoint.pod.clone(), number);
             }
         }
     }
 }
 
-/// `None` for what is no replica: no pod of a StatefulSet, a number beyond the seats, a name instead of an address.
-fn seat(endpoint: &Endpoint) -> Option<Seat> {
+/// `None` if the endpoint is not a replica: it is not a pod of a StatefulSet, its ordinal is too
+/// large, or it has a name instead of an address.
+fn replica_endpoint(endpoint: &Endpoint) -> Option<ReplicaEndpoint> {
     let target = endpoint.target_ref.as_ref();
     let name = endpoint.hostname.as_deref().or_else(|| target?.name.as_deref())?;
     let ordinal = ordinal_of_pod(name)?;
-    // Of several addresses all are one pod's; clients take the first, says the API.
+    // Several addresses belong to the same pod. According to the API, clients use the first one.
     let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
     let conditions = endpoint.conditions.as_ref();
-    let said = |condition: Option<bool>, unsaid: bool| condition.unwrap_or(unsaid);
-    Some(Seat {
+    let or_default = |condition: Option<bool>, default: bool| condition.unwrap_or(default);
+    Some(ReplicaEndpoint {
         ordinal,
         address,
         pod: target.and_then(|target| target.uid.clone()).unwrap_or_else(|| address.to_string()),
-        terminating: said(conditions.and_then(|it| it.terminating), false),
-        serving: said(conditions.and_then(|it| it.serving), true),
+        terminating: or_default(conditions.and_then(|it| it.terminating), false),
+        serving: or_default(conditions.and_then(|it| it.serving), true),
     })
 }
 
-/// The seat of a StatefulSet's pod: `order-0` has seat 1.
+/// The ordinal of a StatefulSet's pod: `order-0` has ordinal 1.
 ///
-/// `None` if the name does not end in a number, or in one beyond the seats that a group may have.
+/// `None` if the name does not end in a number, or if the ordinal is larger than [`REPLICAS_MAX`].
 pub(crate) fn ordinal_of_pod(name: &str) -> Option<Ordinal> {
     let (_, number) = name.rsplit_once('-')?;
     let digits_only = number.bytes().all(|byte| byte.is_ascii_digit());
-    let seat = number.parse::<u8>().ok().filter(|_| digits_only)?.checked_add(1)?;
-    (seat <= REPLICAS_MAX).then_some(Ordinal(seat))
+    let ordinal = number.parse::<u8>().ok().filter(|_| digits_only)?.checked_add(1)?;
+    (ordinal <= REPLICAS_MAX).then_some(Ordinal(ordinal))
 }
 
 #[cfg(test)]
@@ -172,7 +179,7 @@ mod tests {
         Endpoint { conditions: Some(conditions), ..endpoint }
     }
 
-    /// A slice whose ports are `port` (internal) and the next one (replication).
+    /// A slice with the ports `port` (internal) and `port + 1` (replication).
     fn slice(name: &str, port: i32, endpoints: &[Endpoint]) -> EndpointSlice {
         let named = |name: &str, port| EndpointPort { name: Some(name.into()), port: Some(port), ..Default::default() };
         EndpointSlice {
@@ -184,18 +191,19 @@ mod tests {
     }
 
     fn listed(slices: &Slices, port: &str) -> Vec<(u8, String)> {
-        slices.replicas(port).into_iter().map(|(seat, address)| (seat.0, address.to_string())).collect()
+        slices.replicas(port).into_iter().map(|(ordinal, address)| (ordinal.0, address.to_string())).collect()
     }
 
     fn list<const N: usize>(expected: [(u8, &str); N]) -> Vec<(u8, String)> {
-        expected.map(|(seat, address)| (seat, address.to_owned())).into()
+        expected.map(|(ordinal, address)| (ordinal, address.to_owned())).into()
     }
 
     #[test]
-    fn a_pods_number_is_its_seat() {
-        for (name, seat) in [("toystore-order-0", Some(1)), ("a-b-4", Some(5)), ("order-5", None), ("order-255", None)]
+    fn the_number_of_a_pod_determines_its_ordinal() {
+        for (name, ordinal) in
+            [("toystore-order-0", Some(1)), ("a-b-4", Some(5)), ("order-5", None), ("order-255", None)]
         {
-            assert_eq!(ordinal_of_pod(name).map(|seat| seat.0), seat, "{name}");
+            assert_eq!(ordinal_of_pod(name).map(|ordinal| ordinal.0), ordinal, "{name}");
         }
         for name in ["order", "order-", "order-+1", "toystore-frontend-6d4f-x2x1z", "-", ""] {
             assert_eq!(ordinal_of_pod(name), None, "{name}");
@@ -203,14 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn slices_are_merged_and_may_be_split_anew() {
+    fn slices_are_merged_and_can_be_split() {
         let pods = [endpoint("order-0", "a", "10.0.0.1"), endpoint("order-1", "b", "10.0.0.2")];
         let mut slices = Slices::default();
         slices.replace(&[slice("x", 1121, &pods)]);
         let both = list([(1, "10.0.0.1:1121"), (2, "10.0.0.2:1121")]);
         assert_eq!(listed(&slices, "internal"), both);
         assert_eq!(listed(&slices, "replication"), list([(1, "10.0.0.1:1122"), (2, "10.0.0.2:1122")]));
-        assert_eq!(listed(&slices, "metrics"), list([]), "no port of that name");
+        assert_eq!(listed(&slices, "metrics"), list([]), "there is no port with this name");
 
         slices.apply(&slice("y", 1121, &pods[1..]));
         assert_eq!(listed(&slices, "internal"), both, "one pod in two slices is one replica");
@@ -219,18 +227,18 @@ mod tests {
         slices.remove(&slice("y", 1121, &[]));
         assert_eq!(listed(&slices, "internal"), list([(1, "10.0.0.1:1121")]));
         slices.replace(&[slice("z", 1, &pods[1..])]);
-        assert_eq!(listed(&slices, "internal"), list([(2, "10.0.0.2:1")]), "a full list leaves nothing of what was");
+        assert_eq!(listed(&slices, "internal"), list([(2, "10.0.0.2:1")]), "a complete list replaces everything");
     }
 
     #[test]
-    fn of_two_pods_in_one_seat_the_one_that_stays_counts() {
+    fn of_two_pods_with_one_ordinal_the_one_that_stays_is_used() {
         let old = |serving, terminating| with_conditions(endpoint("order-0", "old", "10.0.0.1"), serving, terminating);
         let new = |serving| with_conditions(endpoint("order-0", "new", "10.0.0.9"), serving, false);
         let table = [
             ("the new one is ready", old(true, true), new(true)),
             ("the new one starts", old(true, true), new(false)),
-            ("the old one was not told to go: its node is lost", old(false, false), new(true)),
-            ("nothing tells them apart but that it came later", old(true, false), new(true)),
+            ("the old one is not terminating because its node is lost", old(false, false), new(true)),
+            ("they differ only in the order of their appearance", old(true, false), new(true)),
         ];
         for (case, old, new) in table {
             let mut slices = Slices::default();
@@ -241,18 +249,18 @@ mod tests {
     }
 
     #[test]
-    fn the_last_one_of_a_seat_counts_although_it_ends() {
+    fn the_only_pod_of_an_ordinal_is_used_while_it_terminates() {
         let mut slices = Slices::default();
         slices.apply(&slice("a", 1, &[with_conditions(endpoint("order-0", "old", "10.0.0.1"), false, true)]));
         assert_eq!(
             listed(&slices, "internal"),
             list([(1, "10.0.0.1:1")]),
-            "a leader that stops hands over until its end"
+            "a leader that stops transfers leadership until it exits"
         );
     }
 
     #[test]
-    fn one_family_of_addresses_is_used_and_names_are_not() {
+    fn one_address_family_is_used_and_names_are_ignored() {
         let mut slices = Slices::default();
         slices.apply(&slice("six", 1, &[endpoint("order-0", "a", "fd00::1")]));
         assert_eq!(listed(&slices, "internal"), list([(1, "[fd00::1]:1")]));
@@ -263,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_and_floods_are_left_out() {
+    fn other_endpoints_and_excess_slices_are_ignored() {
         let by_hand = Endpoint { addresses: vec!["10.0.0.1".into()], ..Endpoint::default() };
         let far = endpoint("order-5", "x", "10.0.0.6");
         let mut slices = Slices::default();
@@ -274,6 +282,6 @@ mod tests {
         assert_eq!(slices.known.len(), SLICES_MAX as usize);
         let host = Endpoint { hostname: Some("order-2".into()), ..endpoint("other-0", "y", "10.0.0.3") };
         slices.apply(&slice("s000", 1, &[host]));
-        assert_eq!(listed(&slices, "internal"), list([(3, "10.0.0.3:1")]), "the host name comes first");
+        assert_eq!(listed(&slices, "internal"), list([(3, "10.0.0.3:1")]), "the host name takes precedence");
     }
 }

@@ -1,4 +1,4 @@
-//! A Kubernetes service whose endpoints are a group's replicas.
+//! A Kubernetes service whose endpoints are the replicas of a group.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use tokio::sync::watch;
 use super::metrics::WatchMetrics;
 use super::slices::Slices;
 
-/// The name that the ports have on which replicas are asked …
-const ASKED_PORT: &str = "internal";
-/// … and on which they replicate.
+/// The name of the port of the internal API.
+const INTERNAL_PORT: &str = "internal";
+/// The name of the port for replication.
 const REPLICATION_PORT: &str = "replication";
 
-/// One service, and the lists that come out of it. Clones share the lists.
+/// One service, and the lists of its replicas' addresses. Clones share the lists.
 #[derive(Clone, Debug)]
 pub(crate) struct WatchedService(Arc<Shared>);
 
@@ -22,19 +22,19 @@ struct Shared {
     group: &'static str,
     namespace: String,
     name: String,
-    asked: watch::Sender<Replicas>,
+    internal: watch::Sender<Replicas>,
     replication: watch::Sender<Replicas>,
-    /// Whether a full list was seen.
-    known: watch::Sender<bool>,
+    /// Whether a complete list has been received.
+    synced: watch::Sender<bool>,
     metrics: WatchMetrics,
 }
 
 impl WatchedService {
-    /// Nothing is known of it yet.
+    /// A service that is not known yet: both lists are empty.
     pub(crate) fn new(group: &'static str, namespace: String, name: String) -> Self {
-        let (asked, replication) = (watch::Sender::default(), watch::Sender::default());
-        let (known, metrics) = (watch::Sender::new(false), WatchMetrics::new(group));
-        Self(Arc::new(Shared { group, namespace, name, asked, replication, known, metrics }))
+        let (internal, replication) = (watch::Sender::default(), watch::Sender::default());
+        let (synced, metrics) = (watch::Sender::new(false), WatchMetrics::new(group));
+        Self(Arc::new(Shared { group, namespace, name, internal, replication, synced, metrics }))
     }
 
     pub(crate) fn group(&self) -> &'static str {
@@ -53,35 +53,37 @@ impl WatchedService {
         &self.0.metrics
     }
 
-    /// Where the replicas are asked.
-    pub(crate) fn asked(&self) -> watch::Receiver<Replicas> {
-        self.0.asked.subscribe()
+    /// The addresses of the replicas' internal APIs.
+    pub(crate) fn internal(&self) -> watch::Receiver<Replicas> {
+        self.0.internal.subscribe()
     }
 
-    /// Where they replicate.
+    /// The addresses on which the replicas replicate.
     pub(crate) fn replication(&self) -> watch::Receiver<Replicas> {
         self.0.replication.subscribe()
     }
 
-    /// Waits for the first full list.
-    pub(crate) async fn known(&self) {
-        self.0.known.subscribe().wait_for(|known| *known).await.expect("the sender is in `self`");
+    /// Waits for the first complete list.
+    pub(crate) async fn synced(&self) {
+        self.0.synced.subscribe().wait_for(|synced| *synced).await.expect("`self` holds the sender");
     }
 
-    /// Tells what the slices say now, if that is news.
+    /// Publishes the addresses in these slices, if they have changed.
     pub(crate) fn publish(&self, slices: &Slices) {
-        let asked = slices.replicas(ASKED_PORT);
-        self.metrics().replicas.set(i64::try_from(asked.len()).unwrap_or(i64::MAX));
+        let internal = slices.replicas(INTERNAL_PORT);
+        self.metrics().replicas.set(i64::try_from(internal.len()).unwrap_or(i64::MAX));
         let changed = set(&self.0.replication, slices.replicas(REPLICATION_PORT));
-        if set(&self.0.asked, asked) || changed {
+        if set(&self.0.internal, internal) || changed {
             self.metrics().updates.inc();
-            let replicas: Vec<_> = self.0.asked.borrow().iter().map(|(seat, at)| format!("{seat}={at}")).collect();
-            tracing::info!(group = self.group(), replicas = replicas.join(" "), "addresses");
+            let replicas: Vec<_> =
+                self.0.internal.borrow().iter().map(|(ordinal, address)| format!("{ordinal}={address}")).collect();
+            tracing::info!(group = self.group(), replicas = replicas.join(" "), "replica addresses changed");
         }
-        self.0.known.send_if_modified(|known| !std::mem::replace(known, true));
+        self.0.synced.send_if_modified(|synced| !std::mem::replace(synced, true));
     }
 }
 
+/// Replaces a list. Returns whether it has changed.
 fn set(list: &watch::Sender<Replicas>, now: Replicas) -> bool {
     list.send_if_modified(|list| {
         let changed = *list != now;

@@ -1,8 +1,9 @@
-//! A Kubernetes API server that knows EndpointSlices only: it lists and watches them as the real one does, and misbehaves on request.
+//! A Kubernetes API server for EndpointSlices only. It serves lists and watches like the real one,
+//! and fails on command.
 //!
-//! It speaks HTTP over a loopback port of its own, and keeps that port while it is down.
+//! It serves HTTP on a loopback port, and keeps the port while it is down.
 
-// Each test that has this module uses its own part of it.
+// Each test that includes this module uses a different part of it.
 #![allow(dead_code, unreachable_pub)]
 
 mod slices;
@@ -30,19 +31,19 @@ use tokio::task::{AbortHandle, JoinSet};
 
 pub use slices::{Pod, slice};
 
-/// What clients have asked so far.
+/// The requests of clients so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct Requests {
     pub lists: usize,
-    /// The version that each watch went on from.
+    /// The version from which each watch continued.
     pub watches: Vec<u64>,
     /// How many requests were refused.
     pub refused: usize,
 }
 
-/// What each open watch does next; each number counts the orders to do so.
+/// Commands to the open watches. Each number counts the commands of its kind so far.
 #[derive(Clone, Copy, Debug, Default)]
-struct Orders {
+struct Commands {
     bookmarks: usize,
     ends: usize,
     cuts: usize,
@@ -51,13 +52,16 @@ struct Orders {
 #[derive(Debug, Default)]
 struct Store {
     version: u64,
-    /// Changes up to this version are forgotten.
+    /// Changes up to this version have been forgotten.
     forgotten: u64,
     slices: BTreeMap<String, Value>,
     changes: Vec<(u64, Value)>,
-    orders: Orders,
+    commands: Commands,
     refusal: Option<u16>,
-    /// Whether an expired version is told by the answer's status, or by an event in a good answer. Real servers do both.
+    /// Whether only watches are refused and lists are served.
+    lists_served: bool,
+    /// Whether an expired version is reported by the status of the response, or by an event in a
+    /// successful response. Real servers do both.
     gone_by_status: bool,
 }
 
@@ -66,13 +70,13 @@ struct Shared {
     store: Mutex<Store>,
     changed: watch::Sender<()>,
     lists_held: watch::Sender<bool>,
-    asked: watch::Sender<Asked>,
+    requests: watch::Sender<Requests>,
 }
 
-/// The server. It ends when this is dropped.
+/// The server. It stops when this is dropped.
 pub struct ApiServer {
     shared: Arc<Shared>,
-    /// Keeps the port; it does not listen.
+    /// Reserves the port without listening.
     port: Socket,
     running: Option<AbortHandle>,
 }
@@ -83,7 +87,7 @@ impl ApiServer {
             store: Mutex::default(),
             changed: watch::Sender::new(()),
             lists_held: watch::Sender::new(false),
-            asked: watch::Sender::default(),
+            requests: watch::Sender::default(),
         };
         let port = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         port.set_reuse_address(true).expect("an option that every socket has");
@@ -97,7 +101,7 @@ impl ApiServer {
         self.port.local_addr().ok().and_then(|address| address.as_socket()).expect("a bound port")
     }
 
-    /// What a client needs to find it.
+    /// The kubeconfig with which a client finds the server.
     pub fn kubeconfig(&self) -> String {
         let (cluster, context) =
             (json!({ "server": format!("http://{}", self.address()) }), json!({ "cluster": "test", "user": "test" }));
@@ -110,7 +114,7 @@ impl ApiServer {
         .to_string()
     }
 
-    /// Nobody answers, and all connections break.
+    /// Stops the server. All connections break.
     pub fn go_down(&mut self) {
         self.running.take().expect("it runs").abort();
     }
@@ -125,7 +129,7 @@ impl ApiServer {
         self.running = Some(tokio::spawn(serve(listener, routes(Arc::clone(&self.shared)))).abort_handle());
     }
 
-    /// Adds or changes a slice; gives the version.
+    /// Adds or changes a slice. Returns the new version.
     pub fn apply(&self, mut slice: Value) -> u64 {
         self.change(|store, version| {
             slice["metadata"]["resourceVersion"] = json!(version.to_string());
@@ -143,10 +147,11 @@ impl ApiServer {
         })
     }
 
-    /// Forgets all changes so far: who goes on from an older version hears that it is gone.
+    /// Forgets all changes so far: a watch from an older version is told that the version has
+    /// expired.
     pub fn forget(&self, by_status: bool) {
-        // Something else in the cluster has changed meanwhile, as always.
-        self.tell(|store| {
+        // As always, something else in the cluster has changed meanwhile.
+        self.update(|store| {
             store.version += 1;
             store.forgotten = store.version;
             store.changes.clear();
@@ -154,44 +159,72 @@ impl ApiServer {
         });
     }
 
-    /// Something else changes, and every watch is told of the version.
+    /// Changes something else, and sends the version to every watch.
     pub fn bookmark(&self) -> u64 {
-        self.tell(|store| {
+        self.update(|store| {
             store.version += 1;
-            store.orders.bookmarks += 1;
+            store.commands.bookmarks += 1;
             store.version
         })
     }
 
-    /// Ends all watches in good order.
+    /// Ends all watches properly.
     pub fn end_watches(&self) {
-        self.tell(|store| store.orders.ends += 1);
+        self.update(|store| store.commands.ends += 1);
     }
 
     /// Breaks all watches in the middle of a line.
     pub fn cut_watches(&self) {
-        self.tell(|store| store.orders.cuts += 1);
+        self.update(|store| store.commands.cuts += 1);
     }
 
-    /// From now on every request is refused with that status, and watches end.
+    /// Refuses every request with this status from now on, and ends all watches.
     pub fn refuse(&self, status: Option<u16>) {
-        self.tell(|store| {
+        self.update(|store| {
             store.refusal = status;
-            store.orders.ends += 1;
+            store.commands.ends += 1;
         });
     }
 
-    /// Lists wait until they are let go.
+    /// Refuses every watch with this status from now on, and ends all watches. Lists are served.
+    pub fn refuse_watches(&self, status: Option<u16>) {
+        self.update(|store| {
+            (store.refusal, store.lists_served) = (status, true);
+            store.commands.ends += 1;
+        });
+    }
+
+    /// Simulates a restore from a backup: there are only the `restored` slices, and versions
+    /// continue from `version`. Connections break, as they do when a server is replaced.
+    pub fn restore(&self, version: u64, restored: impl IntoIterator<Item = Value>) {
+        self.update(|store| {
+            let slices = restored.into_iter().map(|mut slice| {
+                slice["metadata"]["resourceVersion"] = json!(version.to_string());
+                (slice["metadata"]["name"].as_str().expect("a name").to_owned(), slice)
+            });
+            (store.version, store.slices) = (version, slices.collect());
+            store.changes.clear();
+            store.commands.cuts += 1;
+        });
+    }
+
+    /// Changes a slice without reporting it to any watch.
+    pub fn change_silently(&self, slice: Value) {
+        let name = slice["metadata"]["name"].as_str().expect("a name").to_owned();
+        self.shared.store.lock().expect("no panic").slices.insert(name, slice);
+    }
+
+    /// Delays all lists until this is called with `false`.
     pub fn hold_lists(&self, hold: bool) {
         self.shared.lists_held.send_replace(hold);
     }
 
-    pub fn asked(&self) -> watch::Receiver<Asked> {
-        self.shared.asked.subscribe()
+    pub fn requests(&self) -> watch::Receiver<Requests> {
+        self.shared.requests.subscribe()
     }
 
     fn change(&self, make: impl FnOnce(&mut Store, u64) -> Value) -> u64 {
-        self.tell(|store| {
+        self.update(|store| {
             store.version += 1;
             let version = store.version;
             let event = make(store, version);
@@ -200,10 +233,10 @@ impl ApiServer {
         })
     }
 
-    fn tell<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
-        let told = change(&mut self.shared.store.lock().expect("no panic"));
+    fn update<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
+        let result = change(&mut self.shared.store.lock().expect("no panic"));
         self.shared.changed.send_replace(());
-        told
+        result
     }
 }
 
@@ -215,14 +248,14 @@ impl Drop for ApiServer {
     }
 }
 
-/// Every connection ends with this future.
+/// Serves until the future is dropped, which closes every connection.
 async fn serve(mut listener: TcpListener, router: Router) {
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = Listener::accept(&mut listener).await;
         let service = TowerToHyperService::new(router.clone());
         connections.spawn(async move {
-            // A client that goes is its own affair.
+            // The client may close the connection at any time.
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
@@ -244,25 +277,25 @@ async fn answer(
     Path(namespace): Path<String>,
     Query(parameters): Query<Parameters>,
 ) -> Response {
-    let refusal = shared.store.lock().expect("no panic").refusal;
+    let is_watch = parameters.get("watch").map(String::as_str) == Some("true");
+    let refusal = {
+        let store = shared.store.lock().expect("no panic");
+        store.refusal.filter(|_| is_watch || !store.lists_served)
+    };
     if let Some(status) = refusal {
-        shared.asked.send_modify(|asked| asked.refused += 1);
+        shared.requests.send_modify(|requests| requests.refused += 1);
         return failure(status, "endpointslices.discovery.k8s.io is forbidden: User \"toys\" cannot list resource");
     }
     let selected = Selected { namespace, service: selector(&parameters) };
-    if parameters.get("watch").map(String::as_str) == Some("true") {
-        watch_from(shared, selected, &parameters)
-    } else {
-        list(&shared, &selected).await
-    }
+    if is_watch { watch_from(shared, selected, &parameters) } else { list(&shared, &selected).await }
 }
 
 fn selector(parameters: &Parameters) -> String {
-    let selector = parameters.get("labelSelector").expect("the client selects a service");
-    selector.strip_prefix("kubernetes.io/service-name=").expect("the label of services").to_owned()
+    let selector = parameters.get("labelSelector").expect("a client selects a service");
+    selector.strip_prefix("kubernetes.io/service-name=").expect("the selector is the label of services").to_owned()
 }
 
-/// What a client wants to see.
+/// The slices that a client selects.
 struct Selected {
     namespace: String,
     service: String,
@@ -277,7 +310,7 @@ impl Selected {
 }
 
 async fn list(shared: &Shared, selected: &Selected) -> Response {
-    shared.asked.send_modify(|asked| asked.lists += 1);
+    shared.requests.send_modify(|requests| requests.lists += 1);
     shared.lists_held.subscribe().wait_for(|held| !held).await.expect("the sender is shared");
     let store = shared.store.lock().expect("no panic");
     let items: Vec<_> = store.slices.values().filter(|slice| selected.takes(slice)).collect();
@@ -288,40 +321,40 @@ async fn list(shared: &Shared, selected: &Selected) -> Response {
 
 fn watch_from(shared: Arc<Shared>, selected: Selected, parameters: &Parameters) -> Response {
     let from = parameters.get("resourceVersion").and_then(|version| version.parse().ok()).expect("a version");
-    assert_eq!(parameters.get("allowWatchBookmarks").map(String::as_str), Some("true"), "the client wants bookmarks");
-    shared.asked.send_modify(|asked| asked.watches.push(from));
-    let (orders, gone, by_status) = {
+    assert_eq!(parameters.get("allowWatchBookmarks").map(String::as_str), Some("true"), "a client requests bookmarks");
+    shared.requests.send_modify(|requests| requests.watches.push(from));
+    let (commands, gone, by_status) = {
         let store = shared.store.lock().expect("no panic");
-        (store.orders, from < store.forgotten, store.gone_by_status)
+        (store.commands, from < store.forgotten, store.gone_by_status)
     };
     if gone && by_status {
         return failure(410, "too old resource version");
     }
     let changed = shared.changed.subscribe();
-    let open = Open { shared, selected, from, orders, gone, changed, last: None };
+    let open = Open { shared, selected, from, commands, gone, changed, last: None };
     let lines = stream::unfold(open, |mut open| async { Some((open.next().await?, open)) });
     ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(lines)).into_response()
 }
 
-/// A watch that is open.
+/// An open watch.
 struct Open {
     shared: Arc<Shared>,
     selected: Selected,
     from: u64,
-    orders: Orders,
+    commands: Commands,
     gone: bool,
     changed: watch::Receiver<()>,
     last: Option<End>,
 }
 
-/// How a watch ends, after what was said last.
+/// How a watch ends after its last message.
 #[derive(Clone, Copy)]
 enum End {
-    InOrder,
+    Clean,
     Broken,
 }
 
-enum Said {
+enum Message {
     Lines(String),
     LastLine(String, End),
     Nothing(End),
@@ -331,45 +364,45 @@ impl Open {
     async fn next(&mut self) -> Option<io::Result<String>> {
         loop {
             match self.last {
-                Some(End::InOrder) => return None,
+                Some(End::Clean) => return None,
                 // The connection breaks.
                 Some(End::Broken) => return Some(Err(io::ErrorKind::ConnectionReset.into())),
                 None => {}
             }
             self.changed.borrow_and_update();
-            match self.say() {
-                Some(Said::Lines(lines)) => return Some(Ok(lines)),
-                Some(Said::LastLine(line, end)) => {
+            match self.message() {
+                Some(Message::Lines(lines)) => return Some(Ok(lines)),
+                Some(Message::LastLine(line, end)) => {
                     self.last = Some(end);
                     return Some(Ok(line));
                 }
-                Some(Said::Nothing(end)) => self.last = Some(end),
+                Some(Message::Nothing(end)) => self.last = Some(end),
                 None => self.changed.changed().await.expect("the sender is shared"),
             }
         }
     }
 
-    fn say(&mut self) -> Option<Said> {
+    fn message(&mut self) -> Option<Message> {
         if self.gone {
             let line = json!({ "type": "ERROR", "object": status(410, "too old resource version") });
-            return Some(Said::LastLine(format!("{line}\n"), End::InOrder));
+            return Some(Message::LastLine(format!("{line}\n"), End::Clean));
         }
         let store = self.shared.store.lock().expect("no panic");
-        if store.orders.cuts > self.orders.cuts {
-            return Some(Said::LastLine("{\"type\":\"MODIFIED\",\"object\":{\"apiVer".to_owned(), End::Broken));
+        if store.commands.cuts > self.commands.cuts {
+            return Some(Message::LastLine("{\"type\":\"MODIFIED\",\"object\":{\"apiVer".to_owned(), End::Broken));
         }
-        let news = store.changes.iter().filter(|(version, _)| *version > self.from);
-        let news = news.filter(|(_, change)| self.selected.takes(&change["object"]));
-        let lines = news.fold(String::new(), |lines, (_, change)| lines + &change.to_string() + "\n");
+        let changes = store.changes.iter().filter(|(version, _)| *version > self.from);
+        let changes = changes.filter(|(_, change)| self.selected.takes(&change["object"]));
+        let lines = changes.fold(String::new(), |lines, (_, change)| lines + &change.to_string() + "\n");
         self.from = store.version;
         if !lines.is_empty() {
-            return Some(Said::Lines(lines));
+            return Some(Message::Lines(lines));
         }
-        if store.orders.bookmarks > self.orders.bookmarks {
-            self.orders.bookmarks = store.orders.bookmarks;
-            return Some(Said::Lines(format!("{}\n", bookmark(store.version))));
+        if store.commands.bookmarks > self.commands.bookmarks {
+            self.commands.bookmarks = store.commands.bookmarks;
+            return Some(Message::Lines(format!("{}\n", bookmark(store.version))));
         }
-        (store.orders.ends > self.orders.ends).then_some(Said::Nothing(End::InOrder))
+        (store.commands.ends > self.commands.ends).then_some(Message::Nothing(End::Clean))
     }
 }
 

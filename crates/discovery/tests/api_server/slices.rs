@@ -1,8 +1,8 @@
-//! EndpointSlices as the controller makes them for the headless service of a StatefulSet.
+//! EndpointSlices, as the controller creates them for the headless service of a StatefulSet.
 
 use serde_json::{Value, json};
 
-/// A pod of a StatefulSet, as a slice shows it.
+/// A pod of a StatefulSet, as it appears in a slice.
 #[derive(Clone, Debug)]
 pub struct Pod {
     pub name: String,
@@ -13,7 +13,7 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// A pod that runs and is ready. One that is started anew has another uid.
+    /// A pod that runs and is ready. A new pod with the same name has another uid.
     pub fn new(name: &str, uid: &str, address: &str) -> Self {
         Self { name: name.into(), uid: uid.into(), address: address.into(), serving: true, terminating: false }
     }
@@ -26,7 +26,7 @@ impl Pod {
     fn endpoint(&self) -> Value {
         json!({
             "addresses": [self.address],
-            // `publishNotReadyAddresses` makes all of them ready.
+            // `publishNotReadyAddresses` makes all endpoints ready.
             "conditions": { "ready": true, "serving": self.serving, "terminating": self.terminating },
             "hostname": self.name,
             "nodeName": "node-1",

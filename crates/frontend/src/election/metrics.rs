@@ -1,4 +1,4 @@
-//! What elections cost.
+//! Metrics of elections.
 
 use std::time::Duration;
 
@@ -6,29 +6,30 @@ use discovery::Leader;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 use service::metrics::registered;
 
-use super::conductor::Reason;
+use super::outage::OutageReason;
 
-/// 1 ms to 10 s: 15 ms is usual, a disk of 150 ms per sync takes about a second.
+/// From 1 ms to 10 s. An election usually takes 15 ms; with a disk that takes 150 ms for a sync,
+/// about a second.
 const BUCKETS_S: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 const WON: &str = "won";
 const LOST: &str = "lost";
 
-/// A part of an election; see the module's essay.
+/// A phase of an election, as described in the documentation of the parent module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    Survey,
+    StatusPoll,
     OthersStand,
     Stand,
     Confirm,
 }
 
 impl Phase {
-    const ALL: [Self; 4] = [Self::Survey, Self::OthersStand, Self::Stand, Self::Confirm];
+    const ALL: [Self; 4] = [Self::StatusPoll, Self::OthersStand, Self::Stand, Self::Confirm];
 
     fn label(self) -> &'static str {
         match self {
-            Self::Survey => "survey",
+            Self::StatusPoll => "status_poll",
             Self::OthersStand => "others_stand",
             Self::Stand => "stand",
             Self::Confirm => "confirm",
@@ -36,7 +37,7 @@ impl Phase {
     }
 }
 
-/// Metrics of all groups' elections. Cheap to clone.
+/// Metrics of the elections of all groups. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ElectionMetrics {
     elections: IntCounterVec,
@@ -54,23 +55,27 @@ impl ElectionMetrics {
             registered(registry, HistogramVec::new(opts, labels))
         };
         let gauge = |name: &str, help: &str| registered(registry, IntGaugeVec::new(Opts::new(name, help), &["group"]));
-        let elections = Opts::new("toystore_election_conducted_total", "Elections, by why and how they ended");
+        let elections = Opts::new("toystore_election_attempts_total", "Elections, by reason and outcome");
         Self {
             elections: registered(registry, IntCounterVec::new(elections, &["group", "reason", "outcome"])),
             outage: histogram(
                 "toystore_election_outage_duration_seconds",
-                "From when a leader was missed to when one was confirmed",
+                "Time from when the leader was found missing to when a new one was confirmed",
                 &["group", "reason"],
             ),
-            phase: histogram("toystore_election_phase_duration_seconds", "Parts of an election", &["group", "phase"]),
-            leader: gauge("toystore_election_leader_ordinal", "Seat of the confirmed leader; 0 while there is none"),
+            phase: histogram(
+                "toystore_election_phase_duration_seconds",
+                "Duration of the phases of an election",
+                &["group", "phase"],
+            ),
+            leader: gauge("toystore_election_leader_ordinal", "Ordinal of the confirmed leader; 0 while there is none"),
             term: gauge("toystore_election_leader_term", "Term of the last confirmed leader"),
         }
     }
 
-    /// A group's series, with 0.
-    pub(super) fn begin(&self, group: &str) {
-        for reason in Reason::ALL.map(Reason::label) {
+    /// Creates the series of a group, so that they start at 0.
+    pub(super) fn init(&self, group: &str) {
+        for reason in OutageReason::ALL.map(OutageReason::label) {
             for outcome in [WON, LOST] {
                 self.elections.with_label_values(&[group, reason, outcome]);
             }
@@ -82,11 +87,11 @@ impl ElectionMetrics {
         self.leader(group, None);
     }
 
-    pub(super) fn conducted(&self, group: &str, reason: Reason, won: bool) {
+    pub(super) fn attempted(&self, group: &str, reason: OutageReason, won: bool) {
         self.elections.with_label_values(&[group, reason.label(), if won { WON } else { LOST }]).inc();
     }
 
-    pub(super) fn outage(&self, group: &str, reason: Reason, lasted: Duration) {
+    pub(super) fn outage(&self, group: &str, reason: OutageReason, lasted: Duration) {
         self.outage.with_label_values(&[group, reason.label()]).observe(lasted.as_secs_f64());
     }
 

@@ -1,15 +1,17 @@
-//! `GET /openapi.json`: the REST API as an OpenAPI 3.1 document, for programs that call it and for those that test it.
+//! `GET /openapi.json`: the REST API as an OpenAPI 3.1 document, for programs that call the API or
+//! test it.
 //!
-//! It is made from the code when a frontend starts: schemas from `api`'s types and their bounds, errors from the one enum of
-//! [`ErrorCode`](api::ErrorCode)s. What calls there are is written down in [`calls`], beside the router rather than in it, so that both stay
-//! readable; a test compares the two.
+//! The document is built from the code when a frontend starts: the schemas from the types in `api`
+//! with their bounds, the errors from the enum of [`ErrorCode`](api::ErrorCode)s. The list of
+//! operations is in [`operations`] and not with the routes (`public`), so that both stay readable;
+//! a test compares the two.
 //!
-//! Not in it, since OpenAPI has no place for them: 404 `not_found` and 405 `method_not_allowed` of paths and methods that are not there (its
-//! description tells of them), and answers of the HTTP parser to what is no HTTP (400 without a body).
+//! The document leaves out two kinds of responses that OpenAPI has no place for: 404 `not_found`
+//! and 405 `method_not_allowed` for unknown paths and methods (its description mentions them), and
+//! the 400 without a body with which the HTTP parser answers what is not HTTP.
 
-mod calls;
+mod operations;
 
-use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -17,25 +19,22 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-pub(crate) use calls::PLACE_ERRORS;
+pub(crate) use operations::{PATH, PLACE_ERRORS};
 
-/// Where the document is served.
-pub(crate) const PATH: &str = "/openapi.json";
+/// The encoded document.
+#[derive(Debug)]
+pub(crate) struct OpenApiDocument(Bytes);
 
-/// The document, ready to be sent. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct Document(Bytes);
-
-impl Document {
-    /// Of a public port with or without health and metrics.
+impl OpenApiDocument {
+    /// The document of a public port with or without health and metrics.
     pub(crate) fn new(with_admin: bool) -> Self {
         Self(serde_json::to_vec(&document(with_admin)).expect("a JSON value has a JSON form").into())
     }
-}
 
-/// The handler.
-pub(crate) async fn serve(State(document): State<Document>) -> Response {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], document.0).into_response()
+    /// Handles `GET /openapi.json`.
+    pub(crate) fn response(&self) -> Response {
+        ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], self.0.clone()).into_response()
+    }
 }
 
 fn document(with_admin: bool) -> Value {
@@ -45,9 +44,10 @@ fn document(with_admin: bool) -> Value {
     });
     let mut schemas = schemas.into_generator();
     let mut paths = Map::new();
-    for (path, method, operation) in calls::all(&mut schemas, with_admin) {
+    for (path, method, operation) in operations::all(&mut schemas, with_admin) {
         let methods = paths.entry(path).or_insert_with(|| json!({}));
-        let before = methods.as_object_mut().expect("it was made as one").insert(method.to_owned(), operation);
+        let before =
+            methods.as_object_mut().expect("it was inserted as an object").insert(method.to_owned(), operation);
         assert!(before.is_none(), "{method} {path} is described twice");
     }
     json!({
@@ -58,37 +58,52 @@ fn document(with_admin: bool) -> Value {
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
             "description": DESCRIPTION,
         },
-        "servers": [{ "url": "/" }],
+        "servers": [
+            { "url": "/", "description": "The frontend that serves this document." },
+            {
+                "url": "http://{host}:{port}",
+                "description": "Any frontend.",
+                "variables": { "host": { "default": "127.0.0.1" }, "port": { "default": "1110" } },
+            },
+        ],
+        "tags": operations::Tag::ALL.map(|tag| json!({ "name": tag.name(), "description": tag.description() })),
         "paths": paths,
         "components": { "schemas": components(&mut schemas) },
     })
 }
 
-const DESCRIPTION: &str = "Products are read, orders are placed and read. An order once acknowledged is never lost and never changes.\n\n\
-    Success is `{\"data\": …}`, failure `{\"error\": {\"code\": …, \"message\": …}}` under the status that goes with the code. Any path may \
-    answer 404 `not_found` if it is not in here, and 405 `method_not_allowed` to another method.\n\n\
-    A request has 64 headers and 16 KiB of them at most (else 431, without a body), and a body of 16 KiB at most (else 413).";
+const DESCRIPTION: &str = "Read products, place orders, and read orders. An order that was acknowledged is never lost and never changes.\n\n\
+    The body of a success is `{\"data\": …}`, and the body of a failure is `{\"error\": {\"code\": …, \"message\": …}}`. Every error code \
+    has one status. A path that is not in this document returns 404 `not_found`, and a method that a path does not have returns 405 \
+    `method_not_allowed`.\n\n\
+    A path may end with a slash. A body without a Content-Type is read as JSON.\n\n\
+    A request may have up to 64 headers with a total of 16 KiB (otherwise the response is 431, without a body), and a body of up to 16 KiB \
+    (otherwise 413).";
 
-/// The schemas that calls refer to.
+/// The name of the schema of the object in [all errors](operations::ERROR_SCHEMA).
+const ERROR_DETAIL_SCHEMA: &str = "ErrorDetail";
+
+/// The schemas that the operations refer to.
 fn components(schemas: &mut SchemaGenerator) -> Map<String, Value> {
+    let detail = json!({
+        "type": "object",
+        "required": ["code", "message"],
+        "properties": {
+            "code": schemas.subschema_for::<api::ErrorCode>(),
+            "message": { "type": "string", "description": "For people. Its wording may change." },
+        },
+    });
     let error = json!({
         "type": "object",
         "description": "The body of every failure.",
         "required": ["error"],
-        "properties": {
-            "error": {
-                "type": "object",
-                "required": ["code", "message"],
-                "properties": {
-                    "code": schemas.subschema_for::<api::ErrorCode>(),
-                    "message": { "type": "string", "description": "For people; its words may change." },
-                },
-            },
-        },
+        "properties": { "error": operations::reference(ERROR_DETAIL_SCHEMA) },
     });
     let mut components = schemas.take_definitions(true);
-    let before = components.insert(calls::ERROR_SCHEMA.to_owned(), error);
-    assert!(before.is_none(), "a type is called like the schema of errors");
+    for (name, schema) in [(operations::ERROR_SCHEMA, error), (ERROR_DETAIL_SCHEMA, detail)] {
+        let before = components.insert(name.to_owned(), schema);
+        assert!(before.is_none(), "a type has the name of an error schema");
+    }
     components
 }
 

@@ -1,9 +1,15 @@
-//! Orders: placed through the leader, read from whichever replica has them.
+//! Orders: placed through the leader, read from any replica that has them.
+//!
+//! Reading order: `place` has the handler of `POST /orders`, `attempts` decides when and how often
+//! an order is sent, `batch_request` sends it. `read` has the handler of `GET /orders/{number}`,
+//! `rotation` chooses the replica that it asks.
 
-mod errand;
+mod attempts;
+mod batch_request;
 mod place;
 mod read;
+mod rotation;
 
-pub(crate) use errand::Placing;
-pub(crate) use place::{Orders, PATH, place};
-pub(crate) use read::read;
+pub(crate) use batch_request::PlaceOrders;
+pub(crate) use place::{OrdersApi, PATH};
+pub(crate) use read::ROUTE;

@@ -1,129 +1,104 @@
-//! `GET /orders/{number}`: from any replica that has it, since an order never changes; "not found" only from the leader.
+//! `GET /orders/{number}`: answered by any replica that has the order, because an order never
+//! changes. Only the leader can say that an order does not exist.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use api::public::Order;
 use api::{ErrorCode, OrderNumber, Ordinal};
-use axum::extract::State;
-use service::call::{CallError, Route};
-use service::http::{Failure, PathParam, Reply, data};
+use service::http::{ErrorResponse, HandlerResult, Hedge, data};
+use service::json_client::{CallError, RequestPath};
 use tokio::time::Instant;
 
-use super::Orders;
-use crate::deadline::{ANSWER_WITHIN, remaining};
-use crate::refusal::unavailable;
+use super::place::OrdersApi;
+use crate::deadline::{RESPONSE_TIMEOUT, remaining};
+use crate::errors::unavailable;
 
-/// For a look into a follower's memory. One that is paused costs a reader so much, once per [`AVOIDED_FOR`].
-const GLANCE_TIMEOUT: Duration = Duration::from_millis(200);
+/// Timeout of a read from any one replica, which answers from memory. A paused replica delays one
+/// read by this much, and is then avoided for a while.
+const REPLICA_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// For an attempt at the leader, which may have to ask a majority before it says "not found".
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Timeout of an attempt at the leader, which may have to ask a majority before it says "not
+/// found".
+const LEADER_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// How long a replica that failed is left alone.
-const AVOIDED_FOR: Duration = Duration::from_secs(2);
+/// The route of one order.
+pub(crate) const ROUTE: &str = "/orders/{number}";
 
-/// The handler.
-pub(crate) async fn read(State(orders): State<Orders>, PathParam(number): PathParam<String>) -> Reply<Order> {
-    let number = parse(&number)?;
-    let deadline = Instant::now() + ANSWER_WITHIN;
-    data(orders.admission.reads.admit(orders.find(number, deadline)).await?)
-}
+impl OrdersApi {
+    /// Handles `GET` and `POST /orders/{number}`, which behave the same.
+    pub(crate) async fn read(&self, number: &str) -> HandlerResult<Order> {
+        let number = parse(number)?;
+        let deadline = Instant::now() + RESPONSE_TIMEOUT;
+        data(self.admission.reads.admit(self.find(number, deadline)).await?)
+    }
 
-impl Orders {
-    async fn find(&self, number: OrderNumber, deadline: Instant) -> Result<Order, Failure> {
-        if let Some(order) = self.glance(number).await {
+    async fn find(&self, number: OrderNumber, deadline: Instant) -> Result<Order, ErrorResponse> {
+        if let Some(order) = self.find_on_replicas(number).await {
             return Ok(order);
         }
         let path = path(number);
-        let order = self.group.ask_leader(deadline, async |caller, leader| {
-            caller.get(&leader, Route::filled(ROUTE, &path), remaining(deadline).min(ATTEMPT_TIMEOUT)).await
+        let order = self.group.call_leader(deadline, async |client, leader| {
+            client
+                .hedged(Hedge::STEADY)
+                .get(&leader, RequestPath::filled(ROUTE, &path), remaining(deadline).min(LEADER_TIMEOUT))
+                .await
         });
-        order.await.map_err(|error| refused(number, &error))
+        order.await.map_err(|error| failure(number, &error))
     }
 
-    /// The order, if the next replica in turn has it. While nobody leads, every replica is asked: it is there to be read
-    /// as long as one of those that have it is up.
-    async fn glance(&self, number: OrderNumber) -> Option<Order> {
-        let turn = self.replicas.turn(self.group.replicas().into_keys().collect());
-        let tries = if self.group.current_leader().is_some() { 1 } else { turn.len() };
-        for ordinal in turn.into_iter().take(tries) {
-            match self.glance_at(ordinal, number).await {
+    /// The order, if the next replica in the rotation has it. While there is no leader, all
+    /// replicas are tried, so that an order can be read as long as one replica that has it is
+    /// running.
+    async fn find_on_replicas(&self, number: OrderNumber) -> Option<Order> {
+        let ordinals = self.rotation.next(self.group.replicas().into_keys().collect());
+        let tries = if self.group.current_leader().is_some() { 1 } else { ordinals.len() };
+        for ordinal in ordinals.into_iter().take(tries) {
+            match self.read_from(ordinal, number).await {
                 Ok(order) => return Some(order),
                 Err(CallError::Refused(_)) => {}
-                Err(CallError::Unreachable(_) | CallError::Unknown { .. }) => self.replicas.avoid(ordinal),
+                Err(CallError::Unreachable(_) | CallError::NotListening(_) | CallError::Unknown { .. }) => {
+                    self.rotation.avoid(ordinal);
+                }
             }
         }
         None
     }
 
-    async fn glance_at(&self, ordinal: Ordinal, number: OrderNumber) -> Result<Order, CallError> {
+    async fn read_from(&self, ordinal: Ordinal, number: OrderNumber) -> Result<Order, CallError> {
         let path = path(number);
-        let route = Route::filled(ROUTE, &path);
-        self.group.ask(ordinal, async |caller, replica| caller.get(&replica, route, GLANCE_TIMEOUT).await).await
+        let route = RequestPath::filled(ROUTE, &path);
+        self.group
+            .call_replica(ordinal, async |client, replica| {
+                client.hedged(Hedge::QUICK).get(&replica, route, REPLICA_TIMEOUT).await
+            })
+            .await
     }
 }
-
-/// Whose turn it is, and who has failed lately.
-#[derive(Debug)]
-pub(super) struct Replicas {
-    next: AtomicUsize,
-    begun: Instant,
-    /// By seat: until when it is avoided, in milliseconds since `begun`.
-    avoided_until_ms: [AtomicU64; 256],
-}
-
-impl Default for Replicas {
-    fn default() -> Self {
-        Self { next: AtomicUsize::new(0), begun: Instant::now(), avoided_until_ms: [const { AtomicU64::new(0) }; 256] }
-    }
-}
-
-impl Replicas {
-    /// The seats in the order in which to ask them: each time another one first, those that failed lately last.
-    fn turn(&self, mut seats: Vec<Ordinal>) -> Vec<Ordinal> {
-        if !seats.is_empty() {
-            let first = self.next.fetch_add(1, Ordering::Relaxed) % seats.len();
-            seats.rotate_left(first);
-        }
-        let now = self.millis(Duration::ZERO);
-        seats.sort_by_key(|seat| self.avoided_until_ms[usize::from(seat.0)].load(Ordering::Relaxed) > now);
-        seats
-    }
-
-    fn avoid(&self, seat: Ordinal) {
-        self.avoided_until_ms[usize::from(seat.0)].store(self.millis(AVOIDED_FOR), Ordering::Relaxed);
-    }
-
-    fn millis(&self, from_now: Duration) -> u64 {
-        u64::try_from((self.begun.elapsed() + from_now).as_millis()).unwrap_or(u64::MAX)
-    }
-}
-
-/// The template of [`path`].
-const ROUTE: &str = "/orders/{number}";
 
 fn path(number: OrderNumber) -> String {
     format!("/orders/{number}")
 }
 
-fn parse(number: &str) -> Result<OrderNumber, Failure> {
+fn parse(number: &str) -> Result<OrderNumber, ErrorResponse> {
     let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| number.parse().ok()).flatten().and_then(OrderNumber::new).ok_or_else(|| {
-        let what = format!("an order's number is a whole number from 1 to {}", u64::MAX);
-        Failure::new(ErrorCode::BadRequest, what)
+        let what = format!("an order number is a whole number from 1 to {}", u64::MAX);
+        ErrorResponse::new(ErrorCode::BadRequest, what)
     })
 }
 
-fn refused(number: OrderNumber, error: &CallError) -> Failure {
+/// What the client is told when the order service refuses a read, or does not answer it.
+fn failure(number: OrderNumber, error: &CallError) -> ErrorResponse {
     match error.code() {
-        Some(ErrorCode::NoSuchOrder) => Failure::new(ErrorCode::NoSuchOrder, format!("there is no order {number}")),
+        Some(ErrorCode::NoSuchOrder) => {
+            ErrorResponse::new(ErrorCode::NoSuchOrder, format!("there is no order {number}"))
+        }
         Some(ErrorCode::Overloaded) => {
-            Failure::new(ErrorCode::Overloaded, "the order service has too much to do just now")
+            ErrorResponse::new(ErrorCode::Overloaded, "the order service is overloaded; try again later")
         }
         _ => {
-            tracing::warn!(%error, order_number = number.get(), "the order service gave no answer");
-            unavailable("the order service cannot answer just now")
+            tracing::warn!(%error, order_number = number.get(), "the order service did not answer");
+            unavailable("the order service cannot be reached; try again later")
         }
     }
 }
@@ -133,24 +108,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_digits_from_1_to_the_largest() {
+    fn a_number_is_written_in_digits_from_1_to_the_largest() {
         assert_eq!(parse("10").unwrap().get(), 10);
         assert_eq!(parse("18446744073709551615").unwrap().get(), u64::MAX);
         for bad in ["abc", "0", "-1", "+1", "1.5", "", "18446744073709551616", "1e3", " 1"] {
             assert_eq!(parse(bad).unwrap_err().0.code, ErrorCode::BadRequest, "{bad:?}");
         }
-    }
-
-    #[test]
-    fn replicas_take_turns_and_failed_ones_come_last() {
-        let replicas = Replicas::default();
-        let seats = || vec![Ordinal(1), Ordinal(2), Ordinal(3)];
-        let first: Vec<_> = (0..4).map(|_| replicas.turn(seats())[0].0).collect();
-        assert_eq!(first, [1, 2, 3, 1]);
-        replicas.avoid(Ordinal(2));
-        for _ in 0..3 {
-            assert_eq!(replicas.turn(seats())[2], Ordinal(2));
-        }
-        assert!(replicas.turn(Vec::new()).is_empty());
     }
 }

@@ -1,125 +1,141 @@
 //! Products, from the cache or from the catalog's leader.
+//!
+//! Reading order: this file has the handlers, [`batch_request`] the request for single products,
+//! and [`list_products`] the request for the list.
 
-mod errand;
+mod batch_request;
+mod list_products;
 
-use std::borrow::Cow;
-
-use api::{Data, ErrorCode, Product, ProductName};
+use api::{Data, ErrorCode, ProductName};
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Uri, header};
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use discovery::Group;
-use percent_encoding::percent_decode_str;
-use service::call::CallError;
-use service::http::{Failure, Reply, data};
+use service::http::ErrorResponse;
+use service::json_client::CallError;
 use tokio::time::Instant;
 
-use crate::admission::Gate;
+use crate::admission::{Admission, ConcurrencyLimiter};
+use crate::batcher::Batcher;
 use crate::cache::SharedCache;
-use crate::courier::Courier;
-use crate::deadline::{ANSWER_WITHIN, remaining};
-use crate::new_order::no_such_product;
-use crate::refusal::unavailable;
+use crate::deadline::RESPONSE_TIMEOUT;
+use crate::errors::{no_such_product, unavailable};
 
-use errand::ATTEMPT_TIMEOUT;
-pub(crate) use errand::Looking;
-
-/// Requests for looks to the catalog at the same time, at most: it answers them from memory, one half travels while the other gathers.
-const LOOK_REQUESTS_MAX: usize = 4;
-
-/// Where the product's name begins in the path of a request. The path is read here and not by axum: a name without escapes is
-/// looked up in the cache without being copied.
-const PRODUCT_PATH: &str = "/products/";
-
-/// What it takes to answer for products.
-#[derive(Clone, Debug)]
-pub(crate) struct Products {
-    /// The catalog.
-    catalog: Group,
-    /// What was read from it.
-    cache: SharedCache,
-    /// For what is read from the catalog.
-    places: Gate,
-    keeps: bool,
-    courier: Courier<Looking>,
-}
-
-/// `GET /products/{name}`.
-pub(crate) async fn product(State(products): State<Products>, request: Request) -> Result<Response, Failure> {
-    let name = asked_for(request.uri()).ok_or_else(no_such_product)?;
-    match products.hit(&name) {
-        Some(body) => Ok(json(body)),
-        None => products.look(&name).await,
-    }
-}
-
-/// The product's name in a path of the [`ROUTE`]; `None` if it is none.
-pub(crate) fn asked_for(uri: &Uri) -> Option<Cow<'_, str>> {
-    let name = uri.path().strip_prefix(PRODUCT_PATH)?;
-    let is_one_segment = !name.is_empty() && !name.contains('/');
-    is_one_segment.then(|| percent_decode_str(name).decode_utf8().ok()).flatten()
-}
-
-/// `GET /products`.
-pub(crate) async fn all(State(products): State<Products>) -> Reply<Vec<Product>> {
-    let deadline = Instant::now() + ANSWER_WITHIN;
-    let all = async {
-        let all = products.catalog.ask_leader(deadline, async |caller, catalog| {
-            caller.get(&catalog, "/products", remaining(deadline).min(ATTEMPT_TIMEOUT)).await
-        });
-        all.await.map_err(|error| refused("all products", &error))
-    };
-    data(products.places.admit(all).await?)
-}
+pub(crate) use batch_request::GetProducts;
+use list_products::ListProducts;
 
 /// The route of one product.
 pub(crate) const ROUTE: &str = "/products/{name}";
 
-impl Products {
-    /// From the `catalog`; `looking` says whether what is read may be kept in `cache`.
-    pub(crate) fn new(catalog: Group, cache: SharedCache, places: Gate, looking: Looking) -> Self {
-        let keeps = looking.holder.is_some();
-        Self { catalog, cache, places, keeps, courier: Courier::new(looking, LOOK_REQUESTS_MAX) }
+/// The route of the list.
+pub(crate) const LIST_ROUTE: &str = "/products";
+
+/// Bound of HTTP requests for single products in flight to the catalog. The catalog answers from
+/// memory, so a few are enough: while some are on their way, the next batch collects.
+const PRODUCT_REQUESTS_MAX: usize = 4;
+
+/// Bound of HTTP requests for the list in flight to the catalog.
+const LIST_REQUESTS_MAX: usize = 1;
+
+/// The state of the product handlers.
+#[derive(Debug)]
+pub(crate) struct ProductsApi {
+    catalog: Group,
+    cache: SharedCache,
+    /// Whether products that were read may be kept in `cache`.
+    fills_cache: bool,
+    reads: Batcher<GetProducts>,
+    read_limiter: ConcurrencyLimiter,
+    lists: Batcher<ListProducts>,
+    /// A limiter of its own: clients that wait for the list do not take permits from other reads.
+    list_limiter: ConcurrencyLimiter,
+}
+
+impl ProductsApi {
+    /// Reads from `catalog`. `request` says whether products may be kept in `cache`.
+    pub(crate) fn new(catalog: Group, cache: SharedCache, admission: &Admission, request: GetProducts) -> Self {
+        let fills_cache = request.holder.is_some();
+        let list_request = ListProducts::new(cache.clone(), request.holder);
+        Self {
+            catalog,
+            cache,
+            fills_cache,
+            reads: Batcher::new(request, PRODUCT_REQUESTS_MAX),
+            read_limiter: admission.reads.clone(),
+            lists: Batcher::new(list_request, LIST_REQUESTS_MAX),
+            list_limiter: admission.lists.clone(),
+        }
     }
 
-    /// The answer for a product that is in the cache.
-    pub(crate) fn hit(&self, name: &str) -> Option<Bytes> {
-        self.cache.hit(name)
+    /// The response body for a product, if the cache can serve it.
+    pub(crate) fn cached(&self, name: &str) -> Option<Bytes> {
+        self.cache.get(name)
     }
 
-    /// Answers for a product that is not in the cache.
-    pub(crate) async fn look(&self, name: &str) -> Result<Response, Failure> {
-        self.cache.missed();
+    /// Handles `GET /products/{name}`: from the cache if possible.
+    pub(crate) async fn get(&self, name: &str) -> Result<Response, ErrorResponse> {
+        match self.cached(name) {
+            Some(body) => Ok(json(body)),
+            None => self.get_uncached(name).await,
+        }
+    }
+
+    /// The response for a product that the cache could not serve.
+    pub(crate) async fn get_uncached(&self, name: &str) -> Result<Response, ErrorResponse> {
+        self.cache.count_miss();
         let name = ProductName::new(name).map_err(|_| no_such_product())?;
-        self.places.admit(self.fetch(&name)).await.map(json)
+        self.read_limiter.admit(self.fetch(&name)).await.map(json)
     }
 
-    /// Reads a product from the catalog, and keeps the answer if it may be kept.
-    async fn fetch(&self, name: &ProductName) -> Result<Bytes, Failure> {
+    /// Handles `GET /products`.
+    pub(crate) async fn list(&self) -> Result<Response, ErrorResponse> {
+        match self.cache.get_list() {
+            Some(body) => Ok(json(body)),
+            None => self.fetch_list().await.map(json),
+        }
+    }
+
+    /// Reads a product from the catalog, and puts the response into the cache if that is allowed.
+    async fn fetch(&self, name: &ProductName) -> Result<Bytes, ErrorResponse> {
         let ticket = self.cache.begin_fetch();
-        let deadline = Instant::now() + ANSWER_WITHIN;
+        let deadline = Instant::now() + RESPONSE_TIMEOUT;
         let read = self
             .catalog
-            .ask_leader(deadline, async |caller, catalog| self.courier.ask(caller, catalog, name, deadline).await);
-        let read = read.await.map_err(|error| refused(name.as_str(), &error))?;
+            .call_leader(deadline, async |client, catalog| self.reads.submit(client, catalog, name, deadline).await);
+        let read = read.await.map_err(|error| failure(name.as_str(), &error))?;
         let body = serde_json::to_vec(&Data::new(&read.product)).expect("a product has a JSON form");
         let body = Bytes::from(body);
-        if read.cacheable && self.keeps {
+        if read.cacheable && self.fills_cache {
             self.cache.fill(ticket, read.product, read.version, body.clone());
         }
         Ok(body)
     }
+
+    /// Reads the list from the catalog; [`ListProducts`] puts it into the cache.
+    async fn fetch_list(&self) -> Result<Bytes, ErrorResponse> {
+        self.cache.count_list_miss();
+        let deadline = Instant::now() + RESPONSE_TIMEOUT;
+        let fetch = async {
+            let list = self
+                .catalog
+                .call_leader(deadline, async |client, catalog| self.lists.submit(client, catalog, &(), deadline).await);
+            list.await.map_err(|error| failure("all products", &error))
+        };
+        self.list_limiter.admit(fetch).await
+    }
 }
 
-fn refused(what: &str, error: &CallError) -> Failure {
+/// What the client is told when the catalog refuses a read, or does not answer it.
+fn failure(what: &str, error: &CallError) -> ErrorResponse {
     match error.code() {
         Some(ErrorCode::NoSuchProduct) => no_such_product().into(),
-        Some(ErrorCode::Overloaded) => Failure::new(ErrorCode::Overloaded, "the catalog has too much to do just now"),
+        Some(ErrorCode::Overloaded) => {
+            ErrorResponse::new(ErrorCode::Overloaded, "the catalog is overloaded; try again later")
+        }
         _ => {
-            tracing::warn!(%error, product = what, "the catalog gave no answer");
-            unavailable("the catalog cannot be reached just now")
+            tracing::warn!(%error, product = what, "the catalog did not answer");
+            unavailable("the catalog cannot be reached; try again later")
         }
     }
 }
@@ -128,19 +144,4 @@ pub(crate) fn json(body: Bytes) -> Response {
     let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_asked_for_is_what_the_router_would_take() {
-        let asked = |path: &'static str| asked_for(&Uri::from_static(path)).map(Cow::into_owned);
-        assert_eq!(asked("/products/Magic%208-Ball?x=/y").as_deref(), Some("Magic 8-Ball"));
-        assert_eq!(asked("/products/off%2Fon").as_deref(), Some("off/on"));
-        for other in ["/products", "/products/", "/products/off/on", "/products/%FF", "/orders/7"] {
-            assert_eq!(asked(other), None, "{other}");
-        }
-    }
 }

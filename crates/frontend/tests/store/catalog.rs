@@ -1,11 +1,13 @@
-//! A catalog whose products change when the test says so, and whose answers can be held back.
+//! A catalog whose products change when the test says so, and whose responses can be delayed.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use api::catalog::{LOOK_TOGETHER_PATH, LeaseGranted, LeaseRequest, Look, LookTogether, ProductRead};
+use api::catalog::{
+    LeaseGranted, LeaseRequest, PRODUCT_BATCH_PATH, ProductList, ProductRead, ProductReadOutcome, ReadProducts,
+};
 use api::frontend::{Invalidate, Invalidated};
 use api::replica::ReplicaStatus;
 use api::{ErrorCode, HolderId, Price, Product, ProductName, ProductVersion, Stock, Term};
@@ -15,29 +17,30 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use serde::Deserialize;
-use service::http::{Body, Failure, PathParam, QueryParams, Reply, data};
+use service::http::{ErrorResponse, HandlerResult, JsonBody, PathParam, QueryParams, data};
+use service::lifecycle::Task;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use super::{lone_leader, serve_at_some_port};
+use super::{serve_on_free_port, single_leader};
 
 #[derive(Clone)]
 pub struct Catalog {
     pub addr: SocketAddr,
     shared: Arc<Shared>,
+    _served: Arc<Task>,
 }
 
 struct Shared {
-    books: Mutex<Books>,
-    /// While closed, requests are taken and not answered, as by a paused process.
+    state: Mutex<CatalogState>,
+    /// While false, requests are accepted but not handled, as by a paused process.
     running: watch::Sender<bool>,
-    /// While closed, products that were read are not sent.
+    /// While false, responses with products are delayed.
     sending: watch::Sender<bool>,
     /// How many products were read.
     reads: watch::Sender<usize>,
 }
 
-pub struct Books {
+pub struct CatalogState {
     pub products: BTreeMap<ProductName, (Product, ProductVersion)>,
     pub term: Term,
     pub lease: Duration,
@@ -46,17 +49,17 @@ pub struct Books {
     pub released: Vec<HolderId>,
 }
 
-/// Names that need escapes among them.
+/// The names of the products; some need escapes in a path.
 pub const NAMES: [&str; 5] = ["Tux", "Whale", "Fox", "Magic 8-Ball, großer", "50% off/on? #1"];
 
 impl Catalog {
-    pub fn start(lease: Duration, stop: &CancellationToken) -> Self {
+    pub fn start(lease: Duration) -> Self {
         let product = |name: &str| {
             let name = ProductName::new(name).expect("a name");
             let price = Price::from_cents(2599).expect("a price");
             (name.clone(), (Product { name, price, quantity: Stock(100) }, ProductVersion(1)))
         };
-        let books = Books {
+        let state = CatalogState {
             products: NAMES.iter().map(|name| product(name)).collect(),
             term: Term(1),
             lease,
@@ -65,17 +68,17 @@ impl Catalog {
             released: Vec::new(),
         };
         let shared = Arc::new(Shared {
-            books: Mutex::new(books),
+            state: Mutex::new(state),
             running: watch::Sender::new(true),
             sending: watch::Sender::new(true),
             reads: watch::Sender::new(0),
         });
-        let addr = serve_at_some_port(routes(Arc::clone(&shared)), stop);
-        Self { addr, shared }
+        let (addr, served) = serve_on_free_port(routes(Arc::clone(&shared)));
+        Self { addr, shared, _served: Arc::new(served) }
     }
 
-    pub fn books(&self) -> MutexGuard<'_, Books> {
-        self.shared.books.lock().expect("no test panics under the lock")
+    pub fn state(&self) -> MutexGuard<'_, CatalogState> {
+        self.shared.state.lock().expect("no test panics under the lock")
     }
 
     /// How many products were read so far.
@@ -83,7 +86,7 @@ impl Catalog {
         *self.shared.reads.borrow()
     }
 
-    /// Waits until so many products were read.
+    /// Waits until at least `times` products were read.
     pub async fn read_times(&self, times: usize) {
         let mut reads = self.shared.reads.subscribe();
         reads.wait_for(|reads| *reads >= times).await.expect("the catalog lives");
@@ -97,18 +100,18 @@ impl Catalog {
         self.shared.sending.send_replace(sending);
     }
 
-    /// The product has one piece less, and one version more.
+    /// Sells one piece of the product, which increments its version.
     pub fn sell(&self, name: &str) -> Invalidated {
-        let mut books = self.books();
-        let (product, version) = books.products.get_mut(name).expect("a product");
+        let mut state = self.state();
+        let (product, version) = state.products.get_mut(name).expect("a product");
         product.quantity.0 -= 1;
         version.0 += 1;
         Invalidated { name: product.name.clone(), version: *version }
     }
 
-    /// What would be sent to the frontend that holds the lease.
+    /// The invalidation that would be sent to the frontend that holds the lease.
     pub fn invalidation(&self, products: Vec<Invalidated>) -> Invalidate {
-        Invalidate { holder: self.books().leases.last().expect("a lease").holder, products }
+        Invalidate { holder: self.state().leases.last().expect("a lease").holder, products }
     }
 }
 
@@ -117,7 +120,7 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/status", get(status))
         .route("/products", get(products))
         .route("/products/{name}", get(product))
-        .route(LOOK_TOGETHER_PATH, post(together))
+        .route(PRODUCT_BATCH_PATH, post(products_batch))
         .route("/leases", post(lease))
         .route("/leases/{holder}", delete(release))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), pause))
@@ -129,12 +132,22 @@ async fn pause(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     next.run(request).await
 }
 
-async fn status(State(shared): State<Arc<Shared>>) -> Reply<ReplicaStatus> {
-    data(lone_leader("catalog", shared.books.lock().unwrap().term))
+async fn status(State(shared): State<Arc<Shared>>) -> HandlerResult<ReplicaStatus> {
+    data(single_leader("catalog", shared.state.lock().unwrap().term))
 }
 
-async fn products(State(shared): State<Arc<Shared>>) -> Reply<Vec<Product>> {
-    data(shared.books.lock().unwrap().products.values().map(|(product, _)| product.clone()).collect())
+async fn products(
+    State(shared): State<Arc<Shared>>,
+    QueryParams(reader): QueryParams<Reader>,
+) -> HandlerResult<ProductList> {
+    let list = {
+        let state = shared.state.lock().unwrap();
+        let holds = state.leases.last().is_some_and(|lease| Some(lease.holder) == reader.holder);
+        let products = state.products.values().map(|(product, _)| product.clone()).collect();
+        ProductList { products, cacheable: state.cacheable && holds }
+    };
+    shared.sent(1).await;
+    data(list)
 }
 
 #[derive(Deserialize)]
@@ -146,41 +159,49 @@ async fn product(
     State(shared): State<Arc<Shared>>,
     PathParam(name): PathParam<String>,
     QueryParams(reader): QueryParams<Reader>,
-) -> Reply<ProductRead> {
+) -> HandlerResult<ProductRead> {
     let read = shared.read(&name, reader.holder);
     shared.sent(1).await;
-    data(read.ok_or_else(|| Failure::new(ErrorCode::NoSuchProduct, "no such product"))?)
+    data(read.ok_or_else(|| ErrorResponse::new(ErrorCode::NoSuchProduct, "no such product"))?)
 }
 
-async fn together(State(shared): State<Arc<Shared>>, Body(looks): Body<LookTogether>) -> Reply<Vec<Look>> {
-    let look = |name: &ProductName| shared.read(name.as_str(), looks.holder).map_or(Look::NoSuchProduct, Look::Read);
-    let found: Vec<Look> = looks.names.as_slice().iter().map(look).collect();
+async fn products_batch(
+    State(shared): State<Arc<Shared>>,
+    JsonBody(request): JsonBody<ReadProducts>,
+) -> HandlerResult<Vec<ProductReadOutcome>> {
+    let read = |name: &ProductName| {
+        shared.read(name.as_str(), request.holder).map_or(ProductReadOutcome::NoSuchProduct, ProductReadOutcome::Read)
+    };
+    let found: Vec<ProductReadOutcome> = request.names.as_slice().iter().map(read).collect();
     shared.sent(found.len()).await;
     data(found)
 }
 
 impl Shared {
     fn read(&self, name: &str, holder: Option<HolderId>) -> Option<ProductRead> {
-        let books = self.books.lock().unwrap();
-        let holds = books.leases.last().is_some_and(|lease| Some(lease.holder) == holder);
-        let (product, version) = books.products.get(name).cloned()?;
-        Some(ProductRead { product, version, cacheable: books.cacheable && holds })
+        let state = self.state.lock().unwrap();
+        let holds = state.leases.last().is_some_and(|lease| Some(lease.holder) == holder);
+        let (product, version) = state.products.get(name).cloned()?;
+        Some(ProductRead { product, version, cacheable: state.cacheable && holds })
     }
 
-    /// Counts what was read; returns when it may be sent.
+    /// Counts the products that were read, and waits until they may be sent.
     async fn sent(&self, number: usize) {
         self.reads.send_modify(|reads| *reads += number);
         self.sending.subscribe().wait_for(|sending| *sending).await.expect("the catalog lives");
     }
 }
 
-async fn lease(State(shared): State<Arc<Shared>>, Body(request): Body<LeaseRequest>) -> Reply<LeaseGranted> {
-    let mut books = shared.books.lock().unwrap();
-    books.leases.push(request);
-    data(LeaseGranted { duration_ms: u64::try_from(books.lease.as_millis()).unwrap(), term: books.term })
+async fn lease(
+    State(shared): State<Arc<Shared>>,
+    JsonBody(request): JsonBody<LeaseRequest>,
+) -> HandlerResult<LeaseGranted> {
+    let mut state = shared.state.lock().unwrap();
+    state.leases.push(request);
+    data(LeaseGranted { duration_ms: u64::try_from(state.lease.as_millis()).unwrap(), term: state.term })
 }
 
-async fn release(State(shared): State<Arc<Shared>>, PathParam(holder): PathParam<HolderId>) -> Reply<()> {
-    shared.books.lock().unwrap().released.push(holder);
+async fn release(State(shared): State<Arc<Shared>>, PathParam(holder): PathParam<HolderId>) -> HandlerResult<()> {
+    shared.state.lock().unwrap().released.push(holder);
     data(())
 }

@@ -1,31 +1,31 @@
-//! An order service of one replica, in whatever mood the test wants.
+//! An order service with a single replica, which behaves as the test says.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use api::order::PlaceOrder;
+use api::order::{BATCH_PATH, PlaceOrder, Placement};
 use api::public::{Order, OrderPlaced};
 use api::replica::ReplicaStatus;
-use api::{ErrorCode, OrderId, OrderNumber, Term};
+use api::{ErrorCode, OrderId, OrderNumber, RequestBatch, Term};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::{get, post};
-use service::http::{Body, Failure, PathParam, Reply, data};
-use tokio_util::sync::CancellationToken;
+use service::http::{ErrorResponse, HandlerResult, JsonBody, PathParam, data};
+use service::lifecycle::Task;
 
-use super::{lone_leader, serve_at_some_port};
+use super::{serve_on_free_port, single_leader};
 
-/// How the service takes orders.
+/// What the service does with an order.
 #[derive(Clone, Copy, Debug)]
-pub enum Mood {
-    /// It places them.
-    Placing,
-    /// It refuses them.
-    Refusing(ErrorCode),
-    /// It places them, and never says so.
-    Silent,
-    /// It places them, and refuses to say so once; from then on it is in the first mood again.
+pub enum Behavior {
+    /// Places it.
+    Place,
+    /// Refuses it.
+    Refuse(ErrorCode),
+    /// Places it, but does not respond.
+    PlaceSilently,
+    /// Places it, but responds with `unavailable`; later orders are placed normally.
     UnavailableOnce,
 }
 
@@ -33,83 +33,107 @@ pub enum Mood {
 pub struct Orders {
     pub addr: SocketAddr,
     shared: Arc<Mutex<Ledger>>,
+    _served: Arc<Task>,
 }
 
 struct Ledger {
-    mood: Mood,
+    behavior: Behavior,
     placed: BTreeMap<OrderId, (OrderNumber, PlaceOrder)>,
     requests: usize,
 }
 
 impl Orders {
-    pub fn start(stop: &CancellationToken) -> Self {
-        let shared = Arc::new(Mutex::new(Ledger { mood: Mood::Placing, placed: BTreeMap::new(), requests: 0 }));
+    pub fn start() -> Self {
+        let shared = Arc::new(Mutex::new(Ledger { behavior: Behavior::Place, placed: BTreeMap::new(), requests: 0 }));
         let routes = Router::new()
             .route("/status", get(status))
             .route("/orders", post(place))
+            .route(BATCH_PATH, post(place_batch))
             .route("/orders/{number}", get(read))
             .with_state(Arc::clone(&shared));
-        Self { addr: serve_at_some_port(routes, stop), shared }
+        let (addr, served) = serve_on_free_port(routes);
+        Self { addr, shared, _served: Arc::new(served) }
     }
 
-    pub fn set_mood(&self, mood: Mood) {
-        self.shared.lock().unwrap().mood = mood;
+    pub fn set_behavior(&self, behavior: Behavior) {
+        self.shared.lock().unwrap().behavior = behavior;
     }
 
-    /// How many orders have a number.
+    /// How many orders were placed.
     pub fn placed(&self) -> usize {
         self.shared.lock().unwrap().placed.len()
     }
 
-    /// How often it was asked to place one.
+    /// How many requests to place an order were received.
     pub fn requests(&self) -> usize {
         self.shared.lock().unwrap().requests
     }
 }
 
 impl Ledger {
-    /// One number per id, as the real service gives.
-    fn place(&mut self, order: &PlaceOrder) -> Result<OrderNumber, Failure> {
+    /// Gives one number to each id, as the real service does.
+    fn place(&mut self, order: &PlaceOrder) -> Result<OrderNumber, ErrorResponse> {
         let next = OrderNumber::new(self.placed.len() as u64 + 1).expect("not zero");
-        let (number, known) = self.placed.entry(order.order_id).or_insert_with(|| (next, order.clone()));
-        if known != order {
-            return Err(Failure::new(ErrorCode::IdempotencyKeyReused, "the key came before with another order"));
+        let (number, known) = self.placed.entry(order.line.order_id).or_insert_with(|| (next, order.clone()));
+        if known.line != order.line {
+            return Err(ErrorResponse::new(ErrorCode::IdempotencyKeyReused, "the key was used for another order"));
         }
         Ok(*number)
     }
 }
 
-async fn status() -> Reply<ReplicaStatus> {
-    data(lone_leader("order", Term(3)))
+async fn status() -> HandlerResult<ReplicaStatus> {
+    data(single_leader("order", Term(3)))
 }
 
-async fn place(State(shared): State<Arc<Mutex<Ledger>>>, Body(order): Body<PlaceOrder>) -> Reply<OrderPlaced> {
+async fn place(
+    State(shared): State<Arc<Mutex<Ledger>>>,
+    JsonBody(order): JsonBody<PlaceOrder>,
+) -> HandlerResult<OrderPlaced> {
+    data(place_one(&shared, &order).await?)
+}
+
+async fn place_batch(
+    State(shared): State<Arc<Mutex<Ledger>>>,
+    JsonBody(orders): JsonBody<RequestBatch<PlaceOrder>>,
+) -> HandlerResult<Vec<Placement>> {
+    let mut placed = Vec::new();
+    for order in Vec::from(orders) {
+        placed.push(place_one(&shared, &order).await.map_err(|ErrorResponse(error)| error).into());
+    }
+    data(placed)
+}
+
+async fn place_one(shared: &Mutex<Ledger>, order: &PlaceOrder) -> Result<OrderPlaced, ErrorResponse> {
     let answer = {
         let mut ledger = shared.lock().unwrap();
         ledger.requests += 1;
-        match ledger.mood {
-            Mood::Placing => Some(ledger.place(&order)),
-            Mood::Refusing(code) => Some(Err(Failure::new(code, "because the test says so"))),
-            Mood::Silent => {
-                ledger.place(&order)?;
+        match ledger.behavior {
+            Behavior::Place => Some(ledger.place(order)),
+            Behavior::Refuse(code) => Some(Err(ErrorResponse::new(code, "because the test says so"))),
+            Behavior::PlaceSilently => {
+                ledger.place(order)?;
                 None
             }
-            Mood::UnavailableOnce => {
-                ledger.mood = Mood::Placing;
-                ledger.place(&order)?;
-                Some(Err(Failure::new(ErrorCode::Unavailable, "not sure")))
+            Behavior::UnavailableOnce => {
+                ledger.behavior = Behavior::Place;
+                ledger.place(order)?;
+                Some(Err(ErrorResponse::new(ErrorCode::Unavailable, "not sure")))
             }
         }
     };
     match answer {
-        Some(answer) => data(OrderPlaced { order_number: answer? }),
+        Some(answer) => Ok(OrderPlaced { order_number: answer? }),
         None => std::future::pending().await,
     }
 }
 
-async fn read(State(shared): State<Arc<Mutex<Ledger>>>, PathParam(number): PathParam<OrderNumber>) -> Reply<Order> {
+async fn read(
+    State(shared): State<Arc<Mutex<Ledger>>>,
+    PathParam(number): PathParam<OrderNumber>,
+) -> HandlerResult<Order> {
     let ledger = shared.lock().unwrap();
     let found = ledger.placed.values().find(|(placed, _)| *placed == number);
-    let (number, order) = found.ok_or_else(|| Failure::new(ErrorCode::NoSuchOrder, "no such order"))?;
-    data(Order { number: *number, name: order.name.clone(), quantity: order.quantity })
+    let (number, order) = found.ok_or_else(|| ErrorResponse::new(ErrorCode::NoSuchOrder, "no such order"))?;
+    data(Order { number: *number, name: order.line.name.clone(), quantity: order.line.quantity })
 }

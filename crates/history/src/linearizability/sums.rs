@@ -1,15 +1,15 @@
-//! Which sums can be made of some of many quantities.
+//! Subset sums: which totals some of many quantities can have.
 
 use std::collections::BTreeMap;
 
-/// The sums of all subsets of a multiset of quantities, up to a bound: one bit per sum.
+/// The sums of all subsets of a multiset of quantities, up to a bound. One bit per sum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sums {
     bits: Vec<u64>,
 }
 
 impl Sums {
-    /// Of `counts` (how often each quantity is there), up to `max`.
+    /// The sums for `counts` (how often each quantity occurs), up to `max`.
     pub(crate) fn new(counts: &BTreeMap<u64, u64>, max: u64) -> Self {
         let total =
             counts.iter().fold(0_u64, |total, (quantity, count)| total.saturating_add(quantity.saturating_mul(*count)));
@@ -17,7 +17,7 @@ impl Sums {
         let mut sums = Self { bits: vec![0; largest / 64 + 1] };
         sums.bits[0] = 1;
         for (quantity, count) in counts {
-            // 1, 2, 4, … and the rest: together they make every number from 0 to `count`.
+            // Multiples of 1, 2, 4, … and the rest: their sums are all multiples from 0 to `count`.
             let (mut rest, mut some) = (*count, 1);
             while rest > 0 {
                 let these = some.min(rest);
@@ -29,13 +29,13 @@ impl Sums {
         sums
     }
 
-    /// Whether `sum` can be made.
+    /// Whether `sum` is the sum of a subset.
     pub(crate) fn contains(&self, sum: u64) -> bool {
         let Ok(sum) = usize::try_from(sum) else { return false };
         self.bits.get(sum / 64).is_some_and(|word| word >> (sum % 64) & 1 == 1)
     }
 
-    /// The largest sum that is not above `bound`. There is one: nothing sums to 0.
+    /// The largest sum that is at most `bound`. It exists: the empty subset has the sum 0.
     pub(crate) fn largest_within(&self, bound: u64) -> u64 {
         let last = usize::try_from(bound).map_or(usize::MAX, |bound| bound);
         let mut word = (last / 64).min(self.bits.len() - 1);
@@ -49,7 +49,7 @@ impl Sums {
         }
     }
 
-    /// Everything so far, with `quantity` or without.
+    /// Adds one element: every sum so far, with or without `quantity`.
     fn add(&mut self, quantity: u64) {
         let Ok(shift) = usize::try_from(quantity) else { return };
         let (words, bits) = (shift / 64, shift % 64);
@@ -69,7 +69,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_are_what_trying_all_subsets_gives(quantities in prop::collection::vec(1_u64..90, 0..10), max in 0_u64..300) {
+        fn they_are_the_sums_of_all_subsets(quantities in prop::collection::vec(1_u64..90, 0..10), max in 0_u64..300) {
             let mut counts = BTreeMap::new();
             for quantity in &quantities {
                 *counts.entry(*quantity).or_insert(0) += 1;

@@ -1,63 +1,64 @@
-//! I6.
+//! I6: deposed leaders are fenced.
 
 use api::{BatchId, BatchNumber, NodeId, Ordinal, Term};
-use history::{Act, ActPlace, Moment};
+use history::{BatchEffect, EffectTarget, Moment};
 
-use crate::story::Story;
+use crate::scenario::HistoryScenario;
 
-fn act(place: ActPlace, term: u64, batch: u64, leader: Option<u8>) -> Act {
+fn effect(target: EffectTarget, term: u64, batch: u64, leader: Option<u8>) -> BatchEffect {
     let batch = BatchId { term: Term(term), batch: BatchNumber(batch) };
-    Act { at: Moment(0), place, batch, leader: leader.map(|seat| NodeId::new(Ordinal(seat), 7)) }
+    BatchEffect { at: Moment(0), target, batch, leader: leader.map(|ordinal| NodeId::new(Ordinal(ordinal), 7)) }
 }
 
 #[track_caller]
-fn judged(acts: &[Act], words: &[&str]) {
-    let mut story = Story::of(5).finished();
-    story.history.acts = acts.to_vec();
-    story.broken(words);
+fn checked(effects: &[BatchEffect], words: &[&str]) {
+    let mut scenario = HistoryScenario::of(5).finished();
+    scenario.history.effects = effects.to_vec();
+    scenario.broken(words);
 }
 
 #[test]
-fn terms_and_batches_that_rise_are_accepted() {
-    use ActPlace::{Catalog, OrderLog};
-    judged(&[], &[]);
-    judged(
+fn increasing_terms_and_batches_are_accepted() {
+    use EffectTarget::{Catalog, OrderLog};
+    checked(&[], &[]);
+    checked(
         &[
-            act(Catalog, 1, 1, Some(1)),
-            act(Catalog, 1, 2, Some(1)),
-            act(OrderLog, 1, 1, Some(1)),
-            // The new leader reserves before the observer of the log has seen the old one's last batch.
-            act(Catalog, 3, 1, Some(2)),
-            act(OrderLog, 1, 2, Some(1)),
-            act(OrderLog, 3, 1, None),
-            act(Catalog, 3, 9, Some(2)),
+            effect(Catalog, 1, 1, Some(1)),
+            effect(Catalog, 1, 2, Some(1)),
+            effect(OrderLog, 1, 1, Some(1)),
+            // The new leader reserves before the observer of the log sees the last batch of the old
+            // one.
+            effect(Catalog, 3, 1, Some(2)),
+            effect(OrderLog, 1, 2, Some(1)),
+            effect(OrderLog, 3, 1, None),
+            effect(Catalog, 3, 9, Some(2)),
         ],
         &[],
     );
 }
 
 #[test]
-fn a_deposed_leader_does_nothing() {
-    for place in [ActPlace::Catalog, ActPlace::OrderLog] {
-        let acts = [
-            act(place, 1, 1, Some(1)),
-            act(place, 2, 1, Some(2)),
-            act(place, 1, 2, Some(1)),
-            act(place, 2, 2, Some(2)),
+fn a_batch_of_a_deposed_leader_is_rejected() {
+    for target in [EffectTarget::Catalog, EffectTarget::OrderLog] {
+        let effects = [
+            effect(target, 1, 1, Some(1)),
+            effect(target, 2, 1, Some(2)),
+            effect(target, 1, 2, Some(1)),
+            effect(target, 2, 2, Some(2)),
         ];
-        judged(&acts, &["I6: a deposed leader was not stopped: the"]);
+        checked(&effects, &["I6: a deposed leader was not fenced: the"]);
     }
 }
 
 #[test]
-fn a_batch_takes_effect_once_and_in_turn() {
-    let place = ActPlace::Catalog;
-    judged(&[act(place, 1, 1, None), act(place, 1, 1, None)], &["I6: a batch took effect out of turn"]);
-    judged(&[act(place, 1, 2, None), act(place, 1, 1, None)], &["I6: a batch took effect out of turn"]);
+fn a_batch_takes_effect_once_and_in_order() {
+    let target = EffectTarget::Catalog;
+    checked(&[effect(target, 1, 1, None), effect(target, 1, 1, None)], &["I6: a batch took effect out of order"]);
+    checked(&[effect(target, 1, 2, None), effect(target, 1, 1, None)], &["I6: a batch took effect out of order"]);
 }
 
 #[test]
 fn a_term_has_one_leader() {
-    let acts = [act(ActPlace::Catalog, 1, 1, Some(1)), act(ActPlace::OrderLog, 1, 1, Some(2))];
-    judged(&acts, &["I6: one term had two leaders"]);
+    let effects = [effect(EffectTarget::Catalog, 1, 1, Some(1)), effect(EffectTarget::OrderLog, 1, 1, Some(2))];
+    checked(&effects, &["I6: one term had two leaders"]);
 }

@@ -1,14 +1,15 @@
-//! Histories that must be rejected, and histories that must be accepted.
+//! Histories that the checkers must reject, and histories that they must accept.
 
 mod codes;
 mod conservation;
 mod durability;
 mod fencing;
-mod give_backs;
+mod finality;
 mod linearizability;
 mod model;
 mod numbering;
 mod oracle;
 mod random;
+mod releases;
+mod scenario;
 mod size;
-mod story;

@@ -1,18 +1,18 @@
-//! The checker of I5 against another one, which is slow and simple: it walks through time, and knows at each moment all states that
-//! the product can be in.
+//! Compares the checker of I5 with a slow and simple one, which walks through time and computes all
+//! possible states of the product at each moment.
 
 use std::collections::BTreeSet;
 
-use history::GiveBacks;
+use history::Releases;
 use proptest::prelude::*;
 
-use crate::story::{SOLD_OUT, Story, UNKNOWN, acknowledged};
+use crate::scenario::{HistoryScenario, SOLD_OUT, UNKNOWN, acknowledged};
 
 const LEVEL: u64 = 3;
 
 /// A call in a small history.
 #[derive(Clone, Copy, Debug)]
-struct Call {
+struct OracleCall {
     during: (u64, u64),
     what: What,
 }
@@ -25,58 +25,61 @@ enum What {
     Read(u64),
 }
 
-/// What a call has done so far.
+/// The progress of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Progress {
+enum OrderProgress {
     NotCalled,
     Called,
-    /// An order has its pieces.
+    /// An order holds its pieces.
     Holds,
-    /// An order has them for good; a read or a refusal has seen what it says.
+    /// An order has taken its pieces for good; a read or a refusal has seen the stock that it
+    /// reports.
     Done,
-    /// A refused order that has seen too little has its pieces: an attempt that a leader's death cut short may come after the refusal.
+    /// A refused order holds its pieces after it has seen too little stock: an attempt that is cut
+    /// short by the death of a leader may follow the refusal.
     HoldsAgain,
-    /// It cannot do anything any more.
+    /// It has returned and can have no more effects.
     Returned,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct State {
+struct OracleState {
     stock: u64,
     restocks: u64,
-    calls: Vec<Progress>,
+    calls: Vec<OrderProgress>,
 }
 
 struct Oracle<'a> {
-    calls: &'a [Call],
+    calls: &'a [OracleCall],
     restocks_max: u64,
-    give_backs: bool,
+    releases: bool,
 }
 
 impl Oracle<'_> {
-    /// Whether there is an explanation that ends with `last` in stock and nothing held.
+    /// Whether a linearization ends with the stock `last` and nothing held.
     fn explains(&self, initial: u64, last: u64) -> bool {
-        let first = State { stock: initial, restocks: 0, calls: vec![Progress::NotCalled; self.calls.len()] };
+        let first =
+            OracleState { stock: initial, restocks: 0, calls: vec![OrderProgress::NotCalled; self.calls.len()] };
         let mut possible = self.all_from([first].into());
         let end = self.calls.iter().map(|call| call.during.1).max().unwrap_or(0);
         for now in 0..=end {
-            for (place, _) in self.calls.iter().enumerate().filter(|(_, call)| call.during.0 == now) {
-                possible = possible.into_iter().map(|state| state.with(place, Progress::Called)).collect();
+            for (index, _) in self.calls.iter().enumerate().filter(|(_, call)| call.during.0 == now) {
+                possible = possible.into_iter().map(|state| state.with(index, OrderProgress::Called)).collect();
             }
             possible = self.all_from(possible);
-            for (place, call) in self.calls.iter().enumerate().filter(|(_, call)| call.during.1 == now) {
+            for (index, call) in self.calls.iter().enumerate().filter(|(_, call)| call.during.1 == now) {
                 if !matches!(call.what, What::Unanswered(_)) {
-                    possible.retain(|state| state.calls[place] == Progress::Done);
-                    possible = possible.into_iter().map(|state| state.with(place, Progress::Returned)).collect();
+                    possible.retain(|state| state.calls[index] == OrderProgress::Done);
+                    possible = possible.into_iter().map(|state| state.with(index, OrderProgress::Returned)).collect();
                 }
             }
         }
-        let quiet = |state: &State| state.stock == last && !state.calls.contains(&Progress::Holds);
+        let quiet = |state: &OracleState| state.stock == last && !state.calls.contains(&OrderProgress::Holds);
         self.all_from(possible).iter().any(quiet)
     }
 
-    /// Everything that can come of these, without a call or a return.
-    fn all_from(&self, mut new: BTreeSet<State>) -> BTreeSet<State> {
+    /// All states that can be reached from these without a call or a return.
+    fn all_from(&self, mut new: BTreeSet<OracleState>) -> BTreeSet<OracleState> {
         let mut all = BTreeSet::new();
         while let Some(state) = new.pop_first() {
             new.extend(self.steps(&state).into_iter().filter(|next| !all.contains(next) && *next != state));
@@ -85,54 +88,59 @@ impl Oracle<'_> {
         all
     }
 
-    fn steps(&self, state: &State) -> Vec<State> {
+    fn steps(&self, state: &OracleState) -> Vec<OracleState> {
         let mut steps = Vec::new();
         if state.stock == 0 && state.restocks < self.restocks_max {
-            steps.push(State { stock: LEVEL, restocks: state.restocks + 1, ..state.clone() });
+            steps.push(OracleState { stock: LEVEL, restocks: state.restocks + 1, ..state.clone() });
         }
-        for (place, (call, progress)) in self.calls.iter().zip(&state.calls).enumerate() {
-            let mut step = |stock, progress| steps.push(State { stock, ..state.with(place, progress) });
+        for (index, (call, progress)) in self.calls.iter().zip(&state.calls).enumerate() {
+            let mut step = |stock, progress| steps.push(OracleState { stock, ..state.with(index, progress) });
             match (call.what, progress) {
-                (What::Read(stock), Progress::Called) if stock == state.stock => step(stock, Progress::Done),
-                (What::Refused(quantity), Progress::Called) if state.stock < quantity => {
-                    step(state.stock, Progress::Done);
+                (What::Read(stock), OrderProgress::Called) if stock == state.stock => step(stock, OrderProgress::Done),
+                (What::Refused(quantity), OrderProgress::Called) if state.stock < quantity => {
+                    step(state.stock, OrderProgress::Done);
                 }
-                (What::Acknowledged(quantity), Progress::Called) if state.stock >= quantity => {
-                    step(state.stock - quantity, if self.give_backs { Progress::Holds } else { Progress::Done });
+                (What::Acknowledged(quantity), OrderProgress::Called) if state.stock >= quantity => {
+                    step(
+                        state.stock - quantity,
+                        if self.releases { OrderProgress::Holds } else { OrderProgress::Done },
+                    );
                 }
-                (What::Acknowledged(_), Progress::Holds) => step(state.stock, Progress::Done),
-                (What::Refused(quantity) | What::Unanswered(quantity), Progress::Called)
-                    if self.give_backs && state.stock >= quantity =>
+                (What::Acknowledged(_), OrderProgress::Holds) => step(state.stock, OrderProgress::Done),
+                (What::Refused(quantity) | What::Unanswered(quantity), OrderProgress::Called)
+                    if self.releases && state.stock >= quantity =>
                 {
-                    step(state.stock - quantity, Progress::Holds);
+                    step(state.stock - quantity, OrderProgress::Holds);
                 }
-                (What::Refused(quantity), Progress::Done) if self.give_backs && state.stock >= quantity => {
-                    step(state.stock - quantity, Progress::HoldsAgain);
+                (What::Refused(quantity), OrderProgress::Done) if self.releases && state.stock >= quantity => {
+                    step(state.stock - quantity, OrderProgress::HoldsAgain);
                 }
-                (What::Refused(quantity), Progress::HoldsAgain) => step(state.stock + quantity, Progress::Done),
+                (What::Refused(quantity), OrderProgress::HoldsAgain) => {
+                    step(state.stock + quantity, OrderProgress::Done);
+                }
                 _ => {}
             }
             if let (
                 What::Acknowledged(quantity) | What::Refused(quantity) | What::Unanswered(quantity),
-                Progress::Holds,
+                OrderProgress::Holds,
             ) = (call.what, progress)
             {
-                step(state.stock + quantity, Progress::Called);
+                step(state.stock + quantity, OrderProgress::Called);
             }
         }
         steps
     }
 }
 
-impl State {
-    fn with(&self, place: usize, progress: Progress) -> Self {
+impl OracleState {
+    fn with(&self, index: usize, progress: OrderProgress) -> Self {
         let mut state = self.clone();
-        state.calls[place] = progress;
+        state.calls[index] = progress;
         state
     }
 }
 
-fn calls() -> impl Strategy<Value = Vec<Call>> {
+fn calls() -> impl Strategy<Value = Vec<OracleCall>> {
     let what = prop_oneof![
         3 => (1_u64..4).prop_map(What::Acknowledged),
         1 => (1_u64..4).prop_map(What::Refused),
@@ -140,25 +148,27 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
         3 => (0_u64..5).prop_map(What::Read),
     ];
     let call = (0_u64..12, 0_u64..14, what)
-        .prop_map(|(called, lasted, what)| Call { during: (called, called + lasted), what });
+        .prop_map(|(called, lasted, what)| OracleCall { during: (called, called + lasted), what });
     prop::collection::vec(call, 1..7)
 }
 
-/// Numbers in the order of the acknowledgements, as the store gives them.
-fn story(initial: u64, restocks: u64, calls: &[Call]) -> Story {
+/// The scenario of these calls. Numbers are in the order of the acknowledgements, as in the store.
+fn scenario(initial: u64, restocks: u64, calls: &[OracleCall]) -> HistoryScenario {
     let mut acknowledgements: Vec<_> =
         calls.iter().enumerate().filter(|(_, call)| matches!(call.what, What::Acknowledged(_))).collect();
     acknowledgements.sort_by_key(|(_, call)| call.during.1);
-    let number = |place| 1 + acknowledgements.iter().position(|(other, _)| *other == place).unwrap() as u64;
+    let number = |index| 1 + acknowledgements.iter().position(|(other, _)| *other == index).unwrap() as u64;
     calls.iter().enumerate().fold(
-        Story::of(initial).restocking_to(LEVEL).restocked(restocks),
-        |story, (place, call)| {
-            let order = place as u128 + 1;
+        HistoryScenario::of(initial).restocking_to(LEVEL).restocked(restocks),
+        |scenario, (index, call)| {
+            let order = index as u128 + 1;
             match call.what {
-                What::Acknowledged(quantity) => story.order(order, quantity, call.during, acknowledged(number(place))),
-                What::Refused(quantity) => story.order(order, quantity, call.during, SOLD_OUT),
-                What::Unanswered(quantity) => story.order(order, quantity, call.during, UNKNOWN),
-                What::Read(stock) => story.read(stock, call.during),
+                What::Acknowledged(quantity) => {
+                    scenario.order(order, quantity, call.during, acknowledged(number(index)))
+                }
+                What::Refused(quantity) => scenario.order(order, quantity, call.during, SOLD_OUT),
+                What::Unanswered(quantity) => scenario.order(order, quantity, call.during, UNKNOWN),
+                What::Read(stock) => scenario.read(stock, call.during),
             }
         },
     )
@@ -171,14 +181,14 @@ proptest! {
     fn the_checker_agrees_with_a_walk_through_time(
         initial in 0_u64..6,
         restocks in 0_u64..3,
-        give_backs in any::<bool>(),
+        releases in any::<bool>(),
         calls in calls(),
     ) {
         let taken: u64 = calls.iter().map(|call| if let What::Acknowledged(quantity) = call.what { quantity } else { 0 }).sum();
         let Some(last) = (initial + restocks * LEVEL).checked_sub(taken) else { return Ok(()) };
-        let explained = Oracle { calls: &calls, restocks_max: restocks, give_backs }.explains(initial, last);
-        let rule = if give_backs { GiveBacks::Anytime } else { GiveBacks::Never };
-        let verdict = story(initial, restocks, &calls).with(|options| options.give_backs = rule).finished().judge();
+        let explained = Oracle { calls: &calls, restocks_max: restocks, releases }.explains(initial, last);
+        let rule = if releases { Releases::Anytime } else { Releases::Never };
+        let verdict = scenario(initial, restocks, &calls).with(|options| options.releases = rule).finished().check();
         prop_assert_eq!(verdict.is_clean(), explained, "{:?}", verdict);
     }
 }

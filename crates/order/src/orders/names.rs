@@ -1,13 +1,14 @@
-//! Product names, each kept once.
+//! Product names, each stored once.
 
 use api::{InvalidValue, ProductName};
 use rustc_hash::FxHashMap;
 
-/// Which of the names.
+/// The position of a name in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NameIndex(u32);
 
-/// As many names as there are products that were ever ordered: the catalog's owner decides how many, no shopper.
+/// The names of all products that were ever ordered. Only the operator of the catalog decides how
+/// many there are, not its clients.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     list: Vec<ProductName>,
@@ -23,11 +24,11 @@ impl Names {
         self.index.get(name).copied().unwrap_or_else(|| self.add(name.clone()))
     }
 
-    /// Like [`Names::intern`]; looks at the bounds of names that are new.
+    /// Like [`Names::intern`], but checks names that are new.
     pub(super) fn intern_text(&mut self, name: &str) -> Result<NameIndex, InvalidValue> {
         match self.index.get(name) {
             Some(index) => Ok(*index),
-            None => Ok(self.add(ProductName::new(name)?)),
+            None => Ok(self.add(ProductName::recorded(name)?)),
         }
     }
 

@@ -1,49 +1,60 @@
-//! Order replicas and a catalog in one process, talking HTTP over loopback ports that the OS picks.
+//! Order replicas and a catalog in one process, which talk HTTP over loopback ports that the OS
+//! assigns.
 
-// Each test file is a crate that uses its own part of this module.
+// Each test file is a crate that uses a different part of this module.
 #![allow(dead_code)]
 
-pub(crate) mod shelf;
+pub(crate) mod fake_catalog;
+pub(crate) mod only_replica;
+pub(crate) mod real_catalog;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
 use api::order::PlaceOrder;
+use api::public::OrderPlaced;
 use api::replica::Replicas;
-use api::{Address, OrderId, Ordinal, ProductName, Quantity};
-use order::{Config, Listeners};
+use api::{Address, ErrorCode, OrderId, Ordinal, ProductName, Quantity};
+use discovery::Group;
+use order::Config;
 use replication::StorageConfig;
+use service::access::Access;
 use service::http::Listener;
+use service::json_client::{CallError, JsonClient};
+use service::lifecycle::Listeners;
+use tokio::time::{Instant, sleep};
 
-/// Far longer than anything here takes on a busy machine; what has not happened by then never will.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+/// Far longer than anything here takes on a busy machine. What has not happened by then never will.
+pub(crate) const LONG: Duration = Duration::from_mins(1);
+
+pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 pub(crate) fn bind() -> Listeners {
-    let listener = || Listener::bind([127, 0, 0, 1].into(), 0).unwrap();
-    Listeners { service: listener(), replication: listener() }
+    Listeners::bind(LOCALHOST, (0, None), (0, None)).unwrap()
 }
 
-/// Addresses of `which` of the listeners, by seat.
+/// The addresses of `which` of the listeners, by ordinal.
 pub(crate) fn addresses(listeners: &[Listeners], which: impl Fn(&Listeners) -> &Listener) -> Replicas {
-    let address = |listener: &Listener| Address::new("127.0.0.1", listener.local_addr().unwrap().port());
+    let address = |listener: &Listener| Address::new("127.0.0.1", listener.address().port());
     (1..).map(Ordinal).zip(listeners.iter().map(|both| address(which(both)))).collect()
 }
 
-/// With a disk that is as `faults.txt` in `dir` says.
+/// A disk with the faults that `faults.txt` in `dir` lists.
 pub(crate) fn storage(dir: &Path) -> StorageConfig {
     StorageConfig { disk_faults_file: Some(dir.join("faults.txt")), ..StorageConfig::default() }
 }
 
-/// Replica `ordinal` of those that listen there; its files are in `dir`.
+/// The configuration of replica `ordinal` among those with these listeners; its files are in `dir`.
 pub(crate) fn config(dir: &Path, catalog: &Address, ordinal: u8, listeners: &[Listeners]) -> Config {
     Config {
         ordinal: Ordinal(ordinal),
-        founders: listeners.len(),
-        replicas: discovery::fixed(addresses(listeners, |both| &both.service)),
-        peers: discovery::fixed(addresses(listeners, |both| &both.replication)),
-        catalog: discovery::fixed([(Ordinal(1), catalog.clone())].into()),
+        bootstrap_size: listeners.len(),
+        replicas: discovery::static_replicas(addresses(listeners, |both| &both.main)),
+        peers: discovery::static_replicas(addresses(listeners, |both| &both.side)),
+        catalog: discovery::static_replicas([(Ordinal(1), catalog.clone())].into()),
         discovery: discovery::Discovery::default(),
-        bind_host: [127, 0, 0, 1].into(),
+        access: Access { token: None, bind_host: LOCALHOST },
         port: 0,
         replication_port: 0,
         ledger_file: dir.join(format!("log{ordinal}.csv")),
@@ -51,7 +62,8 @@ pub(crate) fn config(dir: &Path, catalog: &Address, ordinal: u8, listeners: &[Li
         storage: storage(&dir.join(format!("order{ordinal}"))),
         queue_max: 64,
         batch_orders_max: 8,
-        token: None,
+        dedup_window: order::orders::DedupWindow::default(),
+        accepted_difference: 0,
     }
 }
 
@@ -60,5 +72,21 @@ pub(crate) fn id(n: u128) -> OrderId {
 }
 
 pub(crate) fn order(order_id: OrderId, name: &str, quantity: u64) -> PlaceOrder {
-    PlaceOrder { order_id, name: ProductName::new(name).unwrap(), quantity: Quantity::new(quantity).unwrap() }
+    PlaceOrder::new(order_id, ProductName::new(name).unwrap(), Quantity::new(quantity).unwrap())
+}
+
+/// Places an order at the leader; returns its number. Repeats it with the same id while its outcome
+/// is unknown, or while the leader is overloaded, as every client does.
+pub(crate) async fn place(group: &Group, order: &PlaceOrder) -> Result<u64, CallError> {
+    let post =
+        async |client: JsonClient, address| client.post::<_, OrderPlaced>(&address, "/orders", order, LONG).await;
+    let deadline = Instant::now() + LONG;
+    loop {
+        match group.call_leader(deadline, post).await {
+            Err(error) if error.code() == Some(ErrorCode::Overloaded) && Instant::now() < deadline => {
+                sleep(Duration::from_millis(10)).await;
+            }
+            answer => return answer.map(|placed| placed.order_number.get()),
+        }
+    }
 }

@@ -4,15 +4,15 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine::{CheckpointMeta, Command, Entry, LogId, Types, Vote};
-use crate::log::change::{Batch, Change};
+use crate::consensus::types::{CheckpointMeta, EncodedCommand, Entry, LogId, Types, Vote};
+use crate::log::change::{LogBatch, LogChange};
 
 fn log_id(term: u64, index: u64) -> LogId {
     LogId::new(CommittedLeaderId::new(term, api::NodeId::default()), index)
 }
 
 prop_compose! {
-    /// What a leader might send, and with some luck not even that.
+    /// What a leader might send, and sometimes what it would not send.
     fn append()(
         term in 0..4_u64,
         node in 0..3_u64,
@@ -24,7 +24,7 @@ prop_compose! {
         let first = prev.map_or(0, |(_, index)| index + 1);
         let entry = |(place, (term, off, bytes)): (u64, (u64, i64, Vec<u8>))| Entry {
             log_id: log_id(term, place.saturating_add_signed(off.min(0))),
-            payload: EntryPayload::Normal(Command(bytes.into())),
+            payload: EntryPayload::Normal(EncodedCommand(bytes.into())),
         };
         let vote = if committed { Vote::new_committed(term, api::NodeId(node)) } else { Vote::new(term, api::NodeId(node)) };
         AppendEntriesRequest {
@@ -36,13 +36,13 @@ prop_compose! {
     }
 }
 
-/// The body of what a log would write of it.
+/// The body of the frame that a log would write of it.
 fn batch(entries: Vec<Entry>) -> Vec<u8> {
-    let changes = vec![Change::Vote(Vote::new(3, api::NodeId(7))), Change::Append(entries)];
-    postcard::to_stdvec(&Batch { committed: Some(log_id(1, 2)), changes }).unwrap()
+    let changes = vec![LogChange::Vote(Vote::new(3, api::NodeId(7))), LogChange::Append(entries)];
+    postcard::to_stdvec(&LogBatch { committed: Some(log_id(1, 2)), changes }).unwrap()
 }
 
-/// Bytes, or a good message with a few of them changed.
+/// Random bytes, or a valid message with a few bytes changed.
 fn nearly(good: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     (good, vec((any::<prop::sample::Index>(), any::<u8>()), 0..3)).prop_map(|(mut bytes, changes)| {
         for (at, byte) in changes {
@@ -90,29 +90,29 @@ proptest! {
         let terms_grow = ids.is_sorted_by_key(|id| id.leader_id.term);
         let of_the_past = ids.into_iter().chain(leader_commit).all(|id| id.leader_id.term <= vote.leader_id.term);
         let elected = vote.committed && vote.leader_id.term > 0 && vote.leader_id.voted_for != Some(api::NodeId(0));
-        let taken = peer_message::append(&record::encode(&request).unwrap());
+        let taken = validation::append(&codec::encode(&request).unwrap());
         prop_assert_eq!(taken.is_ok(), consecutive && terms_grow && of_the_past && elected, "{:?}", taken.map(drop));
     }
 
     #[test]
     fn states_that_are_nearly_right_are_borne(bytes in nearly(vec(any::<u8>(), 0..99).prop_map(|state| {
-        let header = transfer::Header { vote: Vote::new_committed(3, api::NodeId(7)), meta: CheckpointMeta::default() };
-        transfer::put_together(&header, &state)
+        let header = state_transfer::Header { vote: Vote::new_committed(3, api::NodeId(7)), meta: CheckpointMeta::default() };
+        state_transfer::put_together(&header, &state)
     }))) {
         state_transfer(&bytes);
     }
 }
 
 #[test]
-fn what_no_candidate_and_no_leader_would_say_is_refused() {
-    let nobody = Vote { leader_id: openraft::LeaderId { term: 5, voted_for: None }, committed: true };
+fn messages_that_no_candidate_and_no_leader_sends_are_refused() {
+    let no_candidate = Vote { leader_id: openraft::LeaderId { term: 5, voted_for: None }, committed: true };
     let append = |vote| AppendEntriesRequest::<Types> { vote, prev_log_id: None, entries: vec![], leader_commit: None };
-    let sent = |request| peer_message::append(&record::encode(&append(request)).unwrap()).map(drop);
+    let sent = |request| validation::append(&codec::encode(&append(request)).unwrap()).map(drop);
     assert_eq!(sent(Vote::new_committed(5, api::NodeId(7))), Ok(()));
-    assert_eq!(sent(nobody), Err("its vote is for nobody".to_owned()));
+    assert_eq!(sent(no_candidate), Err("its vote names no candidate".to_owned()));
     assert_eq!(sent(Vote::new(5, api::NodeId(7))), Err("its sender was not elected".to_owned()));
     assert!(sent(Vote::new_committed(u64::MAX, api::NodeId(7))).unwrap_err().contains("no term"));
-    let asked = |vote, last| peer_message::vote(&record::encode(&VoteRequest::new(vote, last)).unwrap()).map(drop);
+    let asked = |vote, last| validation::vote(&codec::encode(&VoteRequest::new(vote, last)).unwrap()).map(drop);
     assert_eq!(asked(Vote::new(5, api::NodeId(7)), Some(log_id(4, 9))), Ok(()));
     assert!(asked(Vote::new_committed(5, api::NodeId(7)), None).is_err());
     assert!(asked(Vote::new(5, api::NodeId(7)), Some(log_id(6, 9))).is_err());

@@ -1,4 +1,4 @@
-//! How a piece of the log lies in its file, and what may stand where one should be.
+//! The encoding of one batch in a segment, and what else may lie where a frame is expected.
 //!
 //! | bytes | |
 //! |---|---|
@@ -10,51 +10,52 @@
 //!
 //! Numbers are little-endian.
 //!
-//! A frame is written at once, and synced before the next one is begun. So the power can fail in at most one, the last; what lies
-//! behind the frames is zeroes. A disk writes a sector wholly or not at all: of a frame that was not written to its end at least one
-//! sector is still zeroes. Anything else that cannot be read is damage.
+//! A frame is written with one call, and synced before the next one is started. So a power failure
+//! can tear only the last frame, and zeros follow it. A disk writes a sector as a whole or not at
+//! all, so of a torn frame at least one sector is still zeros. Anything else that cannot be read is
+//! damage.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::record::decode_body;
+use crate::codec::decode_body;
 
 /// Length, checksum, number, and their checksum.
-pub(super) const HEAD_BYTES: usize = 20;
-/// What a disk writes wholly or not at all.
+pub(super) const HEADER_BYTES: usize = 20;
+/// What a disk writes as a whole or not at all.
 const SECTOR: usize = 512;
 
 /// Appends the frame of `body` to `to`.
 pub(super) fn encode<T: Serialize>(number: u64, body: &T, mut to: Vec<u8>) -> Result<Vec<u8>, String> {
     let start = to.len();
-    to.resize(start + HEAD_BYTES, 0);
+    to.resize(start + HEADER_BYTES, 0);
     let mut bytes = postcard::to_extend(body, to).map_err(|error| format!("cannot be encoded: {error}"))?;
-    let head = Head::of(number, &bytes[start + HEAD_BYTES..])?;
-    bytes[start..start + HEAD_BYTES].copy_from_slice(&head.encode());
+    let header = FrameHeader::of(number, &bytes[start + HEADER_BYTES..])?;
+    bytes[start..start + HEADER_BYTES].copy_from_slice(&header.encode());
     Ok(bytes)
 }
 
-/// A frame with these bytes for its body.
+/// A frame with these bytes as its body.
 #[cfg(any(test, fuzzing))]
 pub(super) fn seal(number: u64, body: &[u8]) -> Vec<u8> {
-    let head = Head::of(number, body).expect("it is in memory, and short");
-    [&head.encode(), body].concat()
+    let header = FrameHeader::of(number, body).expect("it is in memory, and short");
+    [&header.encode(), body].concat()
 }
 
-struct Head {
+struct FrameHeader {
     length: u32,
     crc: u32,
     number: u64,
 }
 
-impl Head {
+impl FrameHeader {
     fn of(number: u64, body: &[u8]) -> Result<Self, String> {
         let length = u32::try_from(body.len()).map_err(|_| "is longer than 4 GiB".to_owned())?;
         Ok(Self { length, crc: crc32c::crc32c(body), number })
     }
 
-    fn encode(&self) -> [u8; HEAD_BYTES] {
-        let mut bytes = [0; HEAD_BYTES];
+    fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
         bytes[..4].copy_from_slice(&self.length.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.crc.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.number.to_le_bytes());
@@ -63,88 +64,96 @@ impl Head {
         bytes
     }
 
-    /// The head at the beginning of `bytes`, if it is whole.
+    /// The header at the beginning of `bytes`, if it is intact.
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (length, rest) = bytes.split_first_chunk()?;
         let (crc, rest) = rest.split_first_chunk()?;
         let (number, rest) = rest.split_first_chunk()?;
         let own_crc = u32::from_le_bytes(*rest.first_chunk()?);
         let [length, crc] = [length, crc].map(|bytes| u32::from_le_bytes(*bytes));
-        let head = Self { length, crc, number: u64::from_le_bytes(*number) };
-        (own_crc == crc32c::crc32c(&bytes[..16])).then_some(head)
+        let header = Self { length, crc, number: u64::from_le_bytes(*number) };
+        (own_crc == crc32c::crc32c(&bytes[..16])).then_some(header)
     }
 
     fn end(&self) -> usize {
-        HEAD_BYTES.saturating_add(usize::try_from(self.length).unwrap_or(usize::MAX))
+        HEADER_BYTES.saturating_add(usize::try_from(self.length).unwrap_or(usize::MAX))
     }
 }
 
-/// The frame at the beginning of `bytes`: its number, the encoding of its body. `None`: there is none that is whole.
+/// The frame at the beginning of `bytes`: its number and the encoding of its body; `None` if there
+/// is no intact frame.
 fn split(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let head = Head::decode(bytes)?;
-    let body = bytes.get(HEAD_BYTES..head.end())?;
-    (crc32c::crc32c(body) == head.crc).then_some((head.number, body))
+    let header = FrameHeader::decode(bytes)?;
+    let body = bytes.get(HEADER_BYTES..header.end())?;
+    (crc32c::crc32c(body) == header.crc).then_some((header.number, body))
 }
 
 /// The body of frame `number`, which must be all of `bytes`.
 pub(super) fn decode<T: DeserializeOwned>(number: u64, bytes: &[u8]) -> Result<T, String> {
     match split(bytes) {
-        Some((found, body)) if found == number && HEAD_BYTES + body.len() == bytes.len() => decode_body(body),
-        Some((found, _)) => Err(format!("frame {found} lies where frame {number} was written")),
+        Some((found, body)) if found == number && HEADER_BYTES + body.len() == bytes.len() => decode_body(body),
+        Some((found, _)) => Err(format!("frame {found} is where frame {number} was written")),
         None => Err("its checksum is wrong".to_owned()),
     }
 }
 
-/// What is found where a frame could begin.
+/// The frame at the beginning of `bytes`, whatever its number: its number, its body, and its
+/// length.
+pub(super) fn decode_first<T: DeserializeOwned>(bytes: &[u8]) -> Result<(u64, T, usize), String> {
+    let (number, body) = split(bytes).ok_or("its checksum is wrong")?;
+    Ok((number, decode_body(body)?, HEADER_BYTES + body.len()))
+}
+
+/// What is found where a frame may start.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found<T> {
+pub(super) enum FoundFrame<T> {
     Frame {
         body: T,
-        /// Where the next one may begin, from here.
+        /// Where the next one may start, counted from here.
         bytes: usize,
     },
-    /// The end: nothing but zeroes.
+    /// The end: only zeros follow.
     End,
-    /// The end, and a frame that was not written to its end; nothing that depends on it has been told to anyone.
+    /// The end, and a torn frame. Nothing that depends on it has left the process.
     Torn,
 }
 
-/// Looks for frame `number` at `at`, in all bytes of a file. An error says what is wrong with them.
-pub(super) fn find<T: DeserializeOwned>(number: u64, file: &[u8], at: usize) -> Result<Found<T>, String> {
+/// Looks for frame `number` at `at` in the bytes of a whole file. An error says what is wrong.
+pub(super) fn find<T: DeserializeOwned>(number: u64, file: &[u8], at: usize) -> Result<FoundFrame<T>, String> {
     let bytes = &file[at..];
     if let Some((found, body)) = split(bytes) {
         if found != number {
-            return Err(format!("at byte {at} lies frame {found}, and frame {number} is missing"));
+            return Err(format!("byte {at} holds frame {found}, and frame {number} is missing"));
         }
         let value = decode_body(body).map_err(|what| format!("frame {number} at byte {at}: {what}"))?;
-        return Ok(Found::Frame { body: value, bytes: HEAD_BYTES + body.len() });
+        return Ok(FoundFrame::Frame { body: value, bytes: HEADER_BYTES + body.len() });
     }
     let Some(last) = bytes.iter().rposition(|byte| *byte != 0) else {
-        return Ok(Found::End);
+        return Ok(FoundFrame::End);
     };
     let later = (1..=last).find_map(|from| split(&bytes[from..]).filter(|(found, _)| *found > number));
     if let Some((later, _)) = later {
         return Err(format!("frame {number} at byte {at} is damaged: frame {later} comes after it"));
     }
-    // Without a whole head a frame does not say how long it is.
-    let end = Head::decode(bytes).map_or(HEAD_BYTES, |head| head.end());
-    if Head::decode(bytes).is_some() && end <= last {
-        return Err(format!("behind frame {number} at byte {at}, which is not whole, lies something"));
+    // Without an intact header the length of the frame is unknown.
+    let end = FrameHeader::decode(bytes).map_or(HEADER_BYTES, |header| header.end());
+    if FrameHeader::decode(bytes).is_some() && end <= last {
+        return Err(format!("frame {number} at byte {at} is incomplete, but data follows it"));
     }
     if sectors(at, at.saturating_add(end)).any(|(from, to)| is_unwritten(file, from, to)) {
-        return Ok(Found::Torn);
+        return Ok(FoundFrame::Torn);
     }
     Err(format!("frame {number} at byte {at} is damaged: its checksum is wrong"))
 }
 
-/// `from..to`, cut at the sectors' edges.
+/// `from..to`, split at sector boundaries.
 fn sectors(from: usize, to: usize) -> impl Iterator<Item = (usize, usize)> {
     let next_edge = move |at: usize| (at / SECTOR + 1).saturating_mul(SECTOR).min(to);
     std::iter::successors(Some((from, next_edge(from))), move |(_, end)| Some((*end, next_edge(*end))))
         .take_while(move |(start, _)| *start < to)
 }
 
-/// Nothing but zeroes, or cut off by the end of the file.
+/// Only zeros, or beyond the end of the file.
 fn is_unwritten(file: &[u8], from: usize, to: usize) -> bool {
     file.get(from..to).is_none_or(|sector| sector.iter().all(|byte| *byte == 0))
 }
@@ -155,7 +164,7 @@ mod tests {
 
     const AT: usize = 700;
 
-    /// Frame 6, zeroes, and frame 7 at [`AT`] with so many bytes, and zeroes behind it.
+    /// Frame 6, zeros, frame 7 at [`AT`] with a body of that length, and zeros after it.
     fn file(length: usize) -> (Vec<u8>, usize) {
         let mut file = vec![0; AT];
         let before = encode(6, &"before", Vec::new()).unwrap();
@@ -165,16 +174,16 @@ mod tests {
         ([file, vec![0; 3000]].concat(), end)
     }
 
-    fn found(file: &[u8]) -> Result<Found<String>, String> {
+    fn found(file: &[u8]) -> Result<FoundFrame<String>, String> {
         find(7, file, AT)
     }
 
     #[test]
     fn a_frame_is_found_and_its_end() {
         let (file, end) = file(2000);
-        assert_eq!(found(&file), Ok(Found::Frame { body: "x".repeat(2000), bytes: end - AT }));
-        assert_eq!(find::<String>(8, &file, end), Ok(Found::End));
-        assert_eq!(find::<String>(8, &file, file.len()), Ok(Found::End));
+        assert_eq!(found(&file), Ok(FoundFrame::Frame { body: "x".repeat(2000), bytes: end - AT }));
+        assert_eq!(find::<String>(8, &file, end), Ok(FoundFrame::End));
+        assert_eq!(find::<String>(8, &file, file.len()), Ok(FoundFrame::End));
         assert!(find::<String>(8, &file, AT).unwrap_err().contains("frame 8 is missing"));
         assert_eq!(decode::<String>(7, &file[AT..end]).unwrap().len(), 2000);
         assert!(decode::<String>(8, &file[AT..end]).is_err());
@@ -190,12 +199,12 @@ mod tests {
             for (_, (from, to)) in parts.iter().enumerate().filter(|(n, _)| kept & (1 << n) == 0) {
                 torn[*from..*to].fill(0);
             }
-            let expected = if kept == 0 { Found::End } else { Found::Torn };
+            let expected = if kept == 0 { FoundFrame::End } else { FoundFrame::Torn };
             assert_eq!(found(&torn).as_ref(), Ok(&expected), "{kept:b}");
         }
-        // Its end was not even made room for.
+        // Not even space for its end was allocated.
         for length in AT + 1..end {
-            assert_eq!(found(&whole[..length]), Ok(Found::Torn), "cut to {length}");
+            assert_eq!(found(&whole[..length]), Ok(FoundFrame::Torn), "cut to {length}");
         }
     }
 
@@ -212,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_before_another_frame_is_never_taken_for_the_end() {
+    fn damage_before_another_frame_is_never_mistaken_for_the_end() {
         let (file, end) = file(2000);
         let two = encode(8, &"later", file[..end].to_vec()).unwrap();
         for (from, to) in sectors(AT, end) {

@@ -1,276 +1,138 @@
-//! The durable log: entries, vote, and what goes with them, on disk before anyone is told.
+//! The write-ahead log: entries, vote and log metadata, on disk before anything relies on them.
 //!
-//! All writes go through one thread of their own and in order, votes and entries alike; what comes while it works goes to the disk
-//! together, in one sync. A failed write ends the process, because after a failed sync nobody knows what the disk holds. Reads are
-//! served from memory for the newest entries and from a blocking thread for older ones.
+//! # Reading order
+//! 1. [`change`] and `metadata`: what can change in a log, and what it holds besides its entries.
+//! 2. `frame`: how one batch of changes is encoded, and how a torn frame differs from damage.
+//! 3. `segment`, `segments`: one file of the log, and all of them; `index` says where each entry
+//!    is.
+//! 4. [`high_water`]: the record of how much of the log has reached the disk.
+//! 5. `recovery`: opening a log, and what is checked.
+//! 6. `recent_entries`, `flushed`, `writer`: the entries in memory, how much of them is on disk,
+//!    and the thread that writes them. `shared` is what these three have in common.
+//! 7. `store`: [`LogStore`], the handle. The openraft trait is implemented for it in
+//!    [`consensus::log_storage`](crate::consensus::log_storage).
 //!
-//! # Who waits for the disk
-//! The engine does not: [`append`](LogStore::append) tells it at once that its entries are written, so that a leader sends them to its
-//! followers while its own disk is at work, and goes on with the next ones. Instead, nothing that *depends* on an entry gets out of this
-//! process before the entry is on this disk:
+//! # How it works
+//! One thread makes all writes, votes and entries alike, in order. Whatever is queued while it
+//! works goes to disk together, with one sync. If a write or a sync fails, the process exits: after
+//! a failed sync the content of the disk is unknown. Reads of the newest entries are served from
+//! memory, older ones from disk on a blocking thread.
 //!
-//! * a follower's answer to the leader waits ([`crate::core::Core::append_entries`]),
-//! * the state machine waits before it applies one, and with it every reply, checkpoint and read
-//!   ([`MachineStore`](crate::machine_store::MachineStore)),
-//! * a leader tells its followers only of commits up to there ([`Link`](crate::link::Link)).
+//! openraft does not wait for the disk. The gates that make up for this are listed in
+//! [`consensus::engine_contract`](crate::consensus::engine_contract). Votes, truncations and purges
+//! are on disk when openraft continues.
 //!
-//! So whatever anybody learns to be committed is on the disks of a majority, this one among them. (That a leader may send before it has
-//! written itself: the Raft thesis, §10.2.1.) Votes, truncations and purges are durable when the engine goes on.
+//! Entries are purged only once the checkpoint that replaces them is durable. openraft purges as
+//! soon as it has *begun* to install a received state. A crash in between would leave a log that
+//! begins after the state ends, on a disk whose copy had been counted in a majority. So
+//! [`purge`](openraft::storage::RaftLogStorage::purge) waits.
 //!
-//! Entries are only purged when the checkpoint that replaces them is durable. The engine purges as soon as it has
-//! *begun* to install a state that it received; a crash in between would leave a log that begins after the state ends,
-//! on a disk whose copy had been counted in a majority. So [`LogStore::purge`] waits.
+//! # Format
+//! The log is a directory:
+//!
+//! | file | content |
+//! |---|---|
+//! | `lock` | empty; locked while a process has the log open |
+//! | `00000000000000000001.log` … | segments: frames, then zeros. The name is the number of the first frame |
+//! | `high-water` | one sector: which frame was synced last, where it ends, and the segment's checksum up to there |
+//!
+//! Frames are numbered without gaps from 1, across segments. The layout of a frame is in `frame`.
+//! The first frame of a segment is its header: the format's version, and the log's metadata at that
+//! point, so that older segments can be removed. Every other frame holds one batch of changes:
+//! entries appended, a vote, a truncation, a purge. Segments are only ever extended. A truncation
+//! is a frame, too, and a segment is removed as a whole once none of its entries is needed.
+//!
+//! # Assumptions
+//! What the log relies on:
+//!
+//! * **A sync is durable.** When `fdatasync` reports success, the data and the file's length
+//!   survive a power failure. A disk that acknowledges a sync and forgets it violates what Raft
+//!   assumes.
+//! * **A directory sync makes names durable.** A new segment is used only after its directory was
+//!   synced.
+//! * **Sectors of 512 bytes are atomic.** After a power failure each sector of an unsynced write
+//!   has either its old content, which is zeros behind the last frame, or its new content. The
+//!   high-water record fits one sector and is therefore never torn.
+//! * **Renames are atomic** (for `identity.json` and checkpoint files, which are replaced as a
+//!   whole).
+//! * **One process at a time.** The lock on `lock` is advisory. File systems that ignore it are not
+//!   supported.
+//!
+//! What it does not rely on: the order in which unsynced sectors reach the disk; that a sync which
+//! failed has written nothing (the process exits, and recovery writes the last frame again); that
+//! data at rest stays as it is (each frame has a CRC32C, and so has each segment up to the
+//! high-water mark).
+//!
+//! **A garbled sector**, with neither its old nor its new content, is not a torn write: the frame's
+//! checksum is wrong and none of its sectors is zero, so the log is refused as damaged. This holds
+//! after a power failure, too: a disk without atomic sectors costs a replica its data directory,
+//! never an acknowledged entry. There is one exception. If, after a power failure, a *second*
+//! sector of the same last frame is all zeros and the high-water record is older than that frame,
+//! the frame is mistaken for a torn write and is dropped.
+//!
+//! # Damage and reaction
+//! A log that has lost its end looks like a shorter log. So the high-water record says how far the
+//! log was on disk, and a log that does not reach that point is refused. Only a frame that no
+//! record speaks of may be torn. It is cut off: nothing that depends on it has left the process.
+//!
+//! The rows are the cases of `tests/damage.rs`. *Refused* means an error that names the file and
+//! says what to do next; nothing is changed on disk. *Rejoins* means that the replica takes a new
+//! node id and joins its group again without a vote ([`membership`](crate::membership)).
+//!
+//! | damage | only replica | one of three |
+//! |---|---|---|
+//! | nothing | opens | opens |
+//! | the newest log file is deleted | refused | refused |
+//! | the newest log file is emptied | refused | refused |
+//! | the newest log file is cut before its last frame | refused | refused |
+//! | the newest log file's last frame is zeroed | refused | refused |
+//! | a bit of the newest log file's last frame is flipped | refused | refused |
+//! | the oldest log file is deleted | refused | refused |
+//! | all log files are deleted | refused | refused |
+//! | the log's directory is deleted | refused | rejoins |
+//! | log and identity are deleted | refused | rejoins |
+//! | all but the identity is deleted | refused | rejoins |
+//! | the log's directory is an older copy | refused | refused |
+//! | the high-water record is deleted | refused | refused |
+//! | a bit of the high-water record is flipped | refused | refused |
+//! | the high-water record is an older copy | opens | opens |
+//! | the identity is deleted | opens | opens |
+//! | the identity is emptied | refused | refused |
+//! | the identity names another id | refused | rejoins |
+//! | the checkpoint is deleted | refused | refused |
+//! | the checkpoint is an older copy | refused | refused |
+//! | a bit of the checkpoint is flipped | refused | refused |
+//! | the log is another replica's | refused | refused |
+//! | the newest log file is another replica's | refused | refused |
+//!
+//! Torn writes have tests of their own, in `frame`, `tests` and `lost_end_tests`.
 
 pub(crate) mod change;
-mod disk;
-mod durable;
-mod engine;
+mod error;
+mod flushed;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+pub(crate) mod high_water;
 mod index;
 #[cfg(test)]
-mod model;
-mod open;
-mod segment;
+mod lost_end_tests;
+mod metadata;
 #[cfg(test)]
-mod suite;
-mod tail;
+mod model;
+#[cfg(test)]
+mod openraft_suite;
+mod recent_entries;
+mod recovery;
+mod segment;
+mod segments;
+mod shared;
+mod store;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::ops::Range;
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
-
-use api::NodeId;
-use openraft::{AnyError, StorageIOError};
-use prometheus::Histogram;
-use service::lifecycle::{ExitCode, fatal};
-use service::world::{self, Worker};
-use tokio::sync::watch;
-
-pub(crate) use change::Head;
-pub(crate) use disk::{LogError, SEGMENT_BYTES};
-pub(crate) use durable::Durable;
-
-use crate::StartError;
-use crate::disk_faults::DiskFaults;
-use crate::engine::{Entry, LogId, StorageError, command_bytes};
-use change::Change;
-use disk::Disk;
-use durable::OnDisk;
-use index::Index;
-use tail::Tail;
-
-/// What one append to a follower carries at most, in bytes of commands, unless a single entry is longer.
-pub(crate) const APPEND_BYTES_MAX: usize = 2 * 1024 * 1024;
-
-/// How a log is kept.
-#[derive(Clone, Debug)]
-pub(crate) struct LogOptions {
-    /// A file that is longer is followed by another one, in bytes.
-    pub(crate) segment_bytes: u64,
-    /// A disk that can be made slow.
-    pub(crate) faults: DiskFaults,
-}
-
-/// The log of one replica. Clones are the same log.
-#[derive(Clone)]
-pub(crate) struct LogStore {
-    shared: Arc<Shared>,
-    writer: Worker,
-    /// The last durable checkpoint.
-    checkpointed: watch::Receiver<Option<LogId>>,
-}
-
-struct Shared {
-    /// `None` once it is closed.
-    disk: Mutex<Option<Disk>>,
-    index: Index,
-    tail: RwLock<Tail>,
-    on_disk: watch::Sender<OnDisk>,
-}
-
-impl LogStore {
-    /// Opens the log in the directory `dir` and checks all of it. `synced` observes how long each write took, in seconds.
-    pub(crate) fn open(
-        dir: &Path,
-        options: LogOptions,
-        checkpointed: watch::Receiver<Option<LogId>>,
-        synced: Histogram,
-    ) -> Result<Self, StartError> {
-        let disk = Disk::open(dir, options.segment_bytes)?;
-        let index = disk.index();
-        let head = index.content().head.clone();
-        let on_disk = OnDisk { last: head.last, ..OnDisk::default() };
-        let shared = Arc::new(Shared {
-            disk: Mutex::new(Some(disk)),
-            index,
-            tail: RwLock::new(Tail::new(head)),
-            on_disk: watch::Sender::new(on_disk),
-        });
-        let writer = writer::spawn(Arc::clone(&shared), options.faults, synced);
-        Ok(Self { shared, writer: writer.map_err(StartError::io("start a thread for", dir))?, checkpointed })
-    }
-
-    /// What the log holds besides its entries; it may not be on the disk yet.
-    pub(crate) fn head(&self) -> Head {
-        self.shared.tail().head.clone()
-    }
-
-    /// Tells what is on the disk.
-    pub(crate) fn durable(&self) -> Durable {
-        Durable::new(self.shared.on_disk.subscribe())
-    }
-
-    /// How long ago this replica last gave its vote to another one; `None` if never since it started.
-    pub(crate) fn gave_vote_away(&self) -> Option<Duration> {
-        self.shared.tail().gave_vote_away.map(|at| at.elapsed())
-    }
-
-    /// Notes whose log this is.
-    pub(crate) async fn own(&self, node_id: NodeId) {
-        self.write(Change::Own(node_id)).await;
-    }
-
-    /// Makes a replica that led when it stopped a follower of its own term.
-    ///
-    /// The engine would go on to lead in that term without an election. But a term must stand for one reign of one
-    /// process: `(term, batch)` names a batch, and the counter of batches begins anew. "Voted for myself" is all that
-    /// the disk has promised to others, and that stays.
-    pub(crate) fn resign(&self, node_id: NodeId) {
-        if let Some(vote) = &mut self.shared.tail_mut().head.vote
-            && vote.leader_id.voted_for == Some(node_id)
-        {
-            vote.committed = false;
-        }
-    }
-
-    /// Saves the committed position, and closes the files.
-    pub(crate) async fn close(&self) {
-        if self.shared.on_disk.borrow().closed {
-            return;
-        }
-        self.write(Change::Nothing).await;
-        self.shared.on_disk.send_modify(|on_disk| on_disk.closed = true);
-        drop(self.shared.disk().take());
-    }
-
-    /// Puts a change in line; it is visible at once, and durable in its turn.
-    fn queue(&self, change: Change) -> u64 {
-        let number = self.shared.tail_mut().push(change);
-        self.writer.wake();
-        number
-    }
-
-    /// Returns when `change` is durable.
-    async fn write(&self, change: Change) {
-        let number = self.queue(change);
-        if self.durable().changes(number).await.is_err() {
-            // Closed: the engine is being stopped too. It must never be told that the write was done.
-            std::future::pending::<()>().await;
-        }
-    }
-
-    /// The entries of `range` that are there, until they have `bytes_max` bytes of commands; one at least.
-    async fn read(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, StorageError> {
-        let (mut entries, mut next, mut bytes_left) = (Vec::new(), range.start, bytes_max);
-        loop {
-            let on_disk = {
-                let tail = self.shared.tail();
-                let rest = tail.clamp(next..range.end);
-                if let Some(newest) = tail.read(&rest, bytes_left) {
-                    entries.extend(newest);
-                    return Ok(entries);
-                }
-                rest.start..tail.oldest().map_or(rest.end, |oldest| rest.end.min(oldest))
-            };
-            next = on_disk.end;
-            let older = self.read_disk(on_disk, bytes_left).await?;
-            let bytes: usize = older.iter().map(command_bytes).sum();
-            entries.extend(older);
-            match bytes_left.checked_sub(bytes) {
-                Some(left) => bytes_left = left,
-                None => return Ok(entries),
-            }
-        }
-    }
-
-    async fn read_disk(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, StorageError> {
-        let (index, start) = (self.shared.index.clone(), range.start);
-        match world::blocking("reading the log", move || index.read(range, bytes_max)).await {
-            Ok(entries) => Ok(entries),
-            Err(_) if self.shared.on_disk.borrow().closed => {
-                Err(StorageIOError::read_log_at_index(start, AnyError::error(LogError::Closed)).into())
-            }
-            Err(error) => fatal(ExitCode::Io, error),
-        }
-    }
-
-    /// The last log id of a log that ends before `from`.
-    async fn last_before(&self, from: u64) -> Result<Option<LogId>, StorageError> {
-        let purged = self.head().purged;
-        match from.checked_sub(1) {
-            Some(index) if purged.is_none_or(|purged| purged.index < index) => {
-                Ok(self.read(index..from, 0).await?.first().map(|entry| entry.log_id))
-            }
-            _ => Ok(purged),
-        }
-    }
-}
-
-impl Shared {
-    fn tail(&self) -> RwLockReadGuard<'_, Tail> {
-        self.tail.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tail_mut(&self) -> RwLockWriteGuard<'_, Tail> {
-        self.tail.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn disk(&self) -> MutexGuard<'_, Option<Disk>> {
-        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// So many changes are on the disk now.
-    fn is_durable(&self, changes: u64) {
-        let last = self.index.content().head.last;
-        self.tail_mut().is_durable(last);
-        self.on_disk.send_modify(|on_disk| (on_disk.last, on_disk.changes) = (last, changes));
-    }
-}
-
-/// For any bytes of a file: nothing panics, and what is taken for a frame is that frame's own encoding.
-#[cfg(any(test, fuzzing))]
-pub(crate) fn any_file(bytes: &[u8]) {
-    for number in [0, 1] {
-        for at in [0, bytes.len() / 2, bytes.len()] {
-            if let Ok(frame::Found::Frame { body, bytes: length }) = frame::find::<change::Batch>(number, bytes, at) {
-                assert_eq!(same_again(number, body), length);
-            }
-        }
-    }
-}
-
-/// For any bytes as the body of a frame that is whole: likewise.
-#[cfg(any(test, fuzzing))]
-pub(crate) fn any_record(body: &[u8]) {
-    let number = 1;
-    let file = [&frame::seal(number, body), [0; 8].as_slice()].concat();
-    match frame::find::<change::Batch>(number, &file, 0) {
-        Ok(frame::Found::Frame { body: batch, bytes: length }) => {
-            assert_eq!(length, file.len() - 8);
-            same_again(number, batch);
-        }
-        found => assert!(found.is_err(), "a whole frame is taken for the end: {found:?}"),
-    }
-}
-
-/// Writes and reads it; gives its frame's length.
-#[cfg(any(test, fuzzing))]
-fn same_again(number: u64, batch: change::Batch) -> usize {
-    let again = frame::encode(number, &batch, Vec::new()).expect("it was decoded");
-    assert_eq!(frame::decode::<change::Batch>(number, &again), Ok(batch));
-    again.len()
-}
+pub(crate) use flushed::Flushed;
+pub(crate) use metadata::{LogMetadata, describe_log_id};
+pub(crate) use segments::SEGMENT_BYTES;
+pub(crate) use store::{APPEND_BYTES_MAX, LogOptions, LogStore};

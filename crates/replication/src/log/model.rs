@@ -1,4 +1,4 @@
-//! Any sequence of changes, with restarts in between, against a list of entries.
+//! Random sequences of changes, with restarts in between, compared with a list of entries.
 
 use std::path::Path;
 
@@ -7,17 +7,18 @@ use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::LogStore;
 use super::tests::{entries, id, open_segments};
-use super::*;
+use crate::consensus::types::{Entry, LogId};
 
 #[derive(Clone, Debug)]
 enum Step {
     Append(u64),
-    /// A later leader replaces this many of the last entries, if there are so many.
+    /// A later leader replaces this many of the last entries, if there are that many.
     Replace(u64),
     /// Keeps this many of the last entries.
     Purge(u64),
-    /// What a state that was received from another replica ends with: beyond the log's end.
+    /// Purges beyond the end of the log, as after installing a state from another replica.
     PurgeAll,
     Restart,
 }
@@ -84,7 +85,7 @@ impl Model {
 
     async fn check(&self, log: &mut LogStore) {
         assert_eq!(log.try_get_log_entries(..).await.unwrap(), self.entries);
-        assert_eq!((log.head().purged, log.head().last), (self.purged, self.last()));
+        assert_eq!((log.metadata().purged, log.metadata().last), (self.purged, self.last()));
     }
 }
 
@@ -106,7 +107,7 @@ async fn run(path: &Path, segment_bytes: u64, steps: Vec<Step>) {
 
 proptest! {
     #[test]
-    fn the_log_is_what_was_changed_also_after_restarts(segment_bytes in 1..1000_u64, steps in steps()) {
+    fn the_log_matches_the_model_also_after_restarts(segment_bytes in 1..1000_u64, steps in steps()) {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(run(&dir.path().join("log"), segment_bytes, steps));

@@ -1,31 +1,33 @@
-//! One of the log's files: frames, and zeroes behind them.
+//! One file of the log: frames, and zeros behind them.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use service::world::disk::{self, Access, File};
+use service::world::disk::{self, File, OpenMode};
 
-use super::disk::LogError;
+use super::error::LogError;
 
-/// By so much a file grows at a time. A sync that also has to make a new length durable takes half as long again.
+/// How much a file grows at a time. A sync that also has to persist a new length takes half as long
+/// again.
 const GROWTH_BYTES: u64 = 256 * 1024;
 
-fn name(dir: &Path, first: u64) -> PathBuf {
+/// The path of the segment whose first frame has the number `first`.
+pub(super) fn name(dir: &Path, first: u64) -> PathBuf {
     dir.join(format!("{first:020}.log"))
 }
 
-/// A file of the log. Whoever reads in one that is removed meanwhile reads on.
+/// A segment. Readers keep reading from it after it has been removed.
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
-    /// The number of its first frame, and its name.
+    /// The number of its first frame, which is also its name.
     pub(super) first: u64,
     pub(super) path: Arc<Path>,
     file: Arc<File>,
 }
 
 impl Segment {
-    /// The numbers and names of all, oldest first.
+    /// The numbers and paths of all segments, oldest first.
     pub(super) fn list(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
         let number = |path: &Path| path.file_stem()?.to_str()?.parse().ok();
         let numbered = disk::read_dir(dir)?.into_iter().filter_map(|path| Some((number(&path)?, path)));
@@ -34,10 +36,10 @@ impl Segment {
         Ok(names)
     }
 
-    /// Opens the file that begins with that frame, or makes it.
+    /// Opens the segment whose first frame has the number `first`, or creates it.
     pub(super) fn open(dir: &Path, first: u64) -> Result<Self, LogError> {
         let path = name(dir, first);
-        match File::open(&path, Access::Update) {
+        match File::open(&path, OpenMode::Update) {
             Ok(file) => Ok(Self { first, path: path.into(), file: Arc::new(file) }),
             Err(source) => Err(LogError::Io { path, source }),
         }
@@ -53,17 +55,19 @@ impl Segment {
         Ok(buffer)
     }
 
-    /// Writes a frame, and makes the file longer if it ends there, with zeroes: its new length. It is to become `full_bytes` long.
+    /// Writes a frame at `at`. If it ends beyond `length`, the length of the file, the file is
+    /// extended with zeros, towards `full_bytes`. Returns the new length.
     pub(super) fn write(&self, frame: &[u8], at: u64, length: u64, full_bytes: u64) -> Result<u64, LogError> {
         self.file.write_all_at(frame, at).map_err(|source| self.error(source))?;
         let end = at + frame.len() as u64;
         if end < length {
             return Ok(length);
         }
-        // Written, not only reserved: the blocks are allocated, and the next syncs have none to note.
+        // Written, not only reserved: this allocates the blocks, so the next syncs have no metadata
+        // to write.
         let room = (end + 1).next_multiple_of(GROWTH_BYTES.min(full_bytes)) - end;
-        let zeroes = vec![0; usize::try_from(room).expect("a quarter of a MiB")];
-        self.file.write_all_at(&zeroes, end).map_err(|source| self.error(source))?;
+        let zeros = vec![0; usize::try_from(room).expect("a quarter of a MiB")];
+        self.file.write_all_at(&zeros, end).map_err(|source| self.error(source))?;
         Ok(end + room)
     }
 

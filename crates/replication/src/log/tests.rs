@@ -1,25 +1,32 @@
-use std::fs;
-use std::path::PathBuf;
+//! The log: what is written is read back, and damage is noticed.
 
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use api::NodeId;
 use futures::FutureExt;
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
 use openraft::{CommittedLeaderId, RaftLogReader};
-use prometheus::HistogramOpts;
+use prometheus::{Histogram, HistogramOpts};
+use tokio::sync::watch;
 
-use super::change::Batch;
-use super::*;
-use crate::engine::{Command, Vote};
+use super::change::{LogBatch, LogChange};
+use super::{APPEND_BYTES_MAX, LogMetadata, LogOptions, LogStore, SEGMENT_BYTES, frame, high_water, segment, segments};
+use crate::consensus::types::{EncodedCommand, Entry, LogId, Vote};
+use crate::disk_space::faults::DiskFaults;
+use crate::error::StartError;
 
-/// Whoever tests the log alone has no checkpoints to wait for.
+/// For tests of the log alone, which have no checkpoints to wait for.
 fn checkpoint_of_everything() -> watch::Receiver<Option<LogId>> {
     watch::channel(Some(id(u64::MAX, u64::MAX))).1
 }
 
-fn open(path: &Path) -> Result<LogStore, StartError> {
+pub(super) fn open(path: &Path) -> Result<LogStore, StartError> {
     open_with(path, SEGMENT_BYTES, checkpoint_of_everything())
 }
 
-/// With files of a few entries each.
+/// With segments of a few entries each.
 fn open_small(path: &Path) -> Result<LogStore, StartError> {
     open_segments(path, 1)
 }
@@ -36,7 +43,7 @@ fn open_with(
     // So that a test that ends the process says why.
     let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR).try_init();
     let synced = Histogram::with_opts(HistogramOpts::new("synced", "for the test")).expect("a histogram");
-    let options = LogOptions { segment_bytes, faults: DiskFaults::default() };
+    let options = LogOptions { segment_bytes, faults: DiskFaults::default(), has_high_water: false };
     LogStore::open(path, options, checkpointed, synced)
 }
 
@@ -45,7 +52,10 @@ pub(super) fn id(term: u64, index: u64) -> LogId {
 }
 
 fn entry(term: u64, index: u64) -> Entry {
-    Entry { log_id: id(term, index), payload: openraft::EntryPayload::Normal(Command(format!("word {index}").into())) }
+    Entry {
+        log_id: id(term, index),
+        payload: openraft::EntryPayload::Normal(EncodedCommand(format!("word {index}").into())),
+    }
 }
 
 pub(super) fn entries(term: u64, indices: Range<u64>) -> Vec<Entry> {
@@ -53,7 +63,7 @@ pub(super) fn entries(term: u64, indices: Range<u64>) -> Vec<Entry> {
 }
 
 /// A log with the entries 0 to 99 of term 1, closed.
-async fn hundred(path: &Path) {
+pub(super) async fn hundred(path: &Path) {
     let mut log = open(path).unwrap();
     log.save_vote(&Vote::new_committed(1, NodeId(7))).await.unwrap();
     log.blocking_append(entries(1, 0..100)).await.unwrap();
@@ -62,11 +72,11 @@ async fn hundred(path: &Path) {
 }
 
 /// The log's files, oldest first.
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub(super) fn files(dir: &Path) -> Vec<PathBuf> {
     segment::Segment::list(dir).unwrap().into_iter().map(|(_, path)| path).collect()
 }
 
-/// Changes its only file behind the log's back.
+/// Changes the only segment behind the log's back.
 fn tamper(dir: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let [file] = &files(dir)[..] else { panic!("one file") };
     let mut bytes = fs::read(file).unwrap();
@@ -74,22 +84,32 @@ fn tamper(dir: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     fs::write(file, bytes).unwrap();
 }
 
-/// Makes a log of one file with these batches.
-fn forge(dir: &Path, batches: &[Batch]) {
+/// The high-water record as it is now, to be put back by [`power_failure`].
+pub(super) fn recorded(dir: &Path) -> Vec<u8> {
+    fs::read(dir.join(high_water::FILE_NAME)).unwrap_or_default()
+}
+
+/// After a power failure the record may be an older one, since it is not synced with the log.
+pub(super) fn power_failure(dir: &Path, record: Vec<u8>) {
+    fs::write(dir.join(high_water::FILE_NAME), record).unwrap();
+}
+
+/// Writes a log of one segment with these batches.
+fn forge(dir: &Path, batches: &[LogBatch]) {
     fs::create_dir_all(dir).unwrap();
-    let opening = index::Opening { format: disk::FORMAT, head: Head::default() };
-    let mut bytes = frame::encode(1, &opening, Vec::new()).unwrap();
+    let header = segments::SegmentHeader { format: segments::FORMAT, metadata: LogMetadata::default() };
+    let mut bytes = frame::encode(1, &header, Vec::new()).unwrap();
     for (number, batch) in (2..).zip(batches) {
         bytes = frame::encode(number, batch, bytes).unwrap();
     }
     fs::write(dir.join("00000000000000000001.log"), bytes).unwrap();
 }
 
-fn appends(entries: Vec<Entry>) -> Batch {
-    Batch { committed: None, changes: vec![Change::Append(entries)] }
+fn appends(entries: Vec<Entry>) -> LogBatch {
+    LogBatch { committed: None, changes: vec![LogChange::Append(entries)] }
 }
 
-fn refused(path: &Path) -> String {
+pub(super) fn refused(path: &Path) -> String {
     match open(path) {
         Err(StartError::Damaged { path: named, what }) => {
             assert!(named.starts_with(path), "{}", named.display());
@@ -101,14 +121,14 @@ fn refused(path: &Path) -> String {
 }
 
 #[tokio::test]
-async fn what_was_written_is_there_after_reopening() {
+async fn a_log_is_read_back_after_reopening() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     hundred(&path).await;
     let mut log = open(&path).unwrap();
-    let head = log.head();
-    assert_eq!(head.vote, Some(Vote::new_committed(1, NodeId(7))));
-    assert_eq!((head.last, head.committed), (Some(id(1, 99)), Some(id(1, 90))));
+    let metadata = log.metadata();
+    assert_eq!(metadata.vote, Some(Vote::new_committed(1, NodeId(7))));
+    assert_eq!((metadata.last, metadata.committed), (Some(id(1, 99)), Some(id(1, 90))));
     assert_eq!(log.try_get_log_entries(..).await.unwrap(), entries(1, 0..100));
 }
 
@@ -119,13 +139,13 @@ async fn a_leader_that_restarts_is_a_follower_with_its_own_vote() {
     hundred(&path).await;
     let log = open(&path).unwrap();
     log.resign(NodeId(8));
-    assert_eq!(log.head().vote, Some(Vote::new_committed(1, NodeId(7))), "it was another's leadership");
+    assert_eq!(log.metadata().vote, Some(Vote::new_committed(1, NodeId(7))), "it was another's leadership");
     log.resign(NodeId(7));
-    assert_eq!(log.head().vote, Some(Vote::new(1, NodeId(7))));
+    assert_eq!(log.metadata().vote, Some(Vote::new(1, NodeId(7))));
 }
 
 #[tokio::test]
-async fn old_entries_come_from_the_disk_and_new_ones_from_memory() {
+async fn old_entries_are_read_from_disk_and_new_ones_from_memory() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     hundred(&path).await;
@@ -137,7 +157,7 @@ async fn old_entries_come_from_the_disk_and_new_ones_from_memory() {
         assert_eq!(indices, (range.start..range.end.min(110)).collect::<Vec<_>>());
     }
     log.truncate(id(1, 97)).await.unwrap();
-    assert_eq!(log.head().last, Some(id(1, 96)));
+    assert_eq!(log.metadata().last, Some(id(1, 96)));
     log.blocking_append(entries(3, 97..99)).await.unwrap();
     log.purge(id(1, 50)).await.unwrap();
     let read = log.try_get_log_entries(..).await.unwrap();
@@ -150,7 +170,7 @@ async fn an_append_to_a_follower_is_bounded_by_bytes() {
     let mut log = open(&dir.path().join("log")).unwrap();
     let big = |index| Entry {
         log_id: id(1, index),
-        payload: openraft::EntryPayload::Normal(Command(vec![7; APPEND_BYTES_MAX / 4].into())),
+        payload: openraft::EntryPayload::Normal(EncodedCommand(vec![7; APPEND_BYTES_MAX / 4].into())),
     };
     log.blocking_append((0..40).map(big)).await.unwrap();
     for start in [0, 35] {
@@ -171,30 +191,32 @@ async fn a_purge_waits_for_the_checkpoint_that_replaces_the_entries() {
     let purge = purger.purge(id(1, 60));
     tokio::pin!(purge);
     assert!(futures::poll!(&mut purge).is_pending());
-    assert_eq!(log.head().purged, Some(id(1, 20)));
+    assert_eq!(log.metadata().purged, Some(id(1, 20)));
     checkpoint.send_replace(Some(id(1, 60)));
     purge.await.unwrap();
-    assert_eq!(log.head().purged, Some(id(1, 60)));
+    assert_eq!(log.metadata().purged, Some(id(1, 60)));
 }
 
-/// A power failure while a file was begun: every part of its beginning that can be there.
+/// A power failure while a segment was being started, for every length that its beginning can have.
 #[tokio::test]
-async fn a_file_that_was_not_begun_to_its_end_is_begun_anew() {
+async fn a_segment_that_was_not_completely_started_is_started_again() {
     for (with_others, length) in [false, true].into_iter().flat_map(|others| [0, 1, 19, 20, 21].map(|n| (others, n))) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         if with_others {
             hundred(&path).await;
         }
+        let record = recorded(&path);
         open_small(&path).unwrap().close().await;
         let newest = files(&path).pop().unwrap();
         let whole = fs::read(&newest).unwrap();
         fs::write(&newest, &whole[..length]).unwrap();
+        power_failure(&path, record);
         let log = open(&path).unwrap_or_else(|error| panic!("{length} bytes: {error}"));
-        assert_eq!(log.head().last, with_others.then_some(id(1, 99)), "{length} bytes");
+        assert_eq!(log.metadata().last, with_others.then_some(id(1, 99)), "{length} bytes");
         log.close().await;
         if with_others {
-            assert!(!newest.exists(), "the file before it goes on");
+            assert!(!newest.exists(), "the segment before it is continued");
         }
     }
 }
@@ -204,19 +226,21 @@ async fn a_torn_write_at_the_end_is_dropped_and_what_follows_is_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     hundred(&path).await;
+    let record = recorded(&path);
     let mut log = open(&path).unwrap();
     log.blocking_append(entries(1, 100..500)).await.unwrap();
     log.close().await;
+    power_failure(&path, record);
     let (mut first, mut end) = (0, 0);
     tamper(&path, |bytes| {
         end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-        // Its last sectors are missing, and with them what closing wrote.
+        // Its last sectors are missing, and with them what closing the log wrote.
         first = end / 512 * 512 - 1024;
         bytes[first..].fill(0);
     });
     assert!(first > 0 && first < end);
     let mut log = open(&path).unwrap();
-    assert_eq!(log.head().last, Some(id(1, 99)));
+    assert_eq!(log.metadata().last, Some(id(1, 99)));
     log.blocking_append(entries(2, 100..110)).await.unwrap();
     log.close().await;
     let mut log = open(&path).unwrap();
@@ -224,14 +248,14 @@ async fn a_torn_write_at_the_end_is_dropped_and_what_follows_is_read_back() {
 }
 
 #[tokio::test]
-async fn files_follow_one_another_and_go_when_nothing_in_them_is_needed() {
+async fn segments_follow_one_another_and_are_removed_when_none_of_their_entries_is_needed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     let mut log = open_small(&path).unwrap();
     log.save_vote(&Vote::new_committed(3, NodeId(7))).await.unwrap();
     for n in 0..10 {
         log.blocking_append(entries(3, n * 10..n * 10 + 10)).await.unwrap();
-        log.durable().reached(Some(id(3, n * 10 + 9))).await.unwrap();
+        log.flushed().wait_for_entry(Some(id(3, n * 10 + 9))).await.unwrap();
     }
     let all = files(&path).len();
     assert!(all >= 10, "{all} files");
@@ -244,7 +268,7 @@ async fn files_follow_one_another_and_go_when_nothing_in_them_is_needed() {
     let mut log = open_small(&path).unwrap();
     let read = log.try_get_log_entries(..).await.unwrap();
     assert_eq!(read, [entries(3, 55..87), entries(4, 87..90)].concat());
-    assert_eq!(log.head().vote, Some(Vote::new_committed(3, NodeId(7))), "although its file is gone");
+    assert_eq!(log.metadata().vote, Some(Vote::new_committed(3, NodeId(7))), "although its segment is gone");
     log.close().await;
     fs::remove_file(&files(&path)[1]).unwrap();
     assert!(refused(&path).contains("is missing"));
@@ -252,18 +276,19 @@ async fn files_follow_one_another_and_go_when_nothing_in_them_is_needed() {
     assert!(refused(&path).contains("are missing"));
 }
 
-/// What the oldest file continues was replaced: nothing is missing when it is gone.
+/// The entries before the oldest segment were replaced, so nothing is missing without their
+/// segment.
 #[tokio::test]
-async fn entries_that_were_replaced_are_not_missed_when_their_file_is_gone() {
+async fn replaced_entries_are_not_missed_when_their_segment_is_gone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     let open = || open_segments(&path, 200);
     let mut log = open().unwrap();
     log.blocking_append(entries(1, 0..20)).await.unwrap();
-    log.durable().reached(Some(id(1, 19))).await.unwrap();
+    log.flushed().wait_for_entry(Some(id(1, 19))).await.unwrap();
     log.truncate(id(1, 19)).await.unwrap();
     log.blocking_append(entries(2, 19..21)).await.unwrap();
-    log.durable().reached(Some(id(2, 20))).await.unwrap();
+    log.flushed().wait_for_entry(Some(id(2, 20))).await.unwrap();
     assert_eq!(files(&path).len(), 2, "what is replaced, and what replaces it");
     log.purge(id(1, 18)).await.unwrap();
     assert_eq!(files(&path).len(), 1);
@@ -271,36 +296,36 @@ async fn entries_that_were_replaced_are_not_missed_when_their_file_is_gone() {
     assert_eq!(open().unwrap().try_get_log_entries(..).await.unwrap(), entries(2, 19..21));
 }
 
-/// The engine is told at once; nobody else is.
+/// openraft is told at once; nothing else is.
 #[tokio::test]
-async fn what_is_queued_is_visible_at_once_and_on_the_disk_in_one_go() {
+async fn queued_entries_are_visible_at_once_and_written_together() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     let mut log = open(&path).unwrap();
-    let durable = log.durable();
+    let flushed = log.flushed();
     {
         // The disk is held up.
         let index = log.shared.index.clone();
         let _held = index.content_mut();
         for n in 0..50 {
-            log.queue(Change::Append(entries(1, n..n + 1)));
+            log.queue(LogChange::Append(entries(1, n..n + 1)));
         }
         assert_eq!(log.try_get_log_entries(..).now_or_never().unwrap().unwrap(), entries(1, 0..50));
-        assert_eq!(log.head().last, Some(id(1, 49)));
-        assert_eq!(durable.last(), None);
-        assert!(durable.reached(Some(id(1, 0))).now_or_never().is_none());
+        assert_eq!(log.metadata().last, Some(id(1, 49)));
+        assert_eq!(flushed.last(), None);
+        assert!(flushed.wait_for_entry(Some(id(1, 0))).now_or_never().is_none());
     }
-    durable.reached(Some(id(1, 49))).await.unwrap();
+    flushed.wait_for_entry(Some(id(1, 49))).await.unwrap();
     let frames = fs::read(&files(&path)[0]).unwrap();
     let batches =
         (2..50).take_while(|number| frames.windows(8).any(|bytes| bytes == u64::to_le_bytes(*number))).count();
     assert!(batches <= 3, "{batches} syncs for fifty appends");
     log.close().await;
-    assert!(durable.reached(Some(id(1, 50))).await.is_err(), "it will never be written");
+    assert!(flushed.wait_for_entry(Some(id(1, 50))).await.is_err(), "it will never be written");
 }
 
 #[tokio::test]
-async fn only_one_at_a_time_has_the_log() {
+async fn a_log_is_open_once_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     let first = open(&path).unwrap();
@@ -318,30 +343,30 @@ async fn a_missing_entry_is_named_by_its_index() {
     forge(&path, &[appends(entries(2, 0..42)), appends(entries(1, 42..50))]);
     assert!(refused(&path).contains("entry 42 is of term 1"));
     forge(&path, &[appends(entries(2, 0..42)), appends(entries(2, 42..50))]);
-    assert_eq!(open(&path).unwrap().head().last, Some(id(2, 49)));
+    assert_eq!(open(&path).unwrap().metadata().last, Some(id(2, 49)));
 }
 
 #[tokio::test]
 async fn a_log_that_lost_its_committed_end_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
-    forge(&path, &[Batch { committed: Some(id(1, 90)), ..appends(entries(1, 0..80)) }]);
+    forge(&path, &[LogBatch { committed: Some(id(1, 90)), ..appends(entries(1, 0..80)) }]);
     assert!(refused(&path).contains("committed up to"));
 }
 
 #[tokio::test]
-async fn a_format_that_is_not_known_is_refused() {
+async fn an_unknown_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     fs::create_dir_all(&path).unwrap();
-    let opening = index::Opening { format: 99, head: Head::default() };
-    fs::write(path.join("00000000000000000001.log"), frame::encode(1, &opening, Vec::new()).unwrap()).unwrap();
+    let header = segments::SegmentHeader { format: 99, metadata: LogMetadata::default() };
+    fs::write(path.join("00000000000000000001.log"), frame::encode(1, &header, Vec::new()).unwrap()).unwrap();
     assert!(refused(&path).contains("its format is 99"));
 }
 
-/// Flips bytes all over the file: none goes unnoticed.
+/// Flips bytes all over the file; none goes unnoticed.
 #[tokio::test]
-async fn a_flipped_byte_is_never_taken_for_an_entry_or_for_the_end() {
+async fn a_flipped_byte_is_never_mistaken_for_an_entry_or_for_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
     hundred(&path).await;
@@ -355,5 +380,5 @@ async fn a_flipped_byte_is_never_taken_for_an_entry_or_for_the_end() {
         refused(&path);
     }
     fs::write(&file, &whole).unwrap();
-    assert_eq!(open(&path).unwrap().head().last, Some(id(1, 99)));
+    assert_eq!(open(&path).unwrap().metadata().last, Some(id(1, 99)));
 }

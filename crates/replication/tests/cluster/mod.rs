@@ -11,27 +11,25 @@ use std::time::Duration;
 use api::replica::{ReplicaStatus, Replicas, Role};
 use api::{Address, LogPosition, NodeId, Ordinal, Term};
 use prometheus::Registry;
+use prometheus::proto::Metric;
 use replication::{FileStore, Leadership, ProposeError, Replica, ReplicaConfig, StartError, StateMachine};
 use serde::{Deserialize, Serialize};
 use service::http::{Limits, Listener, serve};
+use service::lifecycle::Task;
 use tempfile::TempDir;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-/// A test that waits longer than this is stuck. Far longer than anything takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// A test that waits longer than this is stuck: far longer than anything takes on a busy host.
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A vote may take so long before whoever stands again begins it anew; each time so much longer, since disks may be slow.
+/// How long an election may take before it is started again; each time that much longer, since
+/// disks may be slow.
 const VOTE: Duration = Duration::from_millis(300);
 
-/// See [`Cluster::stays_followed`].
-const WINDOWS_MAX: u32 = 5;
-
-/// Nothing listens there (tcpmux).
+/// No process listens on this port (tcpmux).
 const CLOSED_PORT: u16 = 1;
 
-/// A machine that remembers words, with the term in which each was written.
+/// A state machine that keeps words, with the term in which each was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Words {
     pub all: Vec<(u64, String)>,
@@ -53,12 +51,12 @@ impl Words {
     }
 }
 
-/// One seat: its process, its address and its disk may come and go.
-struct Seat {
-    /// Another one at each start, so that no test takes a port from another.
+/// One member: its process, its address and its disk may come and go.
+struct Member {
+    /// A new one at each start, so that no test takes a port from another.
     port: u16,
     dir: PathBuf,
-    /// Where this seat looks for the others.
+    /// Where this member finds the others.
     addresses: watch::Sender<Replicas>,
     running: Option<Running>,
 }
@@ -66,119 +64,136 @@ struct Seat {
 struct Running {
     replica: Replica<Words>,
     registry: Registry,
-    stop: CancellationToken,
-    served: JoinHandle<()>,
+    served: Task,
 }
 
 pub struct Cluster {
-    seats: BTreeMap<u8, Seat>,
-    founders: usize,
-    /// By which port a seat finds another one, instead of its own.
+    members: BTreeMap<u8, Member>,
+    bootstrap_size: usize,
+    /// The port at which a member finds another one, instead of that one's own.
     detours: BTreeMap<(u8, u8), u16>,
     pub adjust: fn(&mut ReplicaConfig),
     root: TempDir,
 }
 
 impl Cluster {
-    /// Seats 1 to `seats`, none of them running.
-    pub fn new(seats: u8) -> Self {
+    /// Members 1 to `members`, none of them running.
+    pub fn new(members: u8) -> Self {
+        log_to_stderr();
         let mut cluster = Self {
-            seats: BTreeMap::new(),
-            founders: usize::from(seats),
+            members: BTreeMap::new(),
+            bootstrap_size: usize::from(members),
             detours: BTreeMap::new(),
             adjust: |_| {},
             root: tempfile::tempdir().expect("a directory for the test"),
         };
-        for seat in 1..=seats {
-            cluster.add_seat(seat);
+        for ordinal in 1..=members {
+            cluster.add_member(ordinal);
         }
         cluster
     }
 
-    /// Seats 1 to `seats`, all running, the group founded.
-    pub async fn started(seats: u8) -> Self {
-        let mut cluster = Self::new(seats);
+    /// Members 1 to `members`, all running, the group bootstrapped.
+    pub async fn started(members: u8) -> Self {
+        let mut cluster = Self::new(members);
         cluster.start_all().await;
         cluster.any_leader().await;
         cluster
     }
 
-    pub fn add_seat(&mut self, seat: u8) {
-        let dir = self.root.path().join(format!("replica-{seat}"));
+    /// The same, with disks that have the faults which [`Cluster::fault`] sets.
+    pub async fn started_with_faults(members: u8) -> Self {
+        let mut cluster = Self::new(members);
+        cluster.adjust = |config| config.storage.disk_faults_file = Some(config.data_dir.with_extension("faults"));
+        cluster.start_all().await;
+        cluster.any_leader().await;
+        cluster
+    }
+
+    /// A replica with `free_mib=0` is alive, answers and follows, but accepts no entries.
+    pub fn fault(&self, ordinal: u8, what: &str) {
+        std::fs::write(self.dir(ordinal).with_extension("faults"), what).expect("a file of faults");
+    }
+
+    pub fn add_member(&mut self, ordinal: u8) {
+        let dir = self.root.path().join(format!("replica-{ordinal}"));
         let addresses = watch::Sender::new(Replicas::new());
-        self.seats.insert(seat, Seat { port: CLOSED_PORT, dir, addresses, running: None });
+        self.members.insert(ordinal, Member { port: CLOSED_PORT, dir, addresses, running: None });
         self.heal();
     }
 
-    pub fn config(&self, seat: u8) -> ReplicaConfig {
-        let dir = self.seats[&seat].dir.clone();
-        let mut config =
-            ReplicaConfig::new("test", Ordinal(seat), dir, self.founders, self.seats[&seat].addresses.subscribe());
+    pub fn config(&self, ordinal: u8) -> ReplicaConfig {
+        let dir = self.members[&ordinal].dir.clone();
+        let mut config = ReplicaConfig::new(
+            "test",
+            Ordinal(ordinal),
+            dir,
+            self.bootstrap_size,
+            self.members[&ordinal].addresses.subscribe(),
+        );
         (self.adjust)(&mut config);
         config
     }
 
-    pub async fn try_start(&mut self, seat: u8) -> Result<(), StartError> {
-        let config = self.config(seat);
+    pub async fn try_start(&mut self, ordinal: u8) -> Result<(), StartError> {
+        let config = self.config(ordinal);
         let (dir, registry) = (config.data_dir.clone(), config.registry.clone());
         std::fs::create_dir_all(&dir).expect("a directory");
         let replica = Replica::start(config, Words::default(), FileStore::new(dir.join("state"))).await?;
-        let stop = CancellationToken::new();
         let routes = replica.peer_routes().merge(replica.status_routes());
         let listener = Listener::bind(Ipv4Addr::LOCALHOST.into(), 0).expect("a free port");
-        self.seat(seat).port = listener.local_addr().expect("a bound port").port();
+        self.member_mut(ordinal).port = listener.address().port();
         self.heal();
-        let served = tokio::spawn(serve(listener, routes, Limits::default(), stop.clone()));
-        self.seat(seat).running = Some(Running { replica, registry, stop, served });
+        let served = serve(listener, routes, Limits::default());
+        self.member_mut(ordinal).running = Some(Running { replica, registry, served });
         Ok(())
     }
 
-    pub async fn start(&mut self, seat: u8) {
-        self.try_start(seat).await.unwrap_or_else(|error| panic!("replica {seat} starts: {error}"));
+    pub async fn start(&mut self, ordinal: u8) {
+        self.try_start(ordinal).await.unwrap_or_else(|error| panic!("replica {ordinal} starts: {error}"));
     }
 
     pub async fn start_all(&mut self) {
-        for seat in self.seats.keys().copied().collect::<Vec<_>>() {
-            self.start(seat).await;
+        for ordinal in self.members.keys().copied().collect::<Vec<_>>() {
+            self.start(ordinal).await;
         }
     }
 
-    /// Stops answering at once, then stops the replica, without any farewell.
-    pub async fn stop(&mut self, seat: u8) {
-        let running = self.seat(seat).running.take().expect("it runs");
-        running.served.abort();
-        running.stop.cancel();
-        self.seat(seat).port = CLOSED_PORT;
+    /// Stops answering at once, then stops the replica without a leadership transfer.
+    pub async fn stop(&mut self, ordinal: u8) {
+        let running = self.member_mut(ordinal).running.take().expect("it runs");
+        drop(running.served);
+        self.member_mut(ordinal).port = CLOSED_PORT;
         self.heal();
         running.replica.shutdown().await;
     }
 
     pub async fn stop_all(&mut self) {
-        for seat in self.running() {
-            self.stop(seat).await;
+        for ordinal in self.running() {
+            self.stop(ordinal).await;
         }
     }
 
-    /// Loses the disk of a replica that does not run.
-    pub fn wipe(&mut self, seat: u8) {
-        assert!(self.seats[&seat].running.is_none(), "only a stopped replica is wiped");
-        std::fs::remove_dir_all(&self.seats[&seat].dir).expect("its directory can be removed");
+    /// Removes the disk of a replica that is not running.
+    pub fn wipe(&mut self, ordinal: u8) {
+        assert!(self.members[&ordinal].running.is_none(), "only a stopped replica is wiped");
+        std::fs::remove_dir_all(&self.members[&ordinal].dir).expect("its directory can be removed");
     }
 
-    pub fn dir(&self, seat: u8) -> &Path {
-        &self.seats[&seat].dir
+    pub fn dir(&self, ordinal: u8) -> &Path {
+        &self.members[&ordinal].dir
     }
 
-    pub fn address(&self, seat: u8) -> Address {
-        Address::new("127.0.0.1", self.seats[&seat].port)
+    pub fn address(&self, ordinal: u8) -> Address {
+        Address::new("127.0.0.1", self.members[&ordinal].port)
     }
 
-    /// Cuts a replica off: it finds nobody, and nobody finds it.
-    pub fn cut_off(&self, lonely: u8) {
-        for (number, seat) in &self.seats {
-            seat.addresses.send_modify(|addresses| {
+    /// Cuts a replica off: it finds no other one, and no other one finds it.
+    pub fn cut_off(&self, isolated: u8) {
+        for (number, member) in &self.members {
+            member.addresses.send_modify(|addresses| {
                 for (other, address) in addresses {
-                    if (*number == lonely) != (other.0 == lonely) {
+                    if (*number == isolated) != (other.0 == isolated) {
                         *address = Address::new("127.0.0.1", CLOSED_PORT);
                     }
                 }
@@ -186,16 +201,16 @@ impl Cluster {
         }
     }
 
-    /// Everyone finds everyone (again).
+    /// All members find each other (again).
     pub fn heal(&self) {
-        for (from, seat) in &self.seats {
-            let way = |to: &u8| self.detours.get(&(*from, *to)).map(|port| Address::new("127.0.0.1", *port));
-            let all = self.seats.keys().map(|to| (Ordinal(*to), way(to).unwrap_or_else(|| self.address(*to))));
-            seat.addresses.send_replace(all.collect());
+        for (from, member) in &self.members {
+            let detour = |to: &u8| self.detours.get(&(*from, *to)).map(|port| Address::new("127.0.0.1", *port));
+            let all = self.members.keys().map(|to| (Ordinal(*to), detour(to).unwrap_or_else(|| self.address(*to))));
+            member.addresses.send_replace(all.collect());
         }
     }
 
-    /// From now on seat `from` finds seat `to` behind that port; `None` ends it.
+    /// From now on member `from` finds member `to` at that port; `None` ends it.
     pub fn detour(&mut self, from: u8, to: u8, port: Option<u16>) {
         match port {
             Some(port) => self.detours.insert((from, to), port),
@@ -204,17 +219,17 @@ impl Cluster {
         self.heal();
     }
 
-    pub fn registry(&self, seat: u8) -> &Registry {
-        &self.seats[&seat].running.as_ref().expect("it runs").registry
+    pub fn registry(&self, ordinal: u8) -> &Registry {
+        &self.members[&ordinal].running.as_ref().expect("it runs").registry
     }
 
-    /// The lowest seat that is none of these.
-    pub fn other_than(&self, seats: &[u8]) -> u8 {
-        *self.seats.keys().find(|seat| !seats.contains(seat)).expect("there is another seat")
+    /// The lowest ordinal that is none of these.
+    pub fn other_than(&self, ordinals: &[u8]) -> u8 {
+        *self.members.keys().find(|ordinal| !ordinals.contains(ordinal)).expect("there is another member")
     }
 
     /// Waits until `leader` counts all of `present` as voters and none of `absent`.
-    pub async fn seated(&self, leader: u8, present: &[NodeId], absent: &[NodeId]) {
+    pub async fn wait_for_voters(&self, leader: u8, present: &[NodeId], absent: &[NodeId]) {
         self.status_where(leader, |status| {
             present.iter().all(|id| status.voters.contains(id)) && absent.iter().all(|id| !status.voters.contains(id))
         })
@@ -222,32 +237,33 @@ impl Cluster {
     }
 
     pub fn running(&self) -> Vec<u8> {
-        self.seats.iter().filter(|(_, seat)| seat.running.is_some()).map(|(number, _)| *number).collect()
+        self.members.iter().filter(|(_, member)| member.running.is_some()).map(|(number, _)| *number).collect()
     }
 
-    pub fn replica(&self, seat: u8) -> &Replica<Words> {
-        &self.seats[&seat].running.as_ref().expect("it runs").replica
+    pub fn replica(&self, ordinal: u8) -> &Replica<Words> {
+        &self.members[&ordinal].running.as_ref().expect("it runs").replica
     }
 
-    fn seat(&mut self, seat: u8) -> &mut Seat {
-        self.seats.get_mut(&seat).expect("there is such a seat")
+    fn member_mut(&mut self, ordinal: u8) -> &mut Member {
+        self.members.get_mut(&ordinal).expect("there is such a member")
     }
 
-    /// Has that replica elected, again and again until it leads.
-    pub async fn elect(&self, seat: u8) -> Term {
-        self.elect_after(seat, &[]).await
+    /// Makes that replica stand for election until it leads.
+    pub async fn elect(&self, ordinal: u8) -> Term {
+        self.elect_after(ordinal, &[]).await
     }
 
-    /// The same, after these have stood, as the frontend has it when a leader is lost. Once: later they might win themselves.
-    pub async fn elect_after(&self, seat: u8, first: &[u8]) -> Term {
-        let mut leadership = self.replica(seat).leadership();
+    /// The same, after the `first` ones have stood once, as a frontend does when a leader is lost.
+    /// Later they might win themselves.
+    pub async fn elect_after(&self, ordinal: u8, first: &[u8]) -> Term {
+        let mut leadership = self.replica(ordinal).leadership();
         let elected = async {
             for other in first {
-                self.replica(*other).stand().await;
+                self.replica(*other).stand_for_election().await;
             }
             let mut vote = VOTE;
             loop {
-                self.replica(seat).stand().await;
+                self.replica(ordinal).stand_for_election().await;
                 let leads = leadership.wait_for(|now| matches!(now, Leadership::Leading(_)));
                 if let Ok(now) = tokio::time::timeout(vote, leads).await
                     && let Leadership::Leading(term) = *now.expect("the replica runs")
@@ -260,54 +276,76 @@ impl Cluster {
         within("an election", elected).await
     }
 
-    /// Waits for a leader that may be missing since a hand-over went wrong: on a slow machine the old leader may be deposed and its heir not
-    /// elected. As a frontend would, has these stand then, one at a time.
-    pub async fn leader_among(&self, seats: &[u8]) -> u8 {
+    /// Waits for a leader, which may be missing because a leadership transfer failed: on a slow
+    /// host the old leader may be deposed and its successor not elected. Then makes the given
+    /// replicas stand for election, one at a time, as a frontend would.
+    pub async fn leader_among(&self, ordinals: &[u8]) -> u8 {
         let led = async {
             let mut vote = VOTE;
-            for seat in seats.iter().cycle() {
+            for ordinal in ordinals.iter().cycle() {
                 if let Ok(leader) = tokio::time::timeout(vote, self.any_leader()).await {
                     return leader;
                 }
-                self.replica(*seat).stand().await;
+                self.replica(*ordinal).stand_for_election().await;
                 vote += VOTE;
             }
-            unreachable!("somebody may always stand");
+            unreachable!("the cycle has no end");
         };
         within("a leader", led).await
     }
 
-    /// Has whoever leads hand over, until that is done: the seats of the old leader and of the new one.
-    pub async fn hand_over(&self) -> (u8, u8) {
-        let handed_over = async {
+    /// Makes the leader transfer leadership, until that succeeds. Returns the ordinals of the old
+    /// leader and the new one.
+    pub async fn transfer_leadership(&self) -> (u8, u8) {
+        let transferred = async {
             loop {
                 let old = self.leader_among(&self.running()).await;
-                if let Some(successor) = self.replica(old).hand_over(PATIENCE).await {
+                if let Some(successor) = self.replica(old).transfer_leadership(PATIENCE).await {
                     return (old, successor.ordinal().0);
                 }
             }
         };
-        within("a hand-over", handed_over).await
+        within("a leadership transfer", transferred).await
     }
 
-    /// The seat of whoever leads by its own word.
+    /// The ordinal of a replica that says it leads.
     pub async fn any_leader(&self) -> u8 {
-        let leaders = self.running().into_iter().map(|seat| {
-            let mut leadership = self.replica(seat).leadership();
+        let leaders = self.running().into_iter().map(|ordinal| {
+            let mut leadership = self.replica(ordinal).leadership();
             Box::pin(async move {
                 leadership.wait_for(|now| matches!(now, Leadership::Leading(_))).await.expect("the replica runs");
-                seat
+                ordinal
             })
         });
         within("a leader", futures::future::select_all(leaders)).await.0
     }
 
-    /// The seat of a leader that a majority confirms, with all that was acknowledged before.
+    /// Waits until `leader` knows that the follower has its whole log. A follower that has applied
+    /// an entry may not have told the leader yet.
+    pub async fn acknowledged(&self, leader: u8, follower: u8) {
+        let lag = || {
+            let families = self.registry(leader).gather();
+            let lags = families.iter().find(|family| family.name() == "toystore_replication_lag_entries")?.get_metric();
+            let of_follower = |lag: &&Metric| {
+                lag.get_label().iter().any(|it| it.name() == "ordinal" && it.value() == follower.to_string())
+            };
+            Some(lags.iter().find(of_follower)?.get_gauge().get_value())
+        };
+        within("an acknowledgement", async {
+            while lag() != Some(0.0) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+    }
+
+    /// The ordinal of a leader that a majority confirms, and that has all that was acknowledged
+    /// before.
     pub async fn confirmed_leader(&self) -> u8 {
         let confirmed = async {
             loop {
                 let leader = self.any_leader().await;
-                if self.replica(leader).confirm().await.is_ok() {
+                if self.replica(leader).confirm_leadership().await.is_ok() {
                     return leader;
                 }
             }
@@ -315,41 +353,51 @@ impl Cluster {
         within("a confirmed leader", confirmed).await
     }
 
-    /// Waits until a majority confirms that this one leads, which a slow one does not always do in time.
-    pub async fn confirm(&self, seat: u8) -> Term {
+    /// The same when the leader may be missing; see [`leader_among`](Self::leader_among).
+    pub async fn confirmed_leader_among(&self, ordinals: &[u8]) -> u8 {
         let confirmed = async {
             loop {
-                match self.replica(seat).confirm().await {
+                let leader = self.leader_among(ordinals).await;
+                if self.replica(leader).confirm_leadership().await.is_ok() {
+                    return leader;
+                }
+            }
+        };
+        within("a confirmed leader", confirmed).await
+    }
+
+    /// Waits until a majority confirms that this one leads, which a slow majority does not always
+    /// do in time.
+    pub async fn confirm_leadership(&self, ordinal: u8) -> Term {
+        let confirmed = async {
+            loop {
+                match self.replica(ordinal).confirm_leadership().await {
                     Ok(term) => return term,
-                    Err(error) => assert_eq!(self.role(seat), Role::Leader, "{error}"),
+                    Err(error) => assert_eq!(self.role(ordinal), Role::Leader, "{error}"),
                 }
             }
         };
         within("a confirmation", confirmed).await
     }
 
-    /// Sees for so long that `leader` knows itself followed. A machine that stands still for a second makes it doubt that; then it is looked
-    /// at anew.
-    pub async fn stays_followed(&self, leader: u8, window: Duration) {
-        for _ in 0..WINDOWS_MAX {
-            self.status_where(leader, ReplicaStatus::leads).await;
-            let forsaken = self.status_where(leader, |status| !status.leads());
-            if tokio::time::timeout(window, forsaken).await.is_err() {
-                return;
-            }
-        }
-        panic!("whom a majority answers names itself, however quiet it is");
+    /// Checks that `leader` still sees itself followed after it has been quiet for that long, which
+    /// is longer than a leader without answers names itself. A host that stands still for a
+    /// second makes it doubt that until the next answers, so they are awaited.
+    pub async fn stays_followed_after(&self, leader: u8, quiet: Duration) {
+        tokio::time::sleep(quiet).await;
+        self.status_where(leader, ReplicaStatus::leads).await;
     }
 
-    /// Of those that run, the one that may lead: with the longest log, and of these the highest seat.
-    pub fn heir(&self) -> u8 {
-        let heir = self.running().into_iter().max_by_key(|seat| (self.replica(*seat).status().last_log, *seat));
-        heir.expect("someone runs")
+    /// The running replica with the longest log, and of several the one with the highest ordinal.
+    pub fn candidate(&self) -> u8 {
+        let candidate =
+            self.running().into_iter().max_by_key(|ordinal| (self.replica(*ordinal).status().last_log, *ordinal));
+        candidate.expect("a replica runs")
     }
 
-    /// Proposes through whoever leads, until it is acknowledged.
-    pub async fn say(&self, word: &str) -> LogPosition {
-        let said = async {
+    /// Proposes a word to the leader until it is acknowledged.
+    pub async fn propose_word(&self, word: &str) -> LogPosition {
+        let committed = async {
             loop {
                 let leader = self.any_leader().await;
                 match self.replica(leader).propose(word.to_owned()).await {
@@ -359,35 +407,35 @@ impl Cluster {
                 }
             }
         };
-        within("a word's commit", said).await
+        within("the commit of a word", committed).await
     }
 
-    /// Waits until that replica has applied up to `position`.
-    pub async fn applied(&self, seat: u8, position: LogPosition) {
-        within("an entry's arrival", self.replica(seat).applied(position)).await.expect("the replica runs");
+    /// Waits until that replica has applied the log up to `position`.
+    pub async fn applied(&self, ordinal: u8, position: LogPosition) {
+        within("an entry's arrival", self.replica(ordinal).applied(position)).await.expect("the replica runs");
     }
 
-    /// Waits for a status; statuses have no channel of their own, so this looks again each millisecond.
-    pub async fn status_where(&self, seat: u8, wanted: impl Fn(&ReplicaStatus) -> bool) {
+    /// Waits for a status. There is no channel for it, so this checks once per millisecond.
+    pub async fn status_where(&self, ordinal: u8, wanted: impl Fn(&ReplicaStatus) -> bool) {
         let seen = async {
-            while !wanted(&self.replica(seat).status()) {
+            while !wanted(&self.replica(ordinal).status()) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         let seen = tokio::time::timeout(PATIENCE, seen).await;
-        assert!(seen.is_ok(), "replica {seat} stays as {:?}", self.replica(seat).status());
+        assert!(seen.is_ok(), "replica {ordinal} stays as {:?}", self.replica(ordinal).status());
     }
 
-    pub fn words(&self, seat: u8) -> Words {
-        self.replica(seat).read(Words::clone)
+    pub fn words(&self, ordinal: u8) -> Words {
+        self.replica(ordinal).read(Words::clone)
     }
 
-    pub fn role(&self, seat: u8) -> Role {
-        self.replica(seat).status().role
+    pub fn role(&self, ordinal: u8) -> Role {
+        self.replica(ordinal).status().role
     }
 
-    pub fn node_id(&self, seat: u8) -> NodeId {
-        self.replica(seat).node_id()
+    pub fn node_id(&self, ordinal: u8) -> NodeId {
+        self.replica(ordinal).node_id()
     }
 }
 
@@ -395,7 +443,7 @@ pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("{what} within {PATIENCE:?}"))
 }
 
-pub fn log_to_stderr() {
+fn log_to_stderr() {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_test_writer()

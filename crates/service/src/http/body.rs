@@ -1,108 +1,156 @@
-//! What comes in: a body, a path's parameter, or a query, each with an error that says what is wrong with it.
+//! Extractors for bodies, path parameters and queries, with errors that say what is wrong.
 
 use std::time::Duration;
 
 use api::ErrorCode;
-use axum::extract::rejection::BytesRejection;
+use axum::Extension;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, header};
 use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 
-use super::Failure;
+use super::json_response::ErrorResponse;
 
-/// The longest body that a service reads, in bytes. An order has 100; a batch of 256 with the longest names has 86,272.
-/// Public ports narrow it to 16 KiB.
+/// The longest body that a service reads, in bytes. An order has 100 bytes, and a batch of 256
+/// orders with the longest names has 86,272. Public ports lower this limit to 16 KiB.
 pub const BODY_BYTES_MAX: usize = 128 * 1024;
 
-/// How long a body may take to arrive, once its headers are there. Most come in the same packet; one that was lost is sent again within a
-/// second. The rest of the 5 s in which a client is to be answered is for the work.
+/// A layer that sets the longest body of its routes, in bytes, instead of [`BODY_BYTES_MAX`]. The
+/// innermost layer counts.
+pub fn body_limit(bytes_max: usize) -> Extension<BodyLimit> {
+    Extension(BodyLimit(bytes_max))
+}
+
+/// See [`body_limit`].
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimit(usize);
+
+/// How long a body may take to arrive after the headers. Most bodies come in the same packet, and a
+/// lost packet is retransmitted within a second. The rest of the 5 s in which a client must be
+/// answered is for the work.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The same for a body that is not JSON: some MiB of log entries, from one replica to another.
+/// The same for a raw body: some MiB of log entries that one replica sends to another.
 const RAW_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A request's body, parsed from JSON.
 #[derive(Clone, Copy, Debug)]
-pub struct Body<T>(pub T);
+pub struct JsonBody<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
-    type Rejection = Failure;
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = ErrorResponse;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        if !is_json(request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())) {
-            let what = "the body must be JSON: send Content-Type: application/json";
-            return Err(Failure::new(ErrorCode::UnsupportedMediaType, what));
-        }
-        let bytes = read(request, state, BODY_TIMEOUT).await?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| Failure::new(ErrorCode::BadRequest, format!("the body is not as it should be: {error}")))
+    async fn from_request(request: Request, _: &S) -> Result<Self, ErrorResponse> {
+        let bytes_max = bytes_max(&request);
+        read_json(request, bytes_max).await.map(Self)
     }
 }
 
-/// A request's body as it is.
+/// Reads a body of at most `bytes_max` bytes, and parses it from JSON.
+///
+/// # Errors
+/// If the body has another type or a content coding, or if it is too long, late or not valid.
+pub async fn read_json<T: DeserializeOwned>(request: Request, bytes_max: usize) -> Result<T, ErrorResponse> {
+    if !is_json(request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())) {
+        let what = "the body must be JSON: send Content-Type: application/json";
+        return Err(ErrorResponse::new(ErrorCode::UnsupportedMediaType, what));
+    }
+    let bytes = read(request, bytes_max, BODY_TIMEOUT).await?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| ErrorResponse::new(ErrorCode::BadRequest, format!("the body is not valid: {error}")))
+}
+
+/// A request's body, unparsed.
 #[derive(Clone, Debug)]
 pub struct RawBody(pub Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for RawBody {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        read(request, state, RAW_BODY_TIMEOUT).await.map(Self)
+    async fn from_request(request: Request, _: &S) -> Result<Self, ErrorResponse> {
+        let bytes_max = bytes_max(&request);
+        read(request, bytes_max, RAW_BODY_TIMEOUT).await.map(Self)
     }
 }
 
-async fn read<S: Send + Sync>(request: Request, state: &S, within: Duration) -> Result<Bytes, Failure> {
+/// The longest body of the request's route.
+fn bytes_max(request: &Request) -> usize {
+    request.extensions().get::<BodyLimit>().map_or(BODY_BYTES_MAX, |limit| limit.0)
+}
+
+/// Reads a body. A body that is too long or compressed according to the head is refused before
+/// anything is read, so a client that expects `100 Continue` gets the refusal at once and need not
+/// send the body.
+async fn read(request: Request, bytes_max: usize, within: Duration) -> Result<Bytes, ErrorResponse> {
+    if !is_plain(request.headers()) {
+        let what = "the body must not be compressed: send it without Content-Encoding";
+        return Err(ErrorResponse::new(ErrorCode::UnsupportedContentEncoding, what));
+    }
+    let body = request.into_body();
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(too_long(bytes_max));
+    }
     let late = |_| {
         let what = format!("the body did not arrive within {} s", within.as_secs());
-        Failure::new(ErrorCode::RequestTimeout, what)
+        ErrorResponse::new(ErrorCode::RequestTimeout, what)
     };
-    let read = tokio::time::timeout(within, Bytes::from_request(request, state)).await.map_err(late)?;
-    read.map_err(|rejection| unreadable(&rejection))
+    let read = tokio::time::timeout(within, Limited::new(body, bytes_max).collect()).await.map_err(late)?;
+    read.map(http_body_util::Collected::to_bytes).map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            too_long(bytes_max)
+        } else {
+            ErrorResponse::new(ErrorCode::BadRequest, format!("the body cannot be read: {error}"))
+        }
+    })
 }
 
-fn unreadable(rejection: &BytesRejection) -> Failure {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        Failure::new(ErrorCode::PayloadTooLarge, "the body is longer than this port takes")
-    } else {
-        Failure::new(ErrorCode::BadRequest, format!("the body cannot be read: {rejection}"))
-    }
+fn too_long(bytes_max: usize) -> ErrorResponse {
+    let what = format!("the body is too long: this port accepts at most {bytes_max} bytes");
+    ErrorResponse::new(ErrorCode::PayloadTooLarge, what)
 }
 
-/// `application/json`, with or without parameters; or any `application/*+json`.
+/// Whether the body has no content coding (RFC 9110 §8.4).
+fn is_plain(headers: &HeaderMap) -> bool {
+    let is_identity = |coding: &str| coding.trim().is_empty() || coding.trim().eq_ignore_ascii_case("identity");
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    codings.all(|codings| codings.to_str().is_ok_and(|codings| codings.split(',').all(is_identity)))
+}
+
+/// `application/json` or any `application/*+json`, with or without parameters.
 fn is_json(content_type: Option<&str>) -> bool {
     let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// The one parameter of a path.
+/// The only parameter of a path.
 #[derive(Clone, Copy, Debug)]
 pub struct PathParam<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathParam<T> {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ErrorResponse> {
         match Path::from_request_parts(parts, state).await {
             Ok(Path(value)) => Ok(Self(value)),
-            Err(rejection) => Err(Failure::new(ErrorCode::BadRequest, rejection.body_text())),
+            Err(rejection) => Err(ErrorResponse::new(ErrorCode::BadRequest, rejection.body_text())),
         }
     }
 }
 
-/// The parameters behind a path's question mark.
+/// The parameters of the query string.
 #[derive(Clone, Copy, Debug)]
 pub struct QueryParams<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T> {
-    type Rejection = Failure;
+    type Rejection = ErrorResponse;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ErrorResponse> {
         match Query::from_request_parts(parts, state).await {
             Ok(Query(value)) => Ok(Self(value)),
-            Err(rejection) => Err(Failure::new(ErrorCode::BadRequest, rejection.body_text())),
+            Err(rejection) => Err(ErrorResponse::new(ErrorCode::BadRequest, rejection.body_text())),
         }
     }
 }

@@ -1,11 +1,15 @@
-//! The open connections of one port, and which of them has to go when there are too many.
+//! The open connections of one port, and which of them are closed when there are too many.
 //!
-//! A kept-alive connection without a request is a courtesy: HTTP lets either side close it at any time, and clients know how to go on. So when
-//! the bound is reached, those that have been quiet for longest make room for new ones. The other ways are worse. If new connections waited for old
-//! ones to close, whoever opens enough of them, and is silent, shuts out everyone. If new ones were refused with 503, the same, only faster.
+//! HTTP lets either side close a keep-alive connection at any time while no request is in flight,
+//! and clients know how to go on. So when the bound is reached, the connections that have been idle
+//! for longest are closed to make room for new ones. The alternatives are worse. If new connections
+//! waited for old ones to close, a client that opens enough connections and stays silent would shut
+//! out everyone. If new connections were refused with 503, the same would happen, only faster.
 //!
-//! *Quiet* is a connection with no request in a handler: it waits for a head (or for the rest of one that comes slowly), or writes an answer that is not
-//! read. A request in a handler is never interrupted; if all are busy, new connections wait in the kernel's backlog for the first that is not.
+//! An *idle* connection has no request in a handler: it waits for a request head, or for the rest
+//! of one that arrives slowly, or it writes a response that its client does not read. A request in
+//! a handler is never interrupted. If all connections are busy, new ones wait in the kernel's
+//! backlog for the first that becomes idle.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,21 +18,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Instead of the time since when it is quiet.
+/// The value of `idle_since` while a request is in a handler.
 const BUSY: u64 = u64::MAX;
 
-/// One in so many goes at a time, at least one: finding the quietest means looking at all of them, which 16,384 connections
-/// should not cost each new one.
-const SHARE_CLOSED: usize = 64;
+/// One in this many connections is closed at a time, and at least one. Finding the connections that
+/// have been idle for longest means looking at all of them, which with 16,384 connections is too
+/// expensive for each new one.
+const EVICTED_FRACTION: usize = 64;
 
-/// The table. Clones are the same table.
+/// The table of open connections. Clones share the table.
 #[derive(Clone, Debug)]
 pub(super) struct Connections(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     connections_max: usize,
-    begun: Instant,
+    started: Instant,
     table: Mutex<Table>,
 }
 
@@ -38,44 +43,51 @@ struct Table {
     open: HashMap<u64, Arc<Activity>>,
 }
 
-/// What one connection is doing.
+/// The activity of one connection.
 #[derive(Debug)]
 struct Activity {
-    /// Microseconds since the table's beginning, or [`BUSY`].
-    quiet_since: AtomicU64,
-    dismissed: Notify,
+    /// Microseconds since the table was created, or [`BUSY`].
+    idle_since: AtomicU64,
+    evicted: Notify,
+    /// Notified when a response that the client does not read is dropped.
+    response_dropped: Arc<Notify>,
 }
 
 impl Activity {
-    fn is_quiet(&self) -> bool {
-        self.quiet_since.load(Ordering::Relaxed) != BUSY
+    fn is_idle(&self) -> bool {
+        self.idle_since.load(Ordering::Relaxed) != BUSY
     }
 }
 
 impl Connections {
-    /// For so many, at least one.
+    /// A table for `connections_max` connections, at least one.
     pub(super) fn new(connections_max: usize) -> Self {
         let connections_max = connections_max.max(1);
-        Self(Arc::new(Shared { connections_max, begun: Instant::now(), table: Mutex::default() }))
+        Self(Arc::new(Shared { connections_max, started: Instant::now(), table: Mutex::default() }))
     }
 
-    /// Enters a new connection, for which others may have to go. `None` if all are busy.
-    pub(super) fn enter(&self) -> Option<Entry> {
+    /// Registers a new connection, and evicts idle ones if there are too many. `None` if all
+    /// connections are busy.
+    pub(super) fn register(&self) -> Option<Registration> {
         let mut table = self.0.table();
         if table.open.len() >= self.0.connections_max {
-            let share = (self.0.connections_max / SHARE_CLOSED).max(1);
-            let dismissed = table.dismiss_quietest(share);
-            tracing::debug!(dismissed, "too many connections: those that were quiet for longest are closed");
-            if dismissed == 0 {
+            let share = (self.0.connections_max / EVICTED_FRACTION).max(1);
+            let evicted = table.evict_idle(share);
+            tracing::debug!(evicted, "too many connections: closed those that were idle for longest");
+            if evicted == 0 {
                 return None;
             }
         }
         let id = table.next_id;
         table.next_id += 1;
-        let activity = Activity { quiet_since: AtomicU64::new(self.0.now_us()), dismissed: Notify::new() };
+        let activity = Activity {
+            idle_since: AtomicU64::new(self.0.now_us()),
+            evicted: Notify::new(),
+            response_dropped: Arc::default(),
+        };
         let activity = Arc::new(activity);
         table.open.insert(id, Arc::clone(&activity));
-        Some(Entry { id, activity, shared: Arc::clone(&self.0) })
+        Some(Registration { id, activity, shared: Arc::clone(&self.0) })
     }
 
     #[cfg(test)]
@@ -86,7 +98,7 @@ impl Connections {
 
 impl Shared {
     fn now_us(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(BUSY - 1)
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(BUSY - 1)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -95,67 +107,79 @@ impl Shared {
 }
 
 impl Table {
-    /// Gives how many had to go; fewer than `count` if the others are busy.
-    fn dismiss_quietest(&mut self, count: usize) -> usize {
-        let quiet_since = |(id, activity): (&u64, &Arc<Activity>)| (activity.quiet_since.load(Ordering::Relaxed), *id);
-        let mut quiet: Vec<_> = self.open.iter().map(quiet_since).filter(|(since, _)| *since != BUSY).collect();
-        if quiet.len() > count {
-            quiet.select_nth_unstable(count);
-            quiet.truncate(count);
+    /// Evicts up to `count` connections and returns how many; fewer than `count` if the others are
+    /// busy.
+    fn evict_idle(&mut self, count: usize) -> usize {
+        let idle_since = |(id, activity): (&u64, &Arc<Activity>)| (activity.idle_since.load(Ordering::Relaxed), *id);
+        let mut idle: Vec<_> = self.open.iter().map(idle_since).filter(|(since, _)| *since != BUSY).collect();
+        if idle.len() > count {
+            idle.select_nth_unstable(count);
+            idle.truncate(count);
         }
-        for (_, id) in &quiet {
-            let activity = self.open.remove(id).expect("it was just found there");
-            activity.dismissed.notify_one();
+        for (_, id) in &idle {
+            let activity = self.open.remove(id).expect("the connection was just found in the table");
+            activity.evicted.notify_one();
         }
-        quiet.len()
+        idle.len()
     }
 }
 
-/// A connection's entry, as long as it is open.
+/// A connection's registration. Dropping it removes the connection from the table.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct Registration {
     id: u64,
     activity: Arc<Activity>,
     shared: Arc<Shared>,
 }
 
-impl Entry {
-    /// What tells of the connection's requests.
-    pub(super) fn pulse(&self) -> Pulse {
-        Pulse { activity: Arc::clone(&self.activity), shared: Arc::clone(&self.shared) }
+impl Registration {
+    /// A handle that records the connection's requests.
+    pub(super) fn activity(&self) -> ActivityHandle {
+        ActivityHandle { activity: Arc::clone(&self.activity), shared: Arc::clone(&self.shared) }
     }
 
-    /// Completes when the connection has to go. A request that has just come is still answered: then it may stay.
-    pub(super) async fn dismissed(&self) {
-        self.activity.dismissed.notified().await;
-        if !self.activity.is_quiet() {
+    /// Completes when the connection is evicted. If a request has just arrived, it is still
+    /// answered and the connection stays.
+    pub(super) async fn evicted(&self) {
+        self.activity.evicted.notified().await;
+        if !self.activity.is_idle() {
             std::future::pending::<()>().await;
         }
     }
+
+    /// Completes when a response that the client does not read is dropped.
+    pub(super) async fn response_dropped(&self) {
+        self.activity.response_dropped.notified().await;
+    }
 }
 
-impl Drop for Entry {
+impl Drop for Registration {
     fn drop(&mut self) {
         self.shared.table().open.remove(&self.id);
     }
 }
 
-/// Tells whether a request is in a handler.
+/// Records whether a request is in a handler.
 #[derive(Clone, Debug)]
-pub(super) struct Pulse {
+pub(super) struct ActivityHandle {
     activity: Arc<Activity>,
     shared: Arc<Shared>,
 }
 
-impl Pulse {
-    /// One has come.
+impl ActivityHandle {
+    /// A request has arrived.
     pub(super) fn busy(&self) {
-        self.activity.quiet_since.store(BUSY, Ordering::Relaxed);
+        self.activity.idle_since.store(BUSY, Ordering::Relaxed);
     }
 
-    /// It is answered.
-    pub(super) fn quiet(&self) {
-        self.activity.quiet_since.store(self.shared.now_us(), Ordering::Relaxed);
+    /// Notified when a response that the client does not read is dropped.
+    pub(super) fn response_dropped(&self) -> &Arc<Notify> {
+        &self.activity.response_dropped
+    }
+
+    /// The request is answered.
+    pub(super) fn idle(&self) {
+        self.activity.idle_since.store(self.shared.now_us(), Ordering::Relaxed);
     }
 }
 
@@ -171,52 +195,52 @@ mod tests {
         tokio::time::advance(Duration::from_millis(1)).await;
     }
 
-    fn has_to_go(entry: &Entry) -> bool {
-        entry.dismissed().now_or_never().is_some()
+    fn is_evicted(registration: &Registration) -> bool {
+        registration.evicted().now_or_never().is_some()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_one_that_was_quiet_for_longest_makes_room() {
+    async fn the_connection_that_was_idle_for_longest_is_evicted() {
         let connections = Connections::new(3);
-        let mut entries = Vec::new();
+        let mut registrations = Vec::new();
         for _ in 0..3 {
-            entries.push(connections.enter().unwrap());
+            registrations.push(connections.register().unwrap());
             later().await;
         }
-        // The first has a request and the second had one: the third is the quietest.
-        entries[0].pulse().busy();
-        entries[1].pulse().busy();
-        entries[1].pulse().quiet();
+        // The first has a request and the second had one, so the third has been idle for longest.
+        registrations[0].activity().busy();
+        registrations[1].activity().busy();
+        registrations[1].activity().idle();
         later().await;
-        entries.push(connections.enter().unwrap());
-        assert_eq!(entries.iter().map(has_to_go).collect::<Vec<_>>(), [false, false, true, false]);
-        assert_eq!(connections.len(), 3, "it counts no more, although it is still closing");
-        drop(entries.remove(2));
+        registrations.push(connections.register().unwrap());
+        assert_eq!(registrations.iter().map(is_evicted).collect::<Vec<_>>(), [false, false, true, false]);
+        assert_eq!(connections.len(), 3, "an evicted connection does not count while it closes");
+        drop(registrations.remove(2));
         assert_eq!(connections.len(), 3);
-        drop(entries);
+        drop(registrations);
         assert_eq!(connections.len(), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_is_not_interrupted() {
         let connections = Connections::new(1);
-        let first = connections.enter().unwrap();
-        first.pulse().busy();
-        assert!(connections.enter().is_none(), "all are busy");
-        first.pulse().quiet();
-        let second = connections.enter().unwrap();
-        // A request has come before it could close.
-        first.pulse().busy();
-        assert!(!has_to_go(&first) && !has_to_go(&second));
+        let first = connections.register().unwrap();
+        first.activity().busy();
+        assert!(connections.register().is_none(), "all are busy");
+        first.activity().idle();
+        let second = connections.register().unwrap();
+        // A request arrives before the connection is closed.
+        first.activity().busy();
+        assert!(!is_evicted(&first) && !is_evicted(&second));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_many_a_share_goes_at_a_time() {
+    async fn a_fraction_of_many_connections_is_evicted_at_a_time() {
         let connections = Connections::new(640);
-        let entries: Vec<_> = (0..640).map(|_| connections.enter().unwrap()).collect();
-        let new = connections.enter().unwrap();
+        let registrations: Vec<_> = (0..640).map(|_| connections.register().unwrap()).collect();
+        let new = connections.register().unwrap();
         assert_eq!(connections.len(), 631);
-        assert_eq!(entries.iter().filter(|entry| has_to_go(entry)).count(), 10);
-        assert!(!has_to_go(&new));
+        assert_eq!(registrations.iter().filter(|registration| is_evicted(registration)).count(), 10);
+        assert!(!is_evicted(&new));
     }
 }

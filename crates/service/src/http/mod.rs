@@ -1,71 +1,56 @@
-//! Serving HTTP with bounds: connections, header and body sizes, time for each.
+//! HTTP with limits, for servers and clients.
 //!
-//! [`serve`] runs an axum router over an accept loop of our own, because the bounds live below axum. [`Body`] and
-//! [`Reply`] are JSON in and out; every failure is a [`Failure`], so that no path answers with anything but the
-//! store's own error format. [`harden`] puts on a router what every port needs.
+//! [`serve`] runs an axum router on its own accept loop, because the limits (connections, header
+//! and body sizes, a timeout for each step) lie below axum. Handlers take a [`JsonBody`] and return
+//! a [`HandlerResult`]. Every failure is an [`ErrorResponse`], so every path answers with the
+//! store's own error format. [`harden`] adds to a router what every port needs.
+//!
+//! Read the server in this order: `server` (the accept loop), `connection`, `connections` (which
+//! connection is closed when there are too many), `stream` with its three guards
+//! (`refusal_throttle`, `write_timeout`, `lingering_close`), `request_head`, `host_check`,
+//! `service` (a router or one function), `port`, `server_metrics`, `request_class` (fair shares of
+//! the processor), `unread_responses`. The client: `client_request`, `client`, `transport`,
+//! `connection_pool`, `hedge`, `client_metrics`.
 
 mod body;
-mod calls;
 mod client;
+mod client_metrics;
+mod client_request;
+mod connection;
+mod connection_pool;
 mod connections;
-mod linger;
-mod pace;
-mod reply;
+mod hedge;
+mod hedge_policy;
+mod host_check;
+mod json_response;
+mod limits;
+mod lingering_close;
+mod listener;
+mod port;
+mod refusal_throttle;
+mod request_class;
+mod request_head;
 mod server;
-mod shortcut;
-mod stall;
+mod server_metrics;
+mod service;
 mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-mod track;
+mod transport;
+mod unread_responses;
+mod write_timeout;
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-
-use api::{ErrorCode, INTERNAL_TOKEN_HEADER};
-
-pub use body::{BODY_BYTES_MAX, Body, PathParam, QueryParams, RawBody};
-pub use calls::CallMetrics;
-pub use client::{Client, ClientOptions, Outgoing, Payload, SendError};
-pub use reply::{Failure, Reply, data};
-pub use server::{Limits, Listener, serve};
-pub use shortcut::{Answering, Service, Shortcut, Taken};
-pub use track::{PortMetrics, RequestMetrics};
-
-use crate::Token;
-
-/// What every port of the store has: the body bound, errors in the store's format for unknown paths and methods, and request metrics.
-pub fn harden(routes: Router, metrics: PortMetrics) -> Router {
-    routes
-        .fallback(async |request: Request| {
-            Failure::new(ErrorCode::NotFound, format!("there is no {}", request.uri().path()))
-        })
-        .method_not_allowed_fallback(method_not_allowed)
-        // In one: each layer boxes every request's way once more.
-        .layer((middleware::from_fn_with_state(metrics, track::track), DefaultBodyLimit::max(BODY_BYTES_MAX)))
-}
-
-/// Lets only requests with the token pass, if there is one. For internal ports; health and metrics stay outside.
-pub fn guard(routes: Router, token: Option<Token>) -> Router {
-    match token {
-        // A stranger is not even told which methods there are: that answer, too, must be there before the layer around it.
-        Some(token) => routes
-            .method_not_allowed_fallback(method_not_allowed)
-            .layer(middleware::from_fn_with_state(token, check_token)),
-        None => routes,
-    }
-}
-
-async fn method_not_allowed(request: Request) -> Failure {
-    let what = format!("{} does not take {}", request.uri().path(), request.method());
-    Failure::new(ErrorCode::MethodNotAllowed, what)
-}
-
-async fn check_token(State(token): State<Token>, request: Request, next: Next) -> Response {
-    match request.headers().get(INTERNAL_TOKEN_HEADER) {
-        Some(offered) if token.matches(offered.as_bytes()) => next.run(request).await,
-        _ => Failure::new(ErrorCode::Unauthorized, "this port wants the internal token").into_response(),
-    }
-}
+pub use body::{BODY_BYTES_MAX, JsonBody, PathParam, QueryParams, RawBody, body_limit, read_json};
+pub use client::{Client, ClientOptions};
+pub use client_metrics::ClientMetrics;
+pub use client_request::{ClientRequest, Payload, SendError};
+pub use connection::PeerAddress;
+pub use hedge_policy::Hedge;
+pub use json_response::{ErrorResponse, HandlerResult, data};
+pub use limits::Limits;
+pub use listener::Listener;
+pub use port::{guard, harden, method_not_allowed, not_found};
+pub use request_class::{ClassLimit, ClassRate, RequestClass};
+pub use server::serve;
+pub use server_metrics::{PortMetrics, ServerMetrics, UNKNOWN_ROUTE};
+pub use service::{ResponseFuture, Service};

@@ -1,24 +1,104 @@
-//! A client's connection, as far as its bytes go.
+//! The byte stream of a client's connection.
 //!
-//! Below HTTP three things are watched, each in a module of its own: a client that is to wait ([`pace`](super::pace)), one that
-//! does not read ([`stall`](super::stall)), and one that still writes when it has been refused ([`linger`](super::linger)).
+//! Below HTTP, three modules guard the stream: [`refusal_throttle`](super::refusal_throttle) delays
+//! a client that ignores `Retry-After`, [`write_timeout`](super::write_timeout) closes the
+//! connection of a client that does not read, and [`lingering_close`](super::lingering_close)
+//! handles a client that is still sending when its request is refused.
 
 use std::io;
+use std::net::Shutdown;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
 
-use super::linger::Linger;
-use super::pace::Hold;
-use super::stall::Stall;
+use super::lingering_close::LingeringClose;
+use super::refusal_throttle::Hold;
+use super::write_timeout::WriteTimeout;
 
-/// A stream with its three watches.
+/// A socket that can be watched while it is read and written elsewhere. Clones share the socket.
+#[derive(Clone, Debug)]
+pub(super) struct SharedStream(Arc<TcpStream>);
+
+impl SharedStream {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self(Arc::new(stream))
+    }
+
+    /// Completes when the client resets the connection, which means that it is gone. Closing its
+    /// half is not a reset.
+    pub(super) async fn reset(&self) {
+        if let Err(error) = self.0.ready(Interest::ERROR).await {
+            tracing::debug!(%error, "cannot watch a connection for resets");
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl AsyncRead for SharedStream {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.0.poll_read_ready(context))?;
+            match self.0.try_read_buf(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read.map(|_| ())),
+            }
+        }
+    }
+}
+
+impl SharedStream {
+    fn poll_try(
+        &self,
+        context: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.poll_write_ready(context))?;
+            match write(&self.0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for SharedStream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_try(context, |stream| stream.try_write(bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_try(context, |stream| stream.try_write_vectored(bytes))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The kernel has what was written.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(SockRef::from(&*self.0).shutdown(Shutdown::Write))
+    }
+}
+
+/// A stream with its three guards.
 pub(super) struct ClientStream<S> {
     pub(super) stream: S,
     pub(super) hold: Hold,
-    pub(super) stall: Stall,
-    pub(super) linger: Linger,
+    pub(super) write_timeout: WriteTimeout,
+    pub(super) lingering_close: LingeringClose,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
@@ -27,7 +107,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(self.hold.poll_turn(context));
+        ready!(self.hold.poll_released(context));
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -35,7 +115,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.stall.bounded(context, written)
+        self.write_timeout.bound(context, written)
     }
 
     fn poll_write_vectored(
@@ -44,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
-        self.stall.bounded(context, written)
+        self.write_timeout.bound(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -57,20 +137,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        this.linger.poll_shutdown(Pin::new(&mut this.stream), context)
+        this.lingering_close.poll_shutdown(Pin::new(&mut this.stream), context)
     }
 }
 
 #[cfg(test)]
 impl<S> ClientStream<S> {
-    /// With nobody held, and long bounds.
-    pub(super) fn unwatched(stream: S) -> Self {
-        let (_, hold) = super::pace::Pace::new(None).connection();
+    /// A stream whose guards do nothing, or only after a long time.
+    pub(super) fn unguarded(stream: S) -> Self {
+        let (_, hold) = super::refusal_throttle::RefusalThrottle::new(None).connection();
         Self {
             stream,
             hold,
-            stall: Stall::new(std::time::Duration::from_hours(1)),
-            linger: Linger::new(super::linger::Refused::default()),
+            write_timeout: WriteTimeout::new(std::time::Duration::from_hours(1)),
+            lingering_close: LingeringClose::new(super::lingering_close::RefusedFlag::default()),
         }
     }
 }

@@ -1,14 +1,15 @@
-//! The operating system's view of the process, from `/proc`, as it is at a scrape.
+//! What the operating system reports about the process, read from `/proc` at each scrape.
 //!
-//! The names and meanings are those that all client libraries of Prometheus use. The one in the `prometheus` crate tells CPU time in
-//! whole seconds, which is too coarse to see anything at a scrape interval of five.
+//! Names and meanings are those of Prometheus's client libraries. The collector in the `prometheus`
+//! crate reports CPU time in whole seconds, which is too coarse for a scrape interval of five
+//! seconds.
 
 use prometheus::Registry;
 
-/// Registers `process_*`; nothing where there is no `/proc`.
+/// Registers `process_*`, or nothing on a system without `/proc`.
 pub(super) fn register(registry: &Registry) {
     #[cfg(target_os = "linux")]
-    registry.register(Box::new(linux::Process::new())).expect("a fresh registry has no process");
+    registry.register(Box::new(linux::ProcessCollector::new())).expect("a new registry has no process metrics");
     #[cfg(not(target_os = "linux"))]
     let _ = registry;
 }
@@ -23,18 +24,18 @@ mod linux {
     use rustix::param::{clock_ticks_per_second, page_size};
     use rustix::process::{Resource, getrlimit};
 
-    pub(super) struct Process {
+    pub(super) struct ProcessCollector {
         cpu_seconds: Counter,
         open_fds: IntGauge,
         max_fds: IntGauge,
         virtual_bytes: IntGauge,
         resident_bytes: IntGauge,
         threads: IntGauge,
-        /// Does not change.
+        /// Constant.
         started: Gauge,
     }
 
-    impl Process {
+    impl ProcessCollector {
         pub(super) fn new() -> Self {
             let gauge = |name, help| IntGauge::new(name, help).expect("the name is well-formed");
             let started = Gauge::new("process_start_time_seconds", "Start time of the process since the Unix epoch");
@@ -44,10 +45,10 @@ mod linux {
             Self {
                 cpu_seconds: cpu_seconds.expect("the name is well-formed"),
                 open_fds: gauge("process_open_fds", "Open file descriptors"),
-                max_fds: gauge("process_max_fds", "How many file descriptors may be open"),
+                max_fds: gauge("process_max_fds", "Maximum number of open file descriptors"),
                 virtual_bytes: gauge("process_virtual_memory_bytes", "Virtual memory"),
                 resident_bytes: gauge("process_resident_memory_bytes", "Resident memory"),
-                threads: gauge("process_threads", "Threads of the operating system"),
+                threads: gauge("process_threads", "Operating system threads"),
                 started,
             }
         }
@@ -62,7 +63,7 @@ mod linux {
                 self.virtual_bytes.set(stat.virtual_bytes);
                 self.resident_bytes.set(stat.resident_pages.saturating_mul(page_size().cast_signed() as i64));
                 self.threads.set(stat.threads);
-                // Two scrapes at once may come here in any order; the counter only grows.
+                // Concurrent scrapes may get here in any order; the counter must never decrease.
                 self.cpu_seconds.inc_by((stat.cpu_s - self.cpu_seconds.get()).max(0.0));
             }
             if let Ok(files) = fs::read_dir("/proc/self/fd") {
@@ -73,7 +74,7 @@ mod linux {
         }
     }
 
-    impl Collector for Process {
+    impl Collector for ProcessCollector {
         fn desc(&self) -> Vec<&Desc> {
             self.parts().into_iter().flat_map(Collector::desc).collect()
         }
@@ -84,12 +85,12 @@ mod linux {
         }
     }
 
-    /// What is wanted of `/proc/self/stat` (see `proc_pid_stat(5)`).
+    /// The fields of `/proc/self/stat` that are needed (see `proc_pid_stat(5)`).
     #[derive(Debug, PartialEq)]
     struct Stat {
         cpu_s: f64,
         threads: i64,
-        /// Since boot.
+        /// Seconds since boot.
         started_s: f64,
         virtual_bytes: i64,
         resident_pages: i64,
@@ -101,11 +102,12 @@ mod linux {
         }
 
         fn parse(line: &str) -> Option<Self> {
-            // The second field is the program's name in parentheses, and may hold anything; the third comes after the last one.
+            // The second field is the program's name in parentheses, which may contain any
+            // character. The third field follows the last closing parenthesis.
             let after_name = line.rsplit_once(')')?.1;
             let fields: Vec<&str> = after_name.split_ascii_whitespace().collect();
             let field = |number: usize| fields.get(number - 3)?.parse::<i64>().ok();
-            #[expect(clippy::cast_precision_loss, reason = "2^53 ticks are longer than any process lives")]
+            #[expect(clippy::cast_precision_loss, reason = "no process lives for 2^53 ticks")]
             let seconds = |ticks: i64| ticks as f64 / ticks_per_second();
             Some(Self {
                 cpu_s: seconds(field(14)? + field(15)?),
@@ -117,12 +119,12 @@ mod linux {
         }
     }
 
-    /// In which `/proc` tells processor time: 100, as a rule.
+    /// The unit of CPU time in `/proc`: usually 100 per second.
     fn ticks_per_second() -> f64 {
         u32::try_from(clock_ticks_per_second()).map_or(100.0, f64::from)
     }
 
-    /// Since the Unix epoch.
+    /// When the process started, in seconds since the Unix epoch.
     fn start_time_s() -> Option<f64> {
         let stat = fs::read_to_string("/proc/stat").ok()?;
         let boot = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
@@ -150,8 +152,8 @@ mod linux {
         }
 
         #[test]
-        fn this_process_is_seen() {
-            let process = Process::new();
+        fn this_process_is_measured() {
+            let process = ProcessCollector::new();
             process.update();
             assert!(process.threads.get() >= 1 && process.open_fds.get() >= 3);
             assert!(process.resident_bytes.get() > 100_000);

@@ -1,28 +1,29 @@
-//! The async runtime, as it is at a scrape: how busy its threads are, and what waits for them.
+//! The async runtime, read at each scrape: how busy its threads are, and how much work is queued.
 //!
-//! A worker that is busy all the time is the first thing to look for when latencies rise on an idle disk: one thread at its limit does
-//! not show in the process's CPU time on a machine with many cores.
+//! When latencies rise on an idle disk, the first thing to look for is a worker that is busy all
+//! the time. On a machine with many cores, one saturated thread does not show in the CPU time of
+//! the process.
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Counter, CounterVec, IntGauge, Opts, Registry};
 use tokio::runtime::{Handle, RuntimeMetrics};
 
-/// Registers `toystore_runtime_*` for the runtime that this is called in; nothing outside of one.
+/// Registers `toystore_runtime_*` for the current runtime, or nothing outside of a runtime.
 pub(super) fn register(registry: &Registry) {
     if let Ok(runtime) = Handle::try_current() {
-        let runtime = Runtime::new(runtime.metrics());
-        registry.register(Box::new(runtime)).expect("a registry is asked for one runtime");
+        let runtime = RuntimeCollector::new(runtime.metrics());
+        registry.register(Box::new(runtime)).expect("a new registry has no runtime metrics");
     }
 }
 
-struct Runtime {
+struct RuntimeCollector {
     source: RuntimeMetrics,
     workers: IntGauge,
     tasks: IntGauge,
     queue: IntGauge,
     busy: CounterVec,
-    /// The same as in `busy`, by worker.
+    /// The children of `busy`, by worker.
     busy_workers: Vec<Counter>,
     #[cfg(tokio_unstable)]
     blocking: blocking::Blocking,
@@ -36,20 +37,17 @@ fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-impl Runtime {
+impl RuntimeCollector {
     fn new(source: RuntimeMetrics) -> Self {
-        let busy = Opts::new(
-            "toystore_runtime_busy_seconds_total",
-            "Time that a worker thread was not waiting for something to do",
-        );
+        let busy = Opts::new("toystore_runtime_busy_seconds_total", "Time that a worker thread was busy");
         let busy = CounterVec::new(busy, &["worker"]).expect("the name is well-formed");
         let busy_workers =
             (0..source.num_workers()).map(|worker| busy.with_label_values(&[worker.to_string()])).collect();
         Self {
             source,
             workers: gauge("toystore_runtime_workers_threads", "Worker threads of the async runtime"),
-            tasks: gauge("toystore_runtime_alive_tasks", "Tasks that have been started and not ended"),
-            queue: gauge("toystore_runtime_global_queue_tasks", "Tasks that wait for any worker to take them up"),
+            tasks: gauge("toystore_runtime_alive_tasks", "Tasks that have started and not ended"),
+            queue: gauge("toystore_runtime_global_queue_tasks", "Tasks in the queue that all workers share"),
             busy,
             busy_workers,
             #[cfg(tokio_unstable)]
@@ -72,7 +70,7 @@ impl Runtime {
         queue.set(count(source.global_queue_depth()));
         for (worker, busy) in busy_workers.iter().enumerate() {
             let total = source.worker_total_busy_duration(worker).as_secs_f64();
-            // Two scrapes at once may come here in any order; the counter only grows.
+            // Concurrent scrapes may get here in any order; the counter must never decrease.
             busy.inc_by((total - busy.get()).max(0.0));
         }
         #[cfg(tokio_unstable)]
@@ -80,7 +78,7 @@ impl Runtime {
     }
 }
 
-impl Collector for Runtime {
+impl Collector for RuntimeCollector {
     fn desc(&self) -> Vec<&Desc> {
         self.parts().into_iter().flat_map(Collector::desc).collect()
     }
@@ -91,7 +89,7 @@ impl Collector for Runtime {
     }
 }
 
-/// What tokio tells only when it is built with `tokio_unstable`: the threads for disks.
+/// Metrics that tokio provides only with `tokio_unstable`: the threads for blocking work.
 #[cfg(tokio_unstable)]
 mod blocking {
     use prometheus::IntGauge;
@@ -110,9 +108,9 @@ mod blocking {
             Self {
                 threads: gauge(
                     "toystore_runtime_blocking_threads",
-                    "Threads for work that blocks, such as files, idle or not",
+                    "Threads for blocking work such as file access, idle or not",
                 ),
-                queue: gauge("toystore_runtime_blocking_queue_tasks", "Blocking work that waits for a thread"),
+                queue: gauge("toystore_runtime_blocking_queue_tasks", "Blocking work in the queue"),
             }
         }
 

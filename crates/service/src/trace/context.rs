@@ -1,30 +1,32 @@
-//! Who a span is, and whose child: the `traceparent` header of W3C Trace Context (<https://www.w3.org/TR/trace-context/>).
+//! Trace context: the ids of a span and its trace, and the `traceparent` header of W3C Trace
+//! Context (<https://www.w3.org/TR/trace-context/>).
 
 use axum::http::HeaderValue;
 
 use crate::world;
 
-/// A span's place in its trace.
+/// Identifies a span and its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Context {
+pub struct TraceContext {
     pub(super) trace_id: u128,
     pub(super) span_id: u64,
-    /// Whether somebody records the trace.
+    /// Whether the trace is recorded.
     pub(super) sampled: bool,
 }
 
-impl Context {
-    /// The first of a new trace, which is recorded.
+impl TraceContext {
+    /// The root of a new trace that is recorded.
     pub(super) fn root() -> Self {
         Self { trace_id: world::random_uuid().as_u128(), span_id: random_id(), sampled: true }
     }
 
-    /// A child of this one.
+    /// A child of this span.
     pub(super) fn child(self) -> Self {
         Self { span_id: random_id(), ..self }
     }
 
-    /// Reads the header. Ids of zero are invalid, and so are capitals; a later version may have more fields behind.
+    /// Parses the header. Zero ids and capital letters are invalid. Later versions of the header
+    /// may have more fields at the end.
     pub(super) fn parse(header: &str) -> Option<Self> {
         let (version, rest) = (header.get(..2)?, header.get(2..55)?);
         let more = header.get(55..)?;
@@ -66,18 +68,18 @@ mod tests {
 
     #[test]
     fn a_header_is_read_and_written() {
-        let context = Context::parse(KNOWN).unwrap();
+        let context = TraceContext::parse(KNOWN).unwrap();
         assert_eq!(context.header(), KNOWN);
         assert!(context.sampled);
         let child = context.child();
         assert_eq!((child.trace_id, child.sampled), (context.trace_id, true));
         assert_ne!(child.span_id, context.span_id);
-        assert!(!Context::parse(&KNOWN.replace("-01", "-00")).unwrap().sampled);
-        assert!(Context::parse(&format!("{}-more", KNOWN.replacen("00", "cc", 1))).is_some(), "a later version");
+        assert!(!TraceContext::parse(&KNOWN.replace("-01", "-00")).unwrap().sampled);
+        assert!(TraceContext::parse(&format!("{}-more", KNOWN.replacen("00", "cc", 1))).is_some(), "a later version");
     }
 
     #[test]
-    fn what_is_no_header_begins_no_trace() {
+    fn an_invalid_header_is_ignored() {
         let bad = [
             String::new(),
             "00".into(),
@@ -91,7 +93,7 @@ mod tests {
             KNOWN.replacen('-', "_", 2),
         ];
         for header in bad {
-            assert_eq!(Context::parse(&header), None, "{header}");
+            assert_eq!(TraceContext::parse(&header), None, "{header}");
         }
     }
 }

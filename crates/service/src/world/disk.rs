@@ -1,126 +1,80 @@
-//! Files: the part of `std::fs` that the store's durable parts use, on the operating system's disk or a world's.
+//! Files: the part of `std::fs` that durable state needs, on the disk of the operating system or of
+//! a world.
 
-use std::fmt;
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::current;
-
-/// A world's disk: what is promised to survive a crash is what was synced, and not one byte more.
-pub trait FileSystem: Send + Sync {
-    /// Opens a file.
-    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn RawFile>>;
-    /// The files and directories in a directory.
-    fn read_dir(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
-    /// Makes a directory and those above it.
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
-    /// Whether there is such a file or directory.
-    fn exists(&self, path: &Path) -> io::Result<bool>;
-    /// Gives a file another name, in place of the file that had it. Durable once the directory is synced.
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file. Durable once the directory is synced.
-    fn remove_file(&self, path: &Path) -> io::Result<()>;
-    /// Makes the names in a directory durable.
-    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-}
-
-/// An open file of a world's disk.
-pub trait RawFile: fmt::Debug + Send + Sync {
-    /// Reads up to `buffer.len()` bytes; 0 at the end.
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Writes all of `bytes`; a hole before them reads as zeroes.
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Bytes in the file.
-    fn length(&self) -> io::Result<u64>;
-    /// Cuts or extends with zeroes.
-    fn set_len(&self, len: u64) -> io::Result<()>;
-    /// Makes content and length durable.
-    fn sync(&self) -> io::Result<()>;
-    /// Takes the file's lock until it is dropped; `false` if another handle has it.
-    fn try_lock(&self) -> io::Result<bool>;
-}
-
-/// How a file is opened. It may be read in any case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// For reading alone.
-    Read,
-    /// For writing; made anew, or emptied.
-    Create,
-    /// For writing at its end, wherever that is; made if it is not there.
-    Append,
-    /// For writing anywhere; made if it is not there.
-    Update,
-}
+use super::boundary::current;
+pub use super::file_system::{FileSystem, OpenMode, RawFile};
 
 /// An open file.
 #[derive(Debug)]
-pub struct File(Kind);
+pub struct File(Handle);
 
 #[derive(Debug)]
-enum Kind {
+enum Handle {
     Os(fs::File),
     World { file: Box<dyn RawFile>, position: u64, append: bool },
 }
 
 impl File {
     /// Opens a file.
-    pub fn open(path: &Path, access: Access) -> io::Result<Self> {
+    pub fn open(path: &Path, mode: OpenMode) -> io::Result<Self> {
         if let Some(world) = current() {
-            let file = world.disk().open(path, access)?;
-            return Ok(Self(Kind::World { file, position: 0, append: access == Access::Append }));
+            let file = world.disk().open(path, mode)?;
+            return Ok(Self(Handle::World { file, position: 0, append: mode == OpenMode::Append }));
         }
         let mut options = fs::OpenOptions::new();
         options.read(true);
-        match access {
-            Access::Read => &mut options,
-            Access::Create => options.write(true).create(true).truncate(true),
-            Access::Append => options.append(true).create(true),
-            Access::Update => options.write(true).create(true).truncate(false),
+        match mode {
+            OpenMode::Read => &mut options,
+            OpenMode::Create => options.write(true).create(true).truncate(true),
+            OpenMode::Append => options.append(true).create(true),
+            OpenMode::Update => options.write(true).create(true).truncate(false),
         };
         let file = options.open(path)?;
-        Ok(Self(Kind::Os(file)))
+        Ok(Self(Handle::Os(file)))
     }
 
     /// Makes content and length durable.
     pub fn sync(&self) -> io::Result<()> {
         match &self.0 {
-            Kind::Os(file) => file.sync_all(),
-            Kind::World { file, .. } => file.sync(),
+            Handle::Os(file) => file.sync_all(),
+            Handle::World { file, .. } => file.sync(),
         }
     }
 
-    /// Makes content, and what is needed to read it back, durable.
+    /// Makes the content durable, and the metadata that is needed to read it.
     pub fn sync_data(&self) -> io::Result<()> {
         match &self.0 {
-            Kind::Os(file) => file.sync_data(),
-            Kind::World { file, .. } => file.sync(),
+            Handle::Os(file) => file.sync_data(),
+            Handle::World { file, .. } => file.sync(),
         }
     }
 
-    /// Cuts or extends with zeroes.
+    /// Truncates the file, or extends it with zeroes.
     pub fn set_len(&self, len: u64) -> io::Result<()> {
         match &self.0 {
-            Kind::Os(file) => file.set_len(len),
-            Kind::World { file, .. } => file.set_len(len),
+            Handle::Os(file) => file.set_len(len),
+            Handle::World { file, .. } => file.set_len(len),
         }
     }
 
-    /// Bytes in the file.
+    /// The length of the file in bytes.
     pub fn length(&self) -> io::Result<u64> {
         match &self.0 {
-            Kind::Os(file) => file.metadata().map(|metadata| metadata.len()),
-            Kind::World { file, .. } => file.length(),
+            Handle::Os(file) => file.metadata().map(|metadata| metadata.len()),
+            Handle::World { file, .. } => file.length(),
         }
     }
 
-    /// Fills `buffer` from the bytes at `offset`.
+    /// Fills `buffer` with the bytes at `offset`.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         match &self.0 {
-            Kind::Os(file) => file.read_exact_at(buffer, offset),
-            Kind::World { file, .. } => {
+            Handle::Os(file) => file.read_exact_at(buffer, offset),
+            Handle::World { file, .. } => {
                 let mut read = 0;
                 while read < buffer.len() {
                     match file.read_at(&mut buffer[read..], offset + read as u64)? {
@@ -136,20 +90,20 @@ impl File {
     /// Writes all of `bytes` at `offset`.
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         match &self.0 {
-            Kind::Os(file) => file.write_all_at(bytes, offset),
-            Kind::World { file, .. } => file.write_at(bytes, offset),
+            Handle::Os(file) => file.write_all_at(bytes, offset),
+            Handle::World { file, .. } => file.write_at(bytes, offset),
         }
     }
 
-    /// Takes the file's lock until it is dropped; `false` if another process has it.
+    /// Takes the file's lock until the file is dropped; `false` if another process holds it.
     pub fn try_lock(&self) -> io::Result<bool> {
         match &self.0 {
-            Kind::Os(file) => match file.try_lock() {
+            Handle::Os(file) => match file.try_lock() {
                 Ok(()) => Ok(true),
                 Err(fs::TryLockError::WouldBlock) => Ok(false),
                 Err(fs::TryLockError::Error(error)) => Err(error),
             },
-            Kind::World { file, .. } => file.try_lock(),
+            Handle::World { file, .. } => file.try_lock(),
         }
     }
 }
@@ -157,8 +111,8 @@ impl File {
 impl Read for File {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.0 {
-            Kind::Os(file) => file.read(buffer),
-            Kind::World { file, position, .. } => {
+            Handle::Os(file) => file.read(buffer),
+            Handle::World { file, position, .. } => {
                 let read = file.read_at(buffer, *position)?;
                 *position += read as u64;
                 Ok(read)
@@ -170,8 +124,8 @@ impl Read for File {
 impl Write for File {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.0 {
-            Kind::Os(file) => file.write(bytes),
-            Kind::World { file, position, append } => {
+            Handle::Os(file) => file.write(bytes),
+            Handle::World { file, position, append } => {
                 if *append {
                     *position = file.length()?;
                 }
@@ -190,8 +144,8 @@ impl Write for File {
 impl Seek for File {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         match &mut self.0 {
-            Kind::Os(file) => file.seek(to),
-            Kind::World { file, position, .. } => {
+            Handle::Os(file) => file.seek(to),
+            Handle::World { file, position, .. } => {
                 let sought = match to {
                     SeekFrom::Start(offset) => Some(offset),
                     SeekFrom::Current(by) => position.checked_add_signed(by),
@@ -204,17 +158,17 @@ impl Seek for File {
     }
 }
 
-/// A file's whole content.
+/// Reads a whole file.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     if current().is_none() {
         return fs::read(path);
     }
     let mut bytes = Vec::new();
-    File::open(path, Access::Read)?.read_to_end(&mut bytes)?;
+    File::open(path, OpenMode::Read)?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// The files and directories in a directory, by their paths.
+/// The paths of the files and directories in a directory.
 pub fn read_dir(dir: &Path) -> io::Result<Vec<PathBuf>> {
     match current() {
         Some(world) => world.disk().read_dir(dir),
@@ -222,7 +176,7 @@ pub fn read_dir(dir: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// Makes a directory and those above it.
+/// Creates a directory and its missing parents.
 pub fn create_dir_all(dir: &Path) -> io::Result<()> {
     match current() {
         Some(world) => world.disk().create_dir_all(dir),
@@ -230,7 +184,7 @@ pub fn create_dir_all(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether there is such a file or directory.
+/// Whether the file or directory exists.
 pub fn exists(path: &Path) -> io::Result<bool> {
     match current() {
         Some(world) => world.disk().exists(path),
@@ -238,7 +192,8 @@ pub fn exists(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Gives a file another name, in place of the file that had it. Durable once the directory is [synced](sync_dir_of).
+/// Renames a file and replaces any file at `to`. Durable once the directory is
+/// [synced](sync_dir_of).
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match current() {
         Some(world) => world.disk().rename(from, to),

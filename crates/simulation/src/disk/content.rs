@@ -1,13 +1,13 @@
-//! One file's bytes: as a reader sees them, and as they are on the platter.
+//! The content of one file: what readers see, and what is on the platter.
 
 use crate::random::Random;
 
-/// A disk writes a sector wholly or not at all.
+/// A disk writes a sector completely or not at all.
 const SECTOR: usize = 512;
 
 /// A change that may or may not be on the platter.
 #[derive(Clone, Debug)]
-enum Change {
+enum UnsyncedChange {
     Write { at: usize, bytes: Vec<u8> },
     Length(usize),
 }
@@ -16,7 +16,7 @@ enum Change {
 pub(super) struct Content {
     now: Vec<u8>,
     synced: Vec<u8>,
-    unsynced: Vec<Change>,
+    unsynced: Vec<UnsyncedChange>,
 }
 
 impl Content {
@@ -31,13 +31,13 @@ impl Content {
     pub(super) fn write(&mut self, bytes: &[u8], at: u64) {
         let at = usize::try_from(at).expect("a simulated file fits the memory");
         put(&mut self.now, bytes, at);
-        self.unsynced.push(Change::Write { at, bytes: bytes.to_vec() });
+        self.unsynced.push(UnsyncedChange::Write { at, bytes: bytes.to_vec() });
     }
 
     pub(super) fn set_len(&mut self, len: u64) {
         let len = usize::try_from(len).expect("a simulated file fits the memory");
         self.now.resize(len, 0);
-        self.unsynced.push(Change::Length(len));
+        self.unsynced.push(UnsyncedChange::Length(len));
     }
 
     pub(super) fn sync(&mut self) {
@@ -46,15 +46,15 @@ impl Content {
         }
     }
 
-    /// How many writes were lost, and how many torn.
+    /// Loses changes in a crash. Returns how many writes were lost, and how many were torn.
     pub(super) fn crash(&mut self, random: &mut Random) -> (usize, usize) {
         let (mut lost, mut torn) = (0, 0);
-        // Everything, nothing, or any part: a cache writes back in whatever order it likes.
+        // Everything, nothing, or any part of it: a cache writes back in any order.
         let kept_per_mille = *random.pick(&[0, 0, 500, 900, 1000]);
         let newest = self.unsynced.len().saturating_sub(1);
         for (n, mut change) in std::mem::take(&mut self.unsynced).into_iter().enumerate() {
             if random.per_mille(kept_per_mille) {
-                if let Change::Write { at, bytes } = &mut change
+                if let UnsyncedChange::Write { at, bytes } = &mut change
                     && n == newest
                     && random.per_mille(500)
                 {
@@ -70,7 +70,7 @@ impl Content {
     }
 }
 
-/// Cuts a write at one of the sectors' edges within it; false if there is none.
+/// Cuts a write at a random sector boundary within it; false if there is none.
 fn tear(at: usize, bytes: &mut Vec<u8>, random: &mut Random) -> bool {
     let first_edge = SECTOR - at % SECTOR;
     if bytes.len() <= first_edge {
@@ -81,10 +81,10 @@ fn tear(at: usize, bytes: &mut Vec<u8>, random: &mut Random) -> bool {
     true
 }
 
-fn apply(to: &mut Vec<u8>, change: Change) {
+fn apply(to: &mut Vec<u8>, change: UnsyncedChange) {
     match change {
-        Change::Write { at, bytes } => put(to, &bytes, at),
-        Change::Length(len) => to.resize(len, 0),
+        UnsyncedChange::Write { at, bytes } => put(to, &bytes, at),
+        UnsyncedChange::Length(len) => to.resize(len, 0),
     }
 }
 

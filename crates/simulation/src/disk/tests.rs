@@ -1,22 +1,24 @@
 use std::io::ErrorKind;
+use std::path::Path;
 
-use service::world::disk::{FileSystem, RawFile};
+use service::world::disk::{FileSystem, OpenMode, RawFile};
 
-use super::*;
+use super::{Mount, ProcessLife, SimulatedDisk};
+use crate::random::Random;
 
-fn mounted() -> (Disk, Mount, ProcessLife) {
-    let (disk, life) = (Disk::default(), ProcessLife::new(1));
+fn mounted() -> (SimulatedDisk, Mount, ProcessLife) {
+    let (disk, life) = (SimulatedDisk::default(), ProcessLife::new(1));
     let mount = Mount::new(disk.clone(), life.clone());
     mount.create_dir_all(Path::new("data")).unwrap();
     (disk, mount, life)
 }
 
 fn file(mount: &Mount, path: &str) -> Box<dyn RawFile> {
-    mount.open(Path::new(path), Access::Update).unwrap()
+    mount.open(Path::new(path), OpenMode::Update).unwrap()
 }
 
 #[test]
-fn what_was_synced_survives_every_crash_and_what_was_not_survives_some() {
+fn synced_data_survives_every_crash_and_unsynced_data_survives_some() {
     let (mut kept, mut lost, mut torn) = (0, 0, 0);
     for seed in 0..200 {
         let (disk, mount, _) = mounted();
@@ -44,8 +46,8 @@ fn what_was_synced_survives_every_crash_and_what_was_not_survives_some() {
 }
 
 #[test]
-fn a_name_is_durable_with_its_directory() {
-    let exists = |disk: &Disk, path: &str| disk.read(Path::new(path)).is_some();
+fn a_name_is_durable_when_its_directory_is_synced() {
+    let exists = |disk: &SimulatedDisk, path: &str| disk.read(Path::new(path)).is_some();
     let mut undone = 0;
     for seed in 0..60 {
         let (disk, mount, _) = mounted();
@@ -81,7 +83,7 @@ fn a_dead_process_changes_nothing_and_holds_no_lock() {
 }
 
 #[test]
-fn a_disk_fails_as_it_is_told() {
+fn a_disk_has_the_faults_that_were_injected() {
     let (disk, mount, _) = mounted();
     let open = file(&mount, "data/a");
     open.write_at(b"12345", 0).unwrap();
@@ -98,12 +100,12 @@ fn a_disk_fails_as_it_is_told() {
 }
 
 #[test]
-fn opening_follows_the_access() {
+fn opening_a_file_depends_on_the_access() {
     let (_, mount, _) = mounted();
-    assert_eq!(mount.open(Path::new("data/a"), Access::Read).unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(mount.open(Path::new("nowhere/a"), Access::Create).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(mount.open(Path::new("data/a"), OpenMode::Read).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(mount.open(Path::new("nowhere/a"), OpenMode::Create).unwrap_err().kind(), ErrorKind::NotFound);
     file(&mount, "data/a").write_at(b"abc", 0).unwrap();
     assert_eq!(file(&mount, "data/a").length().unwrap(), 3);
-    assert_eq!(mount.open(Path::new("data/a"), Access::Create).unwrap().length().unwrap(), 0);
+    assert_eq!(mount.open(Path::new("data/a"), OpenMode::Create).unwrap().length().unwrap(), 0);
     assert_eq!(mount.read_dir(Path::new("data")).unwrap(), [Path::new("data/a")]);
 }

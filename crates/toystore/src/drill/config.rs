@@ -1,4 +1,4 @@
-//! What a drill can be told.
+//! The configuration of a drill.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,62 +6,63 @@ use std::time::Duration;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
 
-use super::fault::{Fault, Faults};
+use super::fault::{Fault, FaultSelection};
 
-/// Longer drills fill the history: see the load.
+/// A longer drill would fill the history; see `CALLS_MAX` in `load/mod.rs`.
 const MINUTES_MAX: f64 = 24.0 * 60.0;
 
-/// A drill.
+/// The configuration of a drill.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What is done to the store.
+    /// The faults to inject.
     pub faults: Vec<Fault>,
-    /// When it ends.
+    /// When the drill ends.
     pub length: Length,
-    /// What draws the plan; a random one if there is none.
+    /// The seed of the fault schedule; random if there is none.
     pub seed: Option<u64>,
-    /// Writers; there is a reader for every four.
+    /// Number of writers; there is one reader for every four.
     pub shoppers: u32,
-    /// Orders per second of all writers together; 0: as fast as they are answered.
+    /// Orders per second of all writers together; 0 is unlimited.
     pub orders_per_s: u32,
-    /// Where the store has its files; a temporary directory if it is not said.
+    /// The data directory of the store; a temporary directory if there is none.
     pub data_dir: Option<PathBuf>,
-    /// Where the report goes as JSON, if anywhere.
+    /// The file to which the report is written as JSON, if any.
     pub json: Option<PathBuf>,
 }
 
 /// When a drill ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Length {
-    /// After the first fault that ends after so long.
+    /// After the first fault that ends after this time.
     Time(Duration),
-    /// When each fault was done so many times.
+    /// When each fault was injected this many times.
     Rounds(u32),
 }
 
-/// The settings of `toystore drill`. Those of the members themselves (`CACHE_SIZE`, …) pass through the environment.
+/// The settings of `toystore drill`. The members' own settings (`CACHE_SIZE`, …) are passed through
+/// the environment.
 pub fn settings() -> Vec<Setting> {
     let mut settings = vec![
-        Setting::new("FAULTS", "all", "What is done, with commas between; a wrong one lists them all"),
-        Setting::new("MINUTES", "2", "How long"),
-        Setting::optional("ROUNDS", "Each fault so many times, however long that takes"),
-        Setting::optional("SEED", "Whole number that draws order, victims and lengths of the faults"),
-        Setting::new("SHOPPERS", "16", "Writers at the same time; for every four there is a reader"),
-        Setting::new("ORDERS_PER_S", "500", "Orders per second of all writers; 0: as fast as they are answered"),
+        Setting::new("FAULTS", "all", "Faults to inject, separated by commas; an unknown name lists all of them"),
+        Setting::new("MINUTES", "2", "Duration in minutes"),
+        Setting::optional("ROUNDS", "Inject each fault this many times, regardless of MINUTES"),
+        Setting::optional("SEED", "Seed, a whole number, for the order, victims and lengths of the faults"),
+        Setting::new("SHOPPERS", "16", "Number of concurrent writers; there is one reader for every four"),
+        Setting::new("ORDERS_PER_S", "500", "Orders per second of all writers together; 0 is unlimited"),
         Setting::optional(
             "DATA_DIR",
-            "Empty directory for all files [default: a temporary one, kept if something breaks]",
+            "Empty directory for all files [default: a temporary directory, kept if a promise is broken]",
         ),
-        Setting::optional("JSON", "File that gets the report as JSON"),
+        Setting::optional("JSON", "File to which the report is written as JSON"),
     ];
     settings.extend(LogConfig::settings());
     settings
 }
 
 impl Config {
-    /// Takes the settings' values.
+    /// Takes the values of the settings.
     pub fn read(values: &mut Values) -> Option<Self> {
-        let faults = values.required::<Faults>("FAULTS");
+        let faults = values.required::<FaultSelection>("FAULTS");
         let minutes = values.within("MINUTES", 0.0..=MINUTES_MAX);
         let rounds = values.optional::<std::num::NonZeroU32>("ROUNDS");
         let seed = values.optional("SEED");
@@ -71,9 +72,9 @@ impl Config {
         let json = values.optional("JSON");
         if let Some(dir) = data_dir.as_ref().filter(|dir| dir.read_dir().is_ok_and(|mut files| files.next().is_some()))
         {
-            // The checkers know the whole history, or none.
+            // The checkers need the complete history of the store.
             let name = values.name("DATA_DIR");
-            values.mistake(format!("{name} is {}: there is something in it already", dir.display()));
+            values.mistake(format!("{name} is {}: the directory is not empty", dir.display()));
         }
         Some(Self {
             faults: faults?.0,
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_for_two_minutes_unless_told_otherwise() {
+    fn the_default_is_all_faults_for_two_minutes() {
         let config = read(&[]).unwrap();
         assert_eq!((config.faults, config.length), (Fault::ALL.to_vec(), Length::Time(Duration::from_mins(2))));
         assert_eq!((config.shoppers, config.seed), (16, None));
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told() {
+    fn every_mistake_is_reported() {
         let args = ["--faults=kill-me", "--minutes=-1", "--rounds=0", "--shoppers=0", "--seed=x", "--data-dir=/usr"];
         let mistakes = read(&args).unwrap_err().0;
         assert_eq!(mistakes.len(), args.len(), "{mistakes:#?}");

@@ -1,4 +1,4 @@
-//! What can be done to a store.
+//! The kinds of faults that a drill can inject.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
-        /// One kind of fault.
+        /// A kind of fault.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Fault {
             $($(#[$doc])* $name,)*
@@ -17,7 +17,7 @@ macro_rules! faults {
             /// Every kind.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// Its word on the command line and in the report.
+            /// Its name on the command line and in the report.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
@@ -26,41 +26,44 @@ macro_rules! faults {
 }
 
 faults! {
-    /// `kill -9` of the order leader; restarted a little later.
+    /// `kill -9` of the order leader; it is restarted a little later.
     KillLeader = "kill-leader";
-    /// `kill -9` of an order follower; restarted a little later.
+    /// `kill -9` of an order follower; it is restarted a little later.
     KillFollower = "kill-follower";
-    /// `kill -9` of the catalog; restarted at once, since nothing goes on without it.
+    /// `kill -9` of the catalog; it is restarted at once, because no order can be placed without
+    /// it.
     KillCatalog = "kill-catalog";
-    /// `kill -9` of a frontend; restarted a little later.
+    /// `kill -9` of a frontend; it is restarted a little later.
     KillFrontend = "kill-frontend";
-    /// `kill -9` of every process at the same moment; all restarted at once.
+    /// `kill -9` of all processes at the same moment; all are restarted at once.
     KillAll = "kill-all";
-    /// SIGSTOP of the order leader, and SIGCONT when others have long gone on.
+    /// SIGSTOP of the order leader, and SIGCONT long after a new leader was elected.
     PauseLeader = "pause-leader";
-    /// The order leader and its followers do not reach each other; frontends and catalog reach all of them.
+    /// The order leader and its followers cannot reach each other; frontends and catalog can reach
+    /// all of them.
     PartitionLeader = "partition-leader";
-    /// An order follower and the other replicas do not reach each other.
+    /// An order follower and the other replicas cannot reach each other.
     PartitionFollower = "partition-follower";
-    /// What the order leader sends to its followers is lost, what they send is not.
+    /// The order leader's messages to its followers are lost; theirs are not.
     PartitionMuteLeader = "partition-mute-leader";
-    /// What the followers send to their leader is lost, what it sends is not.
+    /// The followers' messages to their leader are lost; its messages are not.
     PartitionDeafLeader = "partition-deaf-leader";
-    /// The order leader and the catalog do not reach each other.
+    /// The order leader and the catalog cannot reach each other.
     PartitionCatalog = "partition-catalog";
-    /// A frontend and the catalog do not reach each other.
+    /// A frontend and the catalog cannot reach each other.
     PartitionFrontend = "partition-frontend";
-    /// What the catalog sends to a frontend is lost: invalidations, and the answers to its requests.
+    /// The catalog's messages to a frontend are lost: invalidations, and responses to its requests.
     PartitionDeafFrontend = "partition-deaf-frontend";
-    /// What a frontend sends to the catalog is lost: its requests, and the confirmations of invalidations.
+    /// A frontend's messages to the catalog are lost: its requests, and confirmations of
+    /// invalidations.
     PartitionMuteFrontend = "partition-mute-frontend";
-    /// 50 ms for each sync of one replica's disk, or of all.
+    /// Every sync takes 50 ms, on the disk of one member or of all.
     SlowDisk = "slow-disk";
-    /// No room on one replica's disk, or on all.
+    /// The disk of one member is full, or those of all.
     FullDisk = "full-disk";
-    /// An order follower loses its disk.
+    /// An order follower is killed and loses its disk.
     WipeFollower = "wipe-follower";
-    /// SIGTERM and a new start of every process, one after the other.
+    /// SIGTERM and restart of every process, one after the other.
     RollingRestart = "rolling-restart";
 }
 
@@ -85,11 +88,12 @@ impl Serialize for Fault {
     }
 }
 
-/// Kinds of faults to choose from, each once: `all`, or names with commas between; `partition` stands for all partitions.
+/// A selection of faults without duplicates: `all`, or names separated by commas; `partition`
+/// selects all partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Faults(pub Vec<Fault>);
+pub struct FaultSelection(pub Vec<Fault>);
 
-impl FromStr for Faults {
+impl FromStr for FaultSelection {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -101,7 +105,7 @@ impl FromStr for Faults {
             chosen.extend(Fault::ALL.iter().filter(meant).copied());
             if chosen.len() == before {
                 let names: Vec<_> = Fault::ALL.iter().map(|fault| fault.name()).collect();
-                return Err(format!("there is no fault {word:?}; there are all, partition, {}", names.join(", ")));
+                return Err(format!("there is no fault {word:?}; choose from all, partition, {}", names.join(", ")));
             }
         }
         chosen.sort_unstable();
@@ -116,12 +120,12 @@ mod tests {
 
     #[test]
     fn faults_are_chosen_by_name_or_in_groups() {
-        let chosen = |text: &str| text.parse::<Faults>().unwrap().0;
+        let chosen = |text: &str| text.parse::<FaultSelection>().unwrap().0;
         assert_eq!(chosen("kill-all, kill-leader,kill-all"), [Fault::KillLeader, Fault::KillAll]);
         assert_eq!(chosen("all"), Fault::ALL);
         let partitions = chosen("partition");
         assert!(partitions.len() > 5 && partitions.iter().all(|fault| fault.is_partition()), "{partitions:?}");
-        let error = "kill-leader,,".parse::<Faults>().unwrap_err();
+        let error = "kill-leader,,".parse::<FaultSelection>().unwrap_err();
         assert!(error.contains("there is no fault \"\"") && error.contains("rolling-restart"), "{error}");
     }
 }

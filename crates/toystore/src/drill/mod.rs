@@ -1,4 +1,5 @@
-//! `toystore drill`: real processes under load, with faults, and then a verdict.
+//! `toystore drill`: runs a store of real processes under load, injects faults, and checks the
+//! result.
 //!
 //! ```text
 //!   writers ──┐                     ┌─ kill -9, SIGSTOP, SIGTERM
@@ -8,94 +9,109 @@
 //!   history ──► checkers: I1–I5 of docs/architecture.md ──► report
 //! ```
 //!
-//! A plan, drawn from a seed, says which [`Fault`] comes when. Each is done, left alone for a while, and undone; the next one comes
-//! when the store is whole again: every process ready, every order replica a voter that has caught up, orders flowing through
-//! every frontend. In the end the shoppers finish what they are at, the store becomes quiet, and the [checkers](history) compare
-//! everything that shoppers were told with the ledgers and the catalog's books.
+//! A schedule, drawn from a seed, says when to inject which [`Fault`]. Each fault is injected, held
+//! for a while, and healed. The next one follows when the store has recovered: every process is
+//! ready, every order replica is a voter and has caught up, and orders are acknowledged through
+//! every frontend. At the end the shoppers finish their requests, the store becomes quiescent, and
+//! the [checkers](history) compare all answers that shoppers got with the ledgers and the catalog's
+//! accounts.
 //!
-//! The *gap* of a fault is the longest time without an acknowledged order, measured from the fault itself (the `kill` call) on.
+//! The *gap* of a fault is the longest time without an acknowledged order, measured from the fault
+//! itself (the `kill` call).
+//!
+//! Reading order: `fault.rs` and `fault_schedule.rs`, then `fault_injector.rs` and `network.rs`,
+//! `recovery.rs`, `load/`, and `report.rs`.
 //!
 //! # Caveats
-//! * One machine: disks, clocks and processors are shared. Clocks that differ are the simulator's business, and so are torn writes.
-//! * `kill -9` loses nothing that a process has written and not synced; only a machine's end would.
-//! * Proxies stand between the members only if a partition is among the faults: see `network.rs` for what they change.
-//! * A disk that is slow or full is played by the process itself, on the word of a file. The real thing is slower in more places.
-//! * One fault at a time, but for what the healing of the last one still does.
+//! * All processes share one machine: its disks, clock and processors. Clock skew and torn writes
+//!   are tested by the simulation.
+//! * `kill -9` does not lose data that a process has written but not synced; only a crash of the
+//!   machine would.
+//! * There are proxies between the members only if a partition is among the faults; see
+//!   `network.rs` for their side effects.
+//! * Slow and full disks are emulated by the process itself, as a file tells it. A real slow disk
+//!   is slow in more places.
+//! * One fault is injected at a time. Only the recovery from the last fault may overlap with the
+//!   next one.
 
+mod ack_monitor;
 pub(crate) mod audit;
+mod clock;
 mod config;
+mod drill_log;
 mod fault;
-mod field;
-mod journal;
+mod fault_injector;
+mod fault_schedule;
 mod load;
-mod network;
-mod plan;
-mod pulse;
+pub mod network;
+mod progress;
+mod recovery;
 mod report;
-mod show;
-mod whole;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ::report::CheckResult;
 use api::{Address, ProductName, Stock};
-use history::{History, Moment, Options};
-use service::lifecycle::ExitCode;
+use history::{CheckOptions, History, Moment};
+use service::Token;
+use service::lifecycle::{ExitCode, ExitError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Failed, print};
-use crate::local::{Layout, PortBase, Store};
+use crate::local::{LocalStore, PortBase, StoreLayout};
+use crate::output::print;
+use crate::subcommand::exit_by_check;
+use clock::{DrillClock, microseconds};
 pub use config::{Config, Length, settings};
-pub use fault::{Fault, Faults};
-use field::Field;
-use journal::Journal;
-pub use journal::Stages;
-pub use load::Seen;
-use load::{Demand, Load};
-use network::Network;
-use plan::{Plan, Step};
-use pulse::{Clock, microseconds};
-pub use report::{Event, FaultSummary, Report, StagesSummary};
-use show::Show;
+use drill_log::DrillLog;
+pub use drill_log::Stages;
+pub use fault::{Fault, FaultSelection};
+use fault_injector::FaultInjector;
+use fault_schedule::{FaultSchedule, ScheduledFault};
+pub use load::ErrorCounts;
+use load::{Load, LoadConfig};
+use network::ProxyNetwork;
+use progress::DrillProgress;
+pub use report::{DrillReport, FaultEvent, FaultSummary, StagesSummary};
 
-/// So that one can be killed, and so that whoever reads need not read where was written.
+/// Two, so that one can be killed, and so that readers can use another frontend than writers.
 const FRONTENDS: u8 = 2;
 
-/// So many products are bought: few, that buyers meet and things are sold out.
+/// Number of products that are ordered. Few, so that orders contend and products sell out.
 const PRODUCTS: usize = 6;
 
-/// What a sold-out product comes back to: sold again within seconds.
+/// The stock after a restock. It is sold out again within seconds.
 const RESTOCK_LEVEL: u64 = 500;
 
-/// Sold-out products are looked for that often; meanwhile orders for them are refused.
+/// How often sold-out products are restocked; until then, orders for them are refused.
 const RESTOCK_INTERVAL_MS: u64 = 100;
 
-/// So many acknowledged orders before the first fault show that the store is at work.
+/// Acknowledged orders before the first fault, to show that the store works.
 const WARM_UP: u64 = 100;
 
-/// Between two looks at what goes on.
+/// How often progress is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs a drill and prints its report.
-pub async fn run(config: Config, stop: CancellationToken) -> Result<(), Failed> {
-    let failure = |error: String| Failed::new(ExitCode::Failure, error);
-    let io = |error: std::io::Error| Failed::new(ExitCode::Io, error);
+pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ExitError> {
+    let failure = |error: String| ExitError::new(ExitCode::Failure, error);
+    let io = |error: std::io::Error| ExitError::new(ExitCode::Io, error);
     let (data, temporary) = data_dir(&config).map_err(io)?;
     let report = drill(&config, &data, &stop).await.map_err(failure)?;
     print(&report);
-    if let Some(path) = &config.json {
-        let json = serde_json::to_vec_pretty(&report).expect("a report has a JSON form");
-        std::fs::write(path, json).map_err(io)?;
+    let written = config.json.as_ref().map_or(Ok(()), |path| {
+        ::report::save(path, &serde_json::to_vec_pretty(&report).expect("a report has a JSON form"))
+    });
+    let result = report.check_result();
+    if result != CheckResult::Passed {
+        let _kept = temporary.map(tempfile::TempDir::keep);
     }
-    if report.is_clean() {
-        return Ok(());
-    }
-    let _kept = temporary.map(tempfile::TempDir::keep);
-    Err(failure(format!("a promise was broken: see the report; all files are kept in {}", data.display())))
+    let message = format!("{}: see the report; all files are kept in {}", report.verdict(), data.display());
+    exit_by_check(result, written.inspect_err(|error| eprintln!("cannot write the report: {error}")), message)
 }
 
-/// Where the files go, and what removes them in the end if nobody said where.
+/// The data directory, and the guard that removes it if it is a temporary one.
 fn data_dir(config: &Config) -> std::io::Result<(PathBuf, Option<tempfile::TempDir>)> {
     if let Some(dir) = &config.data_dir {
         std::fs::create_dir_all(dir)?;
@@ -105,20 +121,20 @@ fn data_dir(config: &Config) -> std::io::Result<(PathBuf, Option<tempfile::TempD
     Ok((temporary.path().to_owned(), Some(temporary)))
 }
 
-/// One drill, from a store that is made for it to its report.
+/// Runs one drill with a store of its own.
 ///
 /// # Errors
-/// If the store cannot even be started.
-pub async fn drill(config: &Config, data: &Path, stop: &CancellationToken) -> Result<Report, String> {
+/// If the store cannot be started.
+pub async fn drill(config: &Config, data: &Path, stop: &CancellationToken) -> Result<DrillReport, String> {
     let seed = config.seed.unwrap_or_else(rand::random);
-    let plan = Plan::new(&config.faults, seed);
-    let show = Show::new(config.length, plan.round_len());
-    show.line(&format!("seed {seed}; files and all logs (drill.log) are in {}", data.display()));
-    begin(config, data, seed, show.clone()).await?.run(plan, stop).await.map(|(report, _)| report)
+    let schedule = FaultSchedule::new(&config.faults, seed);
+    let progress = DrillProgress::new(config.length, schedule.round_len());
+    progress.line(&format!("seed {seed}; all files and logs (drill.log) are in {}", data.display()));
+    prepare(config, data, seed, progress.clone()).await?.run(schedule, stop).await.map(|(report, _)| report)
 }
 
-/// One drill whose rounds have their faults in the order in which they are given, for a program that tells of it in its own way: what it came
-/// to, and what shoppers saw.
+/// Runs one drill that injects the faults of each round in the given order and prints no progress.
+/// Returns its report and the calls of all shoppers.
 ///
 /// # Errors
 /// As [`drill`].
@@ -126,203 +142,217 @@ pub(crate) async fn drill_in_order(
     config: &Config,
     data: &Path,
     stop: &CancellationToken,
-) -> Result<(Report, History), String> {
+) -> Result<(DrillReport, History), String> {
     let seed = config.seed.unwrap_or_else(rand::random);
-    let plan = Plan::new(&config.faults, seed).in_order();
-    begin(config, data, seed, Show::silent()).await?.run(plan, stop).await
+    let schedule = FaultSchedule::new(&config.faults, seed).in_order();
+    prepare(config, data, seed, DrillProgress::silent()).await?.run(schedule, stop).await
 }
 
-/// Prepares one; nothing runs yet.
-async fn begin<'a>(config: &'a Config, data: &Path, seed: u64, show: Show) -> Result<Drill<'a>, String> {
-    let told = |error: std::io::Error| error.to_string();
-    let ports = PortBase::ephemeral().map_err(told)?;
-    let layout = Layout::new(data, ports)
+/// Prepares a drill; no process runs yet.
+async fn prepare<'a>(config: &'a Config, data: &Path, seed: u64, progress: DrillProgress) -> Result<Drill<'a>, String> {
+    let text = |error: std::io::Error| error.to_string();
+    let ports = PortBase::ephemeral().map_err(text)?;
+    let layout = StoreLayout::new(data, ports)
+        .with_token(Token::random())
         .with_frontends(FRONTENDS)
         .with_variable("RESTOCK_INTERVAL_MS", RESTOCK_INTERVAL_MS)
         .with_variable("RESTOCK_LEVEL", RESTOCK_LEVEL)
-        // A line per restock would drown the rest.
+        // One log line per restock would hide all others.
         .with_variable("LOG_LEVEL", "info,catalog::restock=warn");
-    let mut layout = field::prepared(layout);
+    let mut layout = fault_injector::with_disk_fault_files(layout);
     let mut network = None;
     if config.faults.iter().any(|fault| fault.is_partition()) {
-        let (detoured, proxies) = Network::around(layout).await.map_err(told)?;
-        (layout, network) = (detoured, Some(proxies));
+        let (redirected, proxies) = ProxyNetwork::proxying(layout).await.map_err(text)?;
+        (layout, network) = (redirected, Some(proxies));
     }
-    let clock = Clock::start();
-    let journal = Journal::begin(&data.join("drill.log"), clock).map_err(told)?;
-    let binary = std::env::current_exe().map_err(told)?;
-    let field = Field::new(Store::new(layout, binary, journal.sink()), network);
-    Ok(Drill { config, seed, clock, journal, field, show })
+    let clock = DrillClock::start();
+    let log = DrillLog::begin(&data.join("drill.log"), clock).map_err(text)?;
+    let binary = std::env::current_exe().map_err(text)?;
+    let injector = FaultInjector::new(LocalStore::new(layout, binary, log.sink()), network);
+    Ok(Drill { config, seed, clock, log, injector, progress })
 }
 
-/// A drill under way.
+/// A running drill.
 struct Drill<'a> {
     config: &'a Config,
     seed: u64,
-    clock: Clock,
-    journal: Journal,
-    field: Field,
-    show: Show,
+    clock: DrillClock,
+    log: DrillLog,
+    injector: FaultInjector,
+    progress: DrillProgress,
 }
 
 impl Drill<'_> {
-    async fn run(self, plan: Plan, stop: &CancellationToken) -> Result<(Report, History), String> {
-        let show = self.show.clone();
-        self.run_to_end(plan, stop).await.inspect_err(|_| show.end())
+    async fn run(self, schedule: FaultSchedule, stop: &CancellationToken) -> Result<(DrillReport, History), String> {
+        let progress = self.progress.clone();
+        self.run_to_end(schedule, stop).await.inspect_err(|_| progress.end())
     }
 
-    async fn run_to_end(mut self, plan: Plan, stop: &CancellationToken) -> Result<(Report, History), String> {
-        self.field.store.start_all().map_err(|error| error.to_string())?;
-        whole::members(&mut self.field.store).await?;
-        let fronts: Vec<_> = (1..=FRONTENDS).map(|n| self.field.store.layout().public(n)).collect();
-        let demand = Demand {
-            products: products(&fronts[0]).await?,
-            fronts,
+    async fn run_to_end(
+        mut self,
+        schedule: FaultSchedule,
+        stop: &CancellationToken,
+    ) -> Result<(DrillReport, History), String> {
+        self.injector.store.start_all().map_err(|error| error.to_string())?;
+        recovery::members(&mut self.injector.store).await?;
+        let frontends: Vec<_> = (1..=FRONTENDS).map(|n| self.injector.store.layout().public(n)).collect();
+        let config = LoadConfig {
+            products: products(&frontends[0]).await?,
+            frontends,
             shoppers: self.config.shoppers,
             orders_per_s: self.config.orders_per_s,
             seed: self.seed,
         };
-        let load = Load::start(self.clock, &demand)?;
+        let load = Load::start(self.clock, &config)?;
         let mut report = self.empty_report();
         let begun = Instant::now();
-        if let Err(broken) = self.faults(plan, &load, &mut report, stop).await {
-            self.journal.note(&broken);
+        if let Err(broken) = self.inject_faults(schedule, &load, &mut report, stop).await {
+            self.log.note(&broken);
             report.broken.push(broken);
         }
+        report.stopped = stop.is_cancelled();
         report.elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.show.end();
-        report.seen = load.seen();
+        self.progress.end();
+        report.errors = load.errors();
         report.order_latency = load.latency();
-        self.show.line("the shoppers go home; checking");
+        self.progress.line("stopping the shoppers; checking the history");
         let history = load.finish().await;
-        self.judge(&history, &mut report).await;
-        self.field.store.stop().await;
-        self.journal.note("the end");
-        report.sum_up();
+        self.verify(&history, &mut report).await;
+        self.injector.store.stop().await;
+        self.log.note("end of the drill");
+        report.summarize();
         Ok((report, history))
     }
 
-    /// One fault after the other.
+    /// Injects one fault after the other.
     ///
     /// # Errors
-    /// What the store did not recover from.
-    async fn faults(
+    /// If the store does not recover from a fault.
+    async fn inject_faults(
         &mut self,
-        plan: Plan,
+        schedule: FaultSchedule,
         load: &Load,
-        report: &mut Report,
+        report: &mut DrillReport,
         stop: &CancellationToken,
     ) -> Result<(), String> {
         let begun = Instant::now();
         acknowledged(load, WARM_UP).await?;
         let last = match self.config.length {
             Length::Time(_) => usize::MAX,
-            Length::Rounds(rounds) => plan.round_len() * rounds as usize,
+            Length::Rounds(rounds) => schedule.round_len() * rounds as usize,
         };
-        for step in plan.take(last) {
+        for scheduled in schedule.take(last) {
             let elapsed = begun.elapsed();
             if matches!(self.config.length, Length::Time(length) if elapsed >= length) {
                 break;
             }
-            let acknowledged = load.pulse().total();
-            self.show.now(
+            let acknowledged = load.acks().total();
+            self.progress.now(
                 report.events.len() as u64,
                 elapsed,
-                format!("{} ({acknowledged} orders so far)", step.fault),
+                format!("{} ({acknowledged} orders so far)", scheduled.fault),
             );
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = load.full() => {
-                    self.show.line("the history is full: the drill ends here");
+                    self.progress.line("the history is full: the drill ends early");
                     break;
                 }
-                () = tokio::time::sleep(step.pause) => {}
+                () = tokio::time::sleep(scheduled.pause) => {}
             }
-            let event = self.fault(step, load).await.map_err(|what| format!("{}: {what}", step.fault))?;
-            self.show.line(&format!("{:>7.1} s  {event}", Duration::from_millis(event.at_ms).as_secs_f64()));
+            let event = self
+                .inject_and_recover(scheduled, load)
+                .await
+                .map_err(|what| format!("{}: {what}", scheduled.fault))?;
+            self.progress.line(&format!("{:>7.1} s  {event}", Duration::from_millis(event.at_ms).as_secs_f64()));
             report.add(event);
         }
         Ok(())
     }
 
-    /// One fault, from its beginning until the store is whole again.
-    async fn fault(&mut self, step: Step, load: &Load) -> Result<Event, String> {
-        let (clock, pulse, seen) = (self.clock, load.pulse(), load.seen());
-        self.journal.note(&format!("{step:?}"));
-        self.journal.watch();
+    /// Injects one fault, heals it, and waits until the store has recovered.
+    async fn inject_and_recover(&mut self, scheduled: ScheduledFault, load: &Load) -> Result<FaultEvent, String> {
+        let (clock, acks, errors_before) = (self.clock, load.acks(), load.errors());
+        self.log.note(&format!("{scheduled:?}"));
+        self.log.forget_stages();
         let mut at = Moment::default();
-        let done = self.field.inject(step, || {
+        let injected = self.injector.inject(scheduled, || {
             at = clock.now();
-            pulse.listen(at);
+            acks.watch_from(at);
         });
-        let done = done.await?;
-        let victims = done.victims.clone();
-        self.journal.note(&format!("{}: {victims}", step.fault));
-        tokio::time::sleep(step.hold).await;
+        let injected = injected.await?;
+        let victims = injected.victims.clone();
+        self.log.note(&format!("{}: {victims}", scheduled.fault));
+        tokio::time::sleep(scheduled.hold).await;
         let healed = clock.now();
-        pulse.healed(healed);
-        self.field.heal(done)?;
-        self.journal.note("healed");
-        whole::store(&mut self.field.store, pulse).await?;
-        let whole = clock.now();
-        let gaps = pulse.gaps(whole);
-        Ok(Event {
-            fault: step.fault,
+        acks.healed(healed);
+        self.injector.heal(injected)?;
+        self.log.note("healed");
+        recovery::store(&mut self.injector.store, acks).await?;
+        let recovered = clock.now();
+        let gaps = acks.gaps(recovered);
+        Ok(FaultEvent {
+            fault: scheduled.fault,
             victims,
             at_ms: at.0 / 1_000_000,
             held_ms: microseconds(at, healed) / 1000,
             gap_us: gaps.during.length_us().max(gaps.after.length_us()),
             healing_gap_us: gaps.after.length_us(),
-            whole_after_ms: microseconds(healed, whole) / 1000,
-            stages: self.journal.stages(at, pulse),
-            seen: load.seen().since(&seen),
+            recovered_after_ms: microseconds(healed, recovered) / 1000,
+            stages: self.log.stages(at, acks),
+            errors: load.errors().since(&errors_before),
         })
     }
 
-    /// Compares what shoppers saw with what is left.
-    async fn judge(&mut self, history: &History, report: &mut Report) {
-        let (end, quiet) = match audit::quiet(&self.field.store).await {
+    /// Checks the history of all calls against the final state.
+    async fn verify(&mut self, history: &History, report: &mut DrillReport) {
+        let (end, is_quiescent) = match audit::quiescent_state(&self.injector.store).await {
             Ok(end) => (end, true),
-            Err((unrest, end)) => {
-                report.broken.push(format!("the store does not become quiet: {unrest}"));
+            Err((reason, end)) => {
+                report.broken.push(format!("the store did not become quiescent: {reason}"));
                 (end, false)
             }
         };
         report.ledgers_identical = audit::identical(&end);
-        let options = Options { quiet, restock_level: Some(Stock(RESTOCK_LEVEL)), ..Options::default() };
-        report.judge(&history::check(history, &end, &options));
+        let options =
+            CheckOptions { quiet: is_quiescent, restock_level: Some(Stock(RESTOCK_LEVEL)), ..CheckOptions::default() };
+        report.record(&history::check(history, &end, &options));
     }
 
-    fn empty_report(&self) -> Report {
-        Report {
+    fn empty_report(&self) -> DrillReport {
+        DrillReport {
             seed: self.seed,
             elapsed_ms: 0,
             shoppers: self.config.shoppers,
             order_latency: client::Latency::default(),
             faults: Vec::new(),
             events: Vec::new(),
-            seen: Seen::default(),
+            errors: ErrorCounts::default(),
             counts: history::Counts::default(),
             ledgers_identical: false,
+            stopped: false,
             broken: Vec::new(),
         }
     }
 }
 
-/// The first few of what is sold.
+/// The first few products of the catalog.
 async fn products(front: &Address) -> Result<Vec<ProductName>, String> {
-    let store = client::Store::enter(client::base_url(front)?, whole::PATIENCE);
-    let products = store.products().await.map_err(|error| format!("the products cannot be listed: {error}"))?;
+    let store = client::StoreClient::new(client::base_url(front)?, recovery::RECOVERY_TIMEOUT);
+    let products = store.products().await.map_err(|error| format!("cannot list the products: {error}"))?;
     let names: Vec<_> = products.into_iter().map(|product| product.name).take(PRODUCTS).collect();
-    if names.is_empty() { Err("nothing is sold".into()) } else { Ok(names) }
+    if names.is_empty() { Err("the catalog is empty".into()) } else { Ok(names) }
 }
 
-/// Waits until so many orders are acknowledged.
+/// Waits until this many orders are acknowledged.
 async fn acknowledged(load: &Load, orders: u64) -> Result<(), String> {
-    let deadline = Instant::now() + whole::PATIENCE;
-    while load.pulse().total() < orders {
+    let deadline = Instant::now() + recovery::RECOVERY_TIMEOUT;
+    while load.acks().total() < orders {
         if Instant::now() > deadline {
-            return Err(format!("no {orders} orders were acknowledged in {} s", whole::PATIENCE.as_secs()));
+            return Err(format!(
+                "fewer than {orders} orders were acknowledged in {} s",
+                recovery::RECOVERY_TIMEOUT.as_secs()
+            ));
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }

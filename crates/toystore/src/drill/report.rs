@@ -1,85 +1,95 @@
-//! What a drill came to, for people and as JSON. The field names are stable.
+//! The report of a drill, as text and as JSON. The names of the JSON fields are stable.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
+use ::report::CheckResult;
 use client::Latency;
 use history::{Counts, Verdict};
 use serde::Serialize;
 
+use super::drill_log::Stages;
 use super::fault::Fault;
-use super::journal::Stages;
-use super::load::Seen;
+use super::load::ErrorCounts;
 
-/// What a drill came to. `Display` is the report for people.
+/// The result of a drill. `Display` is the report as text.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// What drew the plan.
+pub struct DrillReport {
+    /// The seed of the fault schedule.
     pub seed: u64,
-    /// From the first fault to the last, in milliseconds.
+    /// Time from the first fault to the end of the last one, in milliseconds.
     pub elapsed_ms: u64,
-    /// How many wrote at the same time.
+    /// Number of concurrent writers.
     pub shoppers: u32,
-    /// How long orders took from the first attempt to the acknowledgement, outages included.
+    /// Time from the first attempt of an order to its acknowledgement, including outages.
     pub order_latency: Latency,
-    /// Per kind of fault.
+    /// One summary per kind of fault.
     pub faults: Vec<FaultSummary>,
-    /// Every fault, in its order.
-    pub events: Vec<Event>,
-    /// What all shoppers saw.
-    pub seen: Seen,
-    /// The checkers' counts: acknowledged orders, lost, duplicated, stale reads, leaked pieces, restocks …
+    /// All faults in chronological order.
+    pub events: Vec<FaultEvent>,
+    /// The errors that shoppers saw.
+    #[serde(rename = "seen")]
+    pub errors: ErrorCounts,
+    /// The counts of the checkers: acknowledged, lost and duplicated orders, stale reads, leaked
+    /// pieces, restocks …
     pub counts: Counts,
-    /// Whether the replicas' ledgers are the same bytes.
+    /// Whether the ledgers of the replicas are byte-identical.
     pub ledgers_identical: bool,
-    /// Lines that say what is broken; none in a good store.
+    /// Whether the drill was stopped early, so that some scheduled faults were not injected.
+    pub stopped: bool,
+    /// Violations, one per line; none if the store is correct.
     pub broken: Vec<String>,
 }
 
-/// One fault and what it did.
+/// One fault and its effect.
 #[derive(Clone, Debug, Serialize)]
-pub struct Event {
-    /// Which kind.
+pub struct FaultEvent {
+    /// Its kind.
     pub fault: Fault,
-    /// Whom it hit.
+    /// The members that it affected.
     pub victims: String,
-    /// When, in milliseconds since the drill began.
+    /// Its time in milliseconds since the start of the drill.
     pub at_ms: u64,
-    /// How long it lasted, in milliseconds.
+    /// How long it was held before it was healed, in milliseconds.
     pub held_ms: u64,
-    /// The longest time without an acknowledged order, from the fault until the store was whole again, in microseconds.
+    /// The longest time without an acknowledged order, from the fault until recovery, in
+    /// microseconds.
     pub gap_us: u64,
-    /// The longest one of those that began after the fault's end.
+    /// The longest such time that began after the fault was healed, in microseconds.
     pub healing_gap_us: u64,
-    /// From its end until the store was whole again, in milliseconds.
-    pub whole_after_ms: u64,
-    /// Parts of the gap, where an order leader had to be replaced and each part was seen.
+    /// Time from healing until recovery, in milliseconds.
+    #[serde(rename = "whole_after_ms")]
+    pub recovered_after_ms: u64,
+    /// The stages of the failover, if a new order leader was elected and every stage was seen.
     pub stages: Option<Stages>,
-    /// What shoppers saw meanwhile.
-    pub seen: Seen,
+    /// The errors that shoppers saw from the fault until recovery.
+    #[serde(rename = "seen")]
+    pub errors: ErrorCounts,
 }
 
-/// All faults of one kind.
+/// The summary of all faults of one kind.
 #[derive(Clone, Debug, Serialize)]
 pub struct FaultSummary {
-    /// Which kind.
+    /// Their kind.
     pub fault: Fault,
-    /// How many there were.
+    /// Their number.
     pub times: usize,
-    /// Of [`Event::gap_us`].
+    /// Of [`FaultEvent::gap_us`].
     pub gap: Latency,
-    /// Of [`Event::healing_gap_us`].
+    /// Of [`FaultEvent::healing_gap_us`].
     pub healing_gap: Latency,
-    /// Of [`Event::whole_after_ms`], in microseconds.
-    pub whole_after: Latency,
-    /// Parts of the gap, where an order leader had to be replaced and each part was seen.
+    /// Of [`FaultEvent::recovered_after_ms`], in microseconds.
+    #[serde(rename = "whole_after")]
+    pub recovered_after: Latency,
+    /// The stages of the failovers, if a new order leader was elected and every stage was seen.
     pub stages: Option<StagesSummary>,
-    /// What shoppers saw meanwhile.
-    pub seen: Seen,
+    /// The errors that shoppers saw from a fault until recovery.
+    #[serde(rename = "seen")]
+    pub errors: ErrorCounts,
 }
 
-/// Of the parts of [`Stages`], each by itself.
+/// Percentiles of each field of [`Stages`] by itself.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[expect(missing_docs, reason = "they are the fields of `Stages`")]
 pub struct StagesSummary {
@@ -90,57 +100,79 @@ pub struct StagesSummary {
     pub first_order: Latency,
 }
 
-impl Report {
-    /// Puts the checkers' findings in.
-    pub(super) fn judge(&mut self, verdict: &Verdict) {
+impl DrillReport {
+    /// Adds the result of the checkers.
+    pub(super) fn record(&mut self, verdict: &Verdict) {
         self.counts = verdict.counts;
         self.broken.extend(verdict.violations.iter().map(ToString::to_string));
         if let Some(more) =
             verdict.counts.violations.checked_sub(verdict.violations.len() as u64).filter(|more| *more > 0)
         {
-            self.broken.push(format!("… and {more} violations more"));
+            self.broken.push(format!("… and {more} more violations"));
         }
     }
 
-    /// Takes one more event in. A rolling restart is what every release does: shoppers must not see it.
-    pub(super) fn add(&mut self, event: Event) {
-        if event.fault == Fault::RollingRestart && event.seen.total() > 0 {
-            let errors: Vec<_> = event.seen.errors.iter().map(|(what, count)| format!("{count} × {what}")).collect();
-            self.broken.push(format!("shoppers saw a rolling restart: {}", errors.join(", ")));
+    /// Adds a fault. A rolling restart is part of every release, so any error that shoppers see
+    /// during one is a violation.
+    pub(super) fn add(&mut self, event: FaultEvent) {
+        if event.fault == Fault::RollingRestart && event.errors.total() > 0 {
+            let errors: Vec<_> = event.errors.by_kind.iter().map(|(what, count)| format!("{count} × {what}")).collect();
+            self.broken.push(format!("shoppers saw errors during a rolling restart: {}", errors.join(", ")));
         }
         self.events.push(event);
     }
 
-    /// Adds up the events.
-    pub(super) fn sum_up(&mut self) {
-        let mut kinds = BTreeMap::<Fault, Vec<&Event>>::new();
+    /// Summarizes the faults by kind.
+    pub(super) fn summarize(&mut self) {
+        let mut kinds = BTreeMap::<Fault, Vec<&FaultEvent>>::new();
         for event in &self.events {
             kinds.entry(event.fault).or_default().push(event);
         }
         self.faults = kinds.into_iter().map(|(fault, events)| FaultSummary::of(fault, &events)).collect();
     }
 
-    /// Whether every promise was kept.
-    pub fn is_clean(&self) -> bool {
-        self.broken.is_empty()
+    /// Whether every promise was kept, and whether everything was checked. A product whose history
+    /// exceeded the search budget counts as not checked, and so do faults that were not injected.
+    pub fn check_result(&self) -> CheckResult {
+        if !self.broken.is_empty() {
+            CheckResult::Failed
+        } else if self.counts.undecided > 0 || self.stopped || self.counts.acknowledged == 0 {
+            CheckResult::NotChecked
+        } else {
+            CheckResult::Passed
+        }
+    }
+
+    /// The verdict as a sentence.
+    pub fn verdict(&self) -> &'static str {
+        match self.check_result() {
+            CheckResult::Failed => "THE STORE BROKE ITS PROMISES",
+            CheckResult::NotChecked if self.stopped => {
+                "NOT ALL CHECKED: the drill was stopped early; no violation was found until then"
+            }
+            CheckResult::NotChecked => {
+                "NOT ALL CHECKED: no violation was found, but a part of the history could not be checked"
+            }
+            CheckResult::Passed => "every promise was kept",
+        }
     }
 }
 
 impl FaultSummary {
-    fn of(fault: Fault, events: &[&Event]) -> Self {
-        let of = |value: fn(&Event) -> u64| percentiles(events.iter().map(|event| value(event)).collect());
-        let mut seen = Seen::default();
+    fn of(fault: Fault, events: &[&FaultEvent]) -> Self {
+        let of = |value: fn(&FaultEvent) -> u64| percentiles(events.iter().map(|event| value(event)).collect());
+        let mut errors = ErrorCounts::default();
         for event in events {
-            seen.add(&event.seen);
+            errors.add(&event.errors);
         }
         Self {
             fault,
             times: events.len(),
             gap: of(|event| event.gap_us),
             healing_gap: of(|event| event.healing_gap_us),
-            whole_after: of(|event| event.whole_after_ms * 1000),
+            recovered_after: of(|event| event.recovered_after_ms * 1000),
             stages: StagesSummary::of(&events.iter().filter_map(|event| event.stages).collect::<Vec<_>>()),
-            seen,
+            errors,
         }
     }
 }
@@ -158,7 +190,8 @@ impl StagesSummary {
     }
 }
 
-/// Nearest rank: the smallest value that so many per cent do not exceed.
+/// Percentiles by nearest rank: the smallest value that at least this percentage of values does not
+/// exceed.
 fn percentiles(mut values_us: Vec<u64>) -> Latency {
     values_us.sort_unstable();
     let at = |percent: usize| {
@@ -168,7 +201,7 @@ fn percentiles(mut values_us: Vec<u64>) -> Latency {
     Latency { p50_us: at(50), p90_us: at(90), p99_us: at(99), max_us: at(100) }
 }
 
-/// Milliseconds with one digit.
+/// Formats microseconds as milliseconds with one decimal.
 struct Ms(u64);
 
 impl Display for Ms {
@@ -177,18 +210,18 @@ impl Display for Ms {
     }
 }
 
-impl Display for Event {
+impl Display for FaultEvent {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { fault, victims, gap_us, whole_after_ms, seen, .. } = self;
-        write!(f, "{fault:<23} {victims:<28} gap {:>8} ms, whole {whole_after_ms:>5} ms after", Ms(*gap_us))?;
-        match seen.total() {
+        let Self { fault, victims, gap_us, recovered_after_ms, errors, .. } = self;
+        write!(f, "{fault:<23} {victims:<28} gap {:>8} ms, recovered in {recovered_after_ms:>5} ms", Ms(*gap_us))?;
+        match errors.total() {
             0 => Ok(()),
-            errors => write!(f, ", {errors} errors seen"),
+            count => write!(f, ", {count} errors"),
         }
     }
 }
 
-impl Display for Report {
+impl Display for DrillReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { seed, shoppers, events, counts, .. } = self;
         let seconds = Duration::from_millis(self.elapsed_ms).as_secs_f64();
@@ -198,45 +231,45 @@ impl Display for Report {
         writeln!(f)?;
         let latency = self.order_latency;
         let (p50, p99, max) = (Ms(latency.p50_us), Ms(latency.p99_us), Ms(latency.max_us));
-        writeln!(f, "an order took           p50 {p50}, p99 {p99}, max {max} ms, outages included")?;
+        writeln!(f, "order latency           p50 {p50}, p99 {p99}, max {max} ms, including outages")?;
         writeln!(f, "acknowledged orders     {}", counts.acknowledged)?;
         writeln!(f, "  lost                  {}", counts.lost)?;
         writeln!(f, "  duplicated            {}", counts.duplicated)?;
-        writeln!(f, "reads of products       {}", counts.product_reads)?;
+        writeln!(f, "product reads           {}", counts.product_reads)?;
         writeln!(f, "  stale                 {}", counts.stale_reads)?;
         if counts.undecided > 0 {
-            writeln!(f, "  undecided             {} products: the search was given up", counts.undecided)?;
+            writeln!(f, "  undecided             {} products: the search budget was exceeded", counts.undecided)?;
         }
         writeln!(f, "stock leaked            {} pieces ({} restocks)", counts.leaked_pieces, counts.restocks)?;
         writeln!(f, "ledgers identical       {}", if self.ledgers_identical { "yes" } else { "NO" })?;
-        for (what, count) in &self.seen.errors {
-            writeln!(f, "errors seen             {count} × {what}")?;
+        for (what, count) in &self.errors.by_kind {
+            writeln!(f, "errors                  {count} × {what}")?;
         }
         writeln!(
             f,
-            "connections broken      {} (shoppers go on with the other frontend)",
-            self.seen.connection_errors
+            "broken connections      {} (shoppers continue with the other frontend)",
+            self.errors.connection_errors
         )?;
         for line in &self.broken {
             writeln!(f, "BROKEN: {line}")?;
         }
-        f.write_str(if self.is_clean() { "every promise was kept" } else { "THE STORE BROKE ITS WORD" })
+        f.write_str(self.verdict())
     }
 }
 
-impl Report {
+impl DrillReport {
     fn table(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let head = ["gap p50", "p90", "p99", "max ms", "healing", "whole p50", "max ms", "errors"];
+        let head = ["gap p50", "p90", "p99", "max ms", "healing", "recov. p50", "max ms", "errors"];
         write!(f, "{:<24}{:>5}", "fault", "times")?;
         head.iter().try_for_each(|column| write!(f, "{column:>10}"))?;
         writeln!(f)?;
-        for FaultSummary { fault, times, gap, healing_gap, whole_after, seen, .. } in &self.faults {
+        for FaultSummary { fault, times, gap, healing_gap, recovered_after, errors, .. } in &self.faults {
             write!(f, "{fault:<24}{times:>5}")?;
-            let (healing, whole) = (healing_gap.max_us, whole_after);
-            for us in [gap.p50_us, gap.p90_us, gap.p99_us, gap.max_us, healing, whole.p50_us, whole.max_us] {
+            let (healing, recovered) = (healing_gap.max_us, recovered_after);
+            for us in [gap.p50_us, gap.p90_us, gap.p99_us, gap.max_us, healing, recovered.p50_us, recovered.max_us] {
                 write!(f, "{:>10}", Ms(us))?;
             }
-            writeln!(f, "{:>10}", seen.total())?;
+            writeln!(f, "{:>10}", errors.total())?;
         }
         Ok(())
     }
@@ -249,10 +282,10 @@ impl Report {
             return Ok(());
         };
         let stages = [
-            ("fail-over", fail_over),
+            ("failover", fail_over),
             ("detection", detection),
             ("election", election),
-            ("take-over", take_over),
+            ("takeover", take_over),
             ("first order", first_order),
         ];
         for (stage, Latency { p50_us, p99_us, max_us, .. }) in stages {
@@ -267,7 +300,7 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn event(fault: Fault, gap_us: u64) -> Event {
+    fn event(fault: Fault, gap_us: u64) -> FaultEvent {
         let parts = (1000, gap_us / 2, 300, 700);
         let stages = Stages {
             fail_over_us: parts.0 + parts.1 + parts.2 + parts.3,
@@ -276,21 +309,21 @@ mod tests {
             take_over_us: parts.2,
             first_order_us: parts.3,
         };
-        Event {
+        FaultEvent {
             fault,
             victims: "order-1".into(),
             at_ms: 1,
             held_ms: 200,
             gap_us,
             healing_gap_us: 900,
-            whole_after_ms: 400,
+            recovered_after_ms: 400,
             stages: (fault == Fault::KillLeader).then_some(stages),
-            seen: Seen { errors: [("order: 503".to_owned(), 1)].into(), connection_errors: 2 },
+            errors: ErrorCounts { by_kind: [("order: 503".to_owned(), 1)].into(), connection_errors: 2 },
         }
     }
 
-    fn report() -> Report {
-        let mut report = Report {
+    fn report() -> DrillReport {
+        let mut report = DrillReport {
             seed: 7,
             elapsed_ms: 60_000,
             shoppers: 16,
@@ -300,37 +333,55 @@ mod tests {
                 .map(|n| event(Fault::KillLeader, n * 1000))
                 .chain([event(Fault::KillAll, 2_000_000)])
                 .collect(),
-            seen: Seen::default(),
+            errors: ErrorCounts::default(),
             counts: Counts { acknowledged: 12_345, ..Counts::default() },
             ledgers_identical: true,
+            stopped: false,
             broken: Vec::new(),
         };
-        report.sum_up();
+        report.summarize();
         report
     }
 
     #[test]
-    fn kinds_are_summed_up_by_nearest_rank() {
+    fn faults_of_a_kind_are_summarised_by_nearest_rank() {
         let report = report();
         let [leader, all] = &report.faults[..] else { panic!("{:?}", report.faults) };
         assert_eq!((leader.fault, leader.times, all.times), (Fault::KillLeader, 100, 1));
         assert_eq!(leader.gap, Latency { p50_us: 50_000, p90_us: 90_000, p99_us: 99_000, max_us: 100_000 });
         assert_eq!(leader.stages.unwrap().election.max_us, 50_000);
-        assert_eq!((leader.seen.total(), leader.seen.connection_errors), (100, 200));
+        assert_eq!((leader.errors.total(), leader.errors.connection_errors), (100, 200));
         assert!(all.stages.is_none());
     }
 
     #[test]
-    fn a_rolling_restart_must_not_be_seen() {
+    fn errors_during_a_rolling_restart_are_violations() {
         let mut report = report();
         report.add(event(Fault::KillAll, 1000));
-        assert!(report.is_clean());
+        assert_eq!(report.check_result(), CheckResult::Passed);
         report.add(event(Fault::RollingRestart, 1000));
-        assert_eq!(report.broken, ["shoppers saw a rolling restart: 1 × order: 503"]);
+        assert_eq!(report.broken, ["shoppers saw errors during a rolling restart: 1 × order: 503"]);
     }
 
     #[test]
-    fn the_text_says_whether_promises_were_kept() {
+    fn an_incomplete_check_is_not_a_pass() {
+        let unchecked: [fn(&mut DrillReport); 3] = [
+            |report| report.counts.undecided = 1,
+            |report| report.stopped = true,
+            |report| report.counts.acknowledged = 0,
+        ];
+        for flaw in unchecked {
+            let mut report = report();
+            flaw(&mut report);
+            assert_eq!(report.check_result(), CheckResult::NotChecked, "{report}");
+            assert!(report.verdict().starts_with("NOT ALL CHECKED"), "{report}");
+            report.broken.push("I1: an order is lost".into());
+            assert_eq!(report.check_result(), CheckResult::Failed, "a violation takes precedence");
+        }
+    }
+
+    #[test]
+    fn the_report_ends_with_the_verdict() {
         let mut report = report();
         let text = report.to_string();
         assert!(text.contains("kill-leader               100      50.0      90.0      99.0     100.0"), "{text}");
@@ -338,7 +389,7 @@ mod tests {
         report.broken.push("I1: an order is lost".into());
         let text = report.to_string();
         assert!(
-            text.contains("BROKEN: I1: an order is lost\n") && text.ends_with("THE STORE BROKE ITS WORD"),
+            text.contains("BROKEN: I1: an order is lost\n") && text.ends_with("THE STORE BROKE ITS PROMISES"),
             "{text}"
         );
     }

@@ -1,4 +1,4 @@
-//! The report and the raw data as files.
+//! Writes the report and the raw data to files.
 
 use std::fs;
 use std::io;
@@ -8,23 +8,23 @@ use std::time::Duration;
 use report::Document;
 use serde::Serialize;
 
-use super::contents::Trace;
+use super::cache_trace::CacheTrace;
 use super::kills::Kill;
-use super::latency::Cell;
-use super::outcome::Outcome;
+use super::latency::LatencyMeasurement;
+use super::outcome::ExperimentOutcome;
 
-/// Between these lines a document of somebody's own gets the report.
+/// Markers of the section of a user's document into which the report is written.
 const BEGIN: &str = "<!-- experiment: begin; what follows is written by `toystore experiment --document` -->";
 const END: &str = "<!-- experiment: end -->";
 
-/// Writes report and raw data into `dir`, which is there.
-pub(super) fn write(dir: &Path, outcome: &Outcome, document: &Document) -> io::Result<()> {
-    fs::write(dir.join("report.html"), document.html())?;
-    fs::write(dir.join("report.md"), document.markdown("plots"))?;
+/// Writes report and raw data into the existing directory `dir`.
+pub(super) fn write(dir: &Path, outcome: &ExperimentOutcome, document: &Document) -> io::Result<()> {
+    report::save(&dir.join("report.html"), document.html().as_bytes())?;
+    report::save(&dir.join("report.md"), document.markdown("plots").as_bytes())?;
     write_figures(&dir.join("plots"), document)?;
-    write_latencies(&dir.join("latency.csv"), &outcome.cells)?;
+    write_latencies(&dir.join("latency.csv"), &outcome.measurements)?;
     if let Some(trace) = &outcome.trace {
-        write_contents(&dir.join("cache.csv"), trace)?;
+        write_cache_trace(&dir.join("cache.csv"), trace)?;
     }
     if let Some(kills) = &outcome.kills {
         write_kills(&dir.join("kills.csv"), &kills.kills)?;
@@ -33,14 +33,16 @@ pub(super) fn write(dir: &Path, outcome: &Outcome, document: &Document) -> io::R
     Ok(())
 }
 
-/// Puts the report into somebody's document, and its plots into a directory of the document's name beside it.
+/// Writes the report into a user's document, and its plots into a directory named after the
+/// document.
 pub(super) fn write_into(path: &Path, document: &Document) -> io::Result<()> {
-    let told = |what: &str| io::Error::other(format!("{}: {what}", path.display()));
-    let name = path.file_stem().and_then(|name| name.to_str()).ok_or_else(|| told("it has no name"))?;
-    let text = fs::read_to_string(path).map_err(|error| told(&error.to_string()))?;
-    let text = with_report(&text, &document.markdown_body(name)).ok_or_else(|| told("its two marks are missing"))?;
+    let error = |what: &str| io::Error::other(format!("{}: {what}", path.display()));
+    let name = path.file_stem().and_then(|name| name.to_str()).ok_or_else(|| error("the file has no name"))?;
+    let text = fs::read_to_string(path).map_err(|why| error(&why.to_string()))?;
+    let text =
+        with_report(&text, &document.markdown_body(name)).ok_or_else(|| error("its two marker lines are missing"))?;
     write_figures(&path.with_file_name(name), document)?;
-    fs::write(path, text)
+    report::save(path, text.as_bytes())
 }
 
 fn with_report(text: &str, report: &str) -> Option<String> {
@@ -50,14 +52,13 @@ fn with_report(text: &str, report: &str) -> Option<String> {
 }
 
 fn write_figures(dir: &Path, document: &Document) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
-    document.figures().try_for_each(|(name, svg)| fs::write(dir.join(format!("{name}.svg")), svg))
+    document.figures().try_for_each(|(name, svg)| report::save(&dir.join(format!("{name}.svg")), svg.as_bytes()))
 }
 
 fn write_lines<T: Serialize>(path: &Path, lines: impl IntoIterator<Item = T>) -> io::Result<()> {
-    let mut file = csv::Writer::from_path(path)?;
-    lines.into_iter().try_for_each(|line| file.serialize(line))?;
-    file.flush()
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    lines.into_iter().try_for_each(|line| csv.serialize(line))?;
+    report::save(path, &csv.into_inner().map_err(io::Error::other)?)
 }
 
 /// A line of `latency.csv`: one kind of request in one repetition.
@@ -80,14 +81,14 @@ struct LatencyLine {
     cache_misses: Option<u64>,
 }
 
-fn write_latencies(path: &Path, cells: &[Cell]) -> io::Result<()> {
-    let line = |cell: &Cell, request: &client::RequestSummary| LatencyLine {
-        repetition: cell.setup.repetition,
-        purchase_probability_percent: cell.setup.probability,
-        cache: cell.setup.cache.name(),
+fn write_latencies(path: &Path, measurements: &[LatencyMeasurement]) -> io::Result<()> {
+    let line = |measurement: &LatencyMeasurement, request: &client::RequestSummary| LatencyLine {
+        repetition: measurement.combination.repetition,
+        purchase_probability_percent: measurement.combination.probability,
+        cache: measurement.combination.cache.name(),
         request: request.kind.as_str(),
-        shopping_ms: millis(cell.shopping),
-        sessions: cell.sessions,
+        shopping_ms: millis(measurement.shopping),
+        sessions: measurement.sessions,
         answered: request.answered,
         retries: request.retries,
         failed: request.failed,
@@ -95,27 +96,33 @@ fn write_latencies(path: &Path, cells: &[Cell]) -> io::Result<()> {
         p90_us: request.latency.p90_us,
         p99_us: request.latency.p99_us,
         max_us: request.latency.max_us,
-        cache_hits: cell.looks.map(|looks| looks.hits),
-        cache_misses: cell.looks.map(|looks| looks.misses),
+        cache_hits: measurement.cache_counts.map(|counts| counts.hits),
+        cache_misses: measurement.cache_counts.map(|counts| counts.misses),
     };
     let line = &line;
-    write_lines(path, cells.iter().flat_map(|cell| cell.requests.iter().map(move |request| line(cell, request))))
+    write_lines(
+        path,
+        measurements
+            .iter()
+            .flat_map(|measurement| measurement.requests.iter().map(move |request| line(measurement, request))),
+    )
 }
 
-/// A line of `cache.csv`: one request, and the cache after it, the most recently used first.
+/// A line of `cache.csv`: one request, and the contents of the cache after it, the most recently
+/// used product first.
 #[derive(Serialize)]
-struct ContentsLine {
+struct CacheTraceLine {
     step: usize,
-    act: &'static str,
+    action: &'static str,
     product: String,
     latency_us: u64,
     contents: String,
 }
 
-fn write_contents(path: &Path, trace: &Trace) -> io::Result<()> {
-    let lines = trace.steps.iter().enumerate().map(|(step, it)| ContentsLine {
+fn write_cache_trace(path: &Path, trace: &CacheTrace) -> io::Result<()> {
+    let lines = trace.steps.iter().enumerate().map(|(step, it)| CacheTraceLine {
         step,
-        act: it.act.name(),
+        action: it.action.name(),
         product: it.product.to_string(),
         latency_us: micros(it.latency),
         contents: it.contents.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
@@ -132,29 +139,29 @@ struct KillLine<'a> {
     at_ms: u64,
     longest_gap_us: u64,
     longest_order_us: u64,
-    tries_repeated: u64,
+    retries: u64,
     errors_seen: u64,
     connections_broken: u64,
-    whole_after_ms: u64,
+    recovered_after_ms: u64,
 }
 
 fn write_kills(path: &Path, kills: &[Kill]) -> io::Result<()> {
-    let lines = kills.iter().map(|Kill { round, event, repeated, longest_order, .. }| KillLine {
+    let lines = kills.iter().map(|Kill { round, event, retries, longest_order, .. }| KillLine {
         round: *round,
         fault: event.fault.name(),
         victim: &event.victims,
         at_ms: event.at_ms,
         longest_gap_us: event.gap_us,
         longest_order_us: micros(*longest_order),
-        tries_repeated: *repeated,
-        errors_seen: event.seen.errors.values().sum(),
-        connections_broken: event.seen.connection_errors,
-        whole_after_ms: event.whole_after_ms,
+        retries: *retries,
+        errors_seen: event.errors.by_kind.values().sum(),
+        connections_broken: event.errors.connection_errors,
+        recovered_after_ms: event.recovered_after_ms,
     });
     write_lines(path, lines)
 }
 
-/// A line of `acknowledged.csv`: orders that were acknowledged in one step around a kill.
+/// A line of `acknowledged.csv`: the orders that were acknowledged in one interval around a kill.
 #[derive(Serialize)]
 struct AcknowledgedLine {
     round: usize,
@@ -190,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_around_the_report_stays() {
+    fn text_around_the_report_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("evaluation.md");
         let own = format!("# Mine\n\n{BEGIN}\nold\n{END}\n\nThe end.\n");
@@ -204,9 +211,9 @@ mod tests {
         assert_eq!(written, format!("# Mine\n\n{BEGIN}\n\n{report}\n{END}\n\nThe end.\n"));
         assert_eq!(fs::read_to_string(dir.path().join("evaluation/query.svg")).unwrap(), "<svg></svg>");
         write_into(&path, &document).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), written, "again gives the same");
+        assert_eq!(fs::read_to_string(&path).unwrap(), written, "writing it again changes nothing");
 
         fs::write(&path, "# Mine\n").unwrap();
-        assert!(write_into(&path, &document).unwrap_err().to_string().ends_with("its two marks are missing"));
+        assert!(write_into(&path, &document).unwrap_err().to_string().ends_with("its two marker lines are missing"));
     }
 }

@@ -1,4 +1,5 @@
-//! What shoppers notice of a dead replica, and of a dead leader: a [drill](crate::drill) of these two faults.
+//! What shoppers notice when a follower and when the leader is killed: a [drill](crate::drill) of
+//! these two faults.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,45 +8,48 @@ use history::{History, Moment, OrderOutcome};
 use tokio_util::sync::CancellationToken;
 
 use super::latency::SHOPPERS;
-use crate::drill::{self, Event, Fault, Length, Report};
+use crate::drill::{self, DrillReport, Fault, FaultEvent, Length};
 
-/// First one that does not lead, then the one that does.
+/// First a follower, then the leader.
 pub(super) const FAULTS: [Fault; 2] = [Fault::KillFollower, Fault::KillLeader];
 
-/// For one kill: the pause before it, until the replica is started again, and until it is level with the others. Measured; for the time left only.
+/// Measured duration of one kill, from the pause before it until recovery; only used to estimate
+/// the time left.
 pub(super) const ONE_KILL: Duration = Duration::from_millis(1800);
 
-/// How orders are counted around a kill, in milliseconds: from … to, in steps of.
+/// The time span around a kill in which orders are counted, and the interval, in milliseconds.
 pub(super) const AROUND_MS: std::ops::Range<i64> = -300..700;
 pub(super) const STEP_MS: usize = 10;
 
 /// All kills.
 pub(super) struct Kills {
-    /// What the drill came to.
-    pub(super) report: Report,
-    /// Each of its events, with what was acknowledged around it.
+    /// The report of the drill.
+    pub(super) report: DrillReport,
+    /// The events of the drill, with the orders that were acknowledged around them.
     pub(super) kills: Vec<Kill>,
 }
 
 /// One kill.
 #[derive(Clone, Debug)]
 pub(super) struct Kill {
-    /// From 1.
+    /// Counted from 1.
     pub(super) round: usize,
-    /// What the drill tells of it.
-    pub(super) event: Event,
-    /// Tries at orders that were not answered, or told to come again, until the store was whole again. Each was repeated with its key.
-    pub(super) repeated: u64,
-    /// The longest that one order took that was under way or sent in that time.
+    /// The fault in the drill's report.
+    pub(super) event: FaultEvent,
+    /// Attempts until recovery that got no answer or a retryable error. Each was retried with its
+    /// key.
+    pub(super) retries: u64,
+    /// The longest latency of an order that was in flight or sent until recovery.
     pub(super) longest_order: Duration,
-    /// When each step begins, in milliseconds after the kill, and how many orders were acknowledged in it.
+    /// The start of each interval, in milliseconds after the kill, and the number of orders that
+    /// were acknowledged in it.
     pub(super) acknowledged: Vec<(i64, u64)>,
 }
 
-/// Starts a store of its own, and kills.
+/// Starts a separate store and runs the drill.
 ///
 /// # Errors
-/// If the store cannot even be started.
+/// If the store cannot be started.
 pub(super) async fn kill(rounds: u32, seed: u64, data: &Path, stop: &CancellationToken) -> Result<Kills, String> {
     std::fs::create_dir_all(data).map_err(|error| error.to_string())?;
     let config = drill::Config {
@@ -58,38 +62,39 @@ pub(super) async fn kill(rounds: u32, seed: u64, data: &Path, stop: &Cancellatio
         json: None,
     };
     let (report, history) = drill::drill_in_order(&config, data, stop).await?;
-    let kill = |(index, event): (usize, &Event)| Kill::of(index / FAULTS.len() + 1, event, &history);
+    let kill = |(index, event): (usize, &FaultEvent)| Kill::of(index / FAULTS.len() + 1, event, &history);
     let kills = report.events.iter().enumerate().map(kill).collect();
     Ok(Kills { report, kills })
 }
 
 impl Kill {
-    fn of(round: usize, event: &Event, history: &History) -> Self {
+    fn of(round: usize, event: &FaultEvent, history: &History) -> Self {
         let at = Moment(event.at_ms * 1_000_000);
-        let whole = Moment(at.0 + (event.held_ms + event.whole_after_ms) * 1_000_000);
+        let recovered = Moment(at.0 + (event.held_ms + event.recovered_after_ms) * 1_000_000);
         let is_meanwhile =
-            |call: &&history::OrderCall| call.called < whole && call.returned.is_none_or(|returned| returned > at);
-        // Of a try without an answer it is not known when it ended: it counts if it began shortly before.
+            |call: &&history::OrderCall| call.called < recovered && call.returned.is_none_or(|returned| returned > at);
+        // The end of an unanswered attempt is unknown: it counts if it began shortly before the
+        // kill.
         let around = |call: &&history::OrderCall| call.called.0 + UNANSWERED_NS > at.0;
         let meanwhile: Vec<_> = history.orders.iter().filter(is_meanwhile).filter(around).collect();
-        let repeated = meanwhile.iter().filter(|call| is_repeated(call.outcome)).count() as u64;
+        let retries = meanwhile.iter().filter(|call| is_retried(call.outcome)).count() as u64;
         let took = |call: &&history::OrderCall| Some(call.returned?.0 - call.called.0);
         let longest_ns = meanwhile.iter().filter_map(took).max().unwrap_or_default();
         Self {
             round,
             event: event.clone(),
-            repeated,
+            retries,
             longest_order: Duration::from_nanos(longest_ns),
             acknowledged: around_kill(at, history),
         }
     }
 }
 
-/// A shopper waits that long for an answer.
+/// How long a shopper waits for an answer.
 const UNANSWERED_NS: u64 = 6_000_000_000;
 
-/// Whether a shopper has to try again.
-fn is_repeated(outcome: OrderOutcome) -> bool {
+/// Whether the shopper has to retry.
+fn is_retried(outcome: OrderOutcome) -> bool {
     match outcome {
         OrderOutcome::Unknown => true,
         OrderOutcome::Refused(code) => code.nothing_begun(),
@@ -97,7 +102,7 @@ fn is_repeated(outcome: OrderOutcome) -> bool {
     }
 }
 
-/// Acknowledged orders around a moment, step by step.
+/// Acknowledged orders around a moment, by interval.
 fn around_kill(at: Moment, history: &History) -> Vec<(i64, u64)> {
     let mut steps: Vec<_> = AROUND_MS.step_by(STEP_MS).map(|from_ms| (from_ms, 0)).collect();
     for call in &history.orders {
@@ -131,33 +136,33 @@ mod tests {
     }
 
     #[test]
-    fn orders_are_counted_around_the_kill() {
+    fn acknowledged_orders_are_counted_around_the_kill() {
         let placed = OrderOutcome::Acknowledged(OrderNumber::FIRST);
         let orders = vec![
-            // Long before, immediately before, across the kill, and much later.
+            // Long before, just before, across the kill, and much later.
             call(100, Some(101), placed),
             call(994, Some(995), placed),
             call(998, Some(1042), placed),
             call(3000, Some(3001), placed),
-            // Tries that had to be repeated; and one that was refused for good.
+            // Attempts that had to be retried, and one that was refused permanently.
             call(999, None, OrderOutcome::Unknown),
             call(1001, Some(1002), OrderOutcome::Refused(ErrorCode::Overloaded)),
             call(1001, Some(1002), OrderOutcome::Refused(ErrorCode::OutOfStock)),
         ];
         let history = History { orders, ..History::default() };
-        let event = Event {
+        let event = FaultEvent {
             fault: Fault::KillLeader,
             victims: "order-1".into(),
             at_ms: 1000,
             held_ms: 500,
             gap_us: 42_000,
             healing_gap_us: 0,
-            whole_after_ms: 100,
+            recovered_after_ms: 100,
             stages: None,
-            seen: drill::Seen::default(),
+            errors: drill::ErrorCounts::default(),
         };
         let kill = Kill::of(1, &event, &history);
-        assert_eq!((kill.repeated, kill.longest_order), (2, Duration::from_millis(44)));
+        assert_eq!((kill.retries, kill.longest_order), (2, Duration::from_millis(44)));
         let counted: Vec<_> = kill.acknowledged.iter().filter(|(_, count)| *count > 0).copied().collect();
         assert_eq!(counted, [(-10, 1), (40, 1)]);
         assert_eq!(kill.acknowledged.len(), 100);

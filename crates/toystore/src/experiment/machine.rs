@@ -1,4 +1,4 @@
-//! On what it was measured.
+//! Describes the machine on which an experiment runs.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,44 +7,44 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Syncs that are timed.
+/// Number of timed syncs.
 const SYNCS: usize = 200;
 
-/// About as much as a batch of orders writes at a time.
+/// About as much as one batch of orders writes.
 const SYNCED_BYTES: usize = 4096;
 
-/// A machine, as far as it matters. What cannot be found out is "unknown".
+/// The relevant properties of a machine. Properties that cannot be determined are "unknown".
 #[derive(Clone, Debug)]
-pub struct Machine {
+pub struct MachineInfo {
     /// The processor's name.
     pub cpu: String,
-    /// Processors that this program may run on.
+    /// Number of processors that this program may use.
     pub cores: usize,
     /// Main memory.
     pub memory: String,
     /// Operating system and kernel.
     pub kernel: String,
-    /// What ran meanwhile: Linux's load averages over 1, 5 and 15 minutes before the first measurement.
+    /// Linux load averages over 1, 5 and 15 minutes before the first measurement.
     pub load: String,
     /// The file system that the stores write to.
     pub file_system: String,
-    /// How long it takes until 4 KiB are on its disk, in microseconds: half of the times …
+    /// Median time of a write and sync of 4 KiB to that file system, in microseconds.
     pub sync_p50_us: u64,
-    /// … and 99 % of them.
+    /// 99th percentile of that time, in microseconds.
     pub sync_p99_us: u64,
-    /// This program, and whether it was made to be fast.
+    /// The version of this program, and whether it is a release build.
     pub program: String,
 }
 
-impl Machine {
-    /// Looks at the machine, and at the disk that `dir` lies on.
+impl MachineInfo {
+    /// Inspects the machine, and measures the disk of `dir`.
     ///
     /// # Errors
-    /// If nothing can be written there.
-    pub fn look(dir: &Path) -> io::Result<Self> {
+    /// If `dir` is not writable.
+    pub fn inspect(dir: &Path) -> io::Result<Self> {
         let (sync_p50_us, sync_p99_us) = syncs(dir)?;
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let build = if cfg!(debug_assertions) { "debug build: slow, compare nothing with it" } else { "release build" };
+        let build = if cfg!(debug_assertions) { "debug build: slow, not comparable" } else { "release build" };
         Ok(Self {
             cpu: or_unknown(cpu(&read("/proc/cpuinfo"))),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
@@ -63,17 +63,17 @@ impl Machine {
         })
     }
 
-    /// As rows of a table.
+    /// The properties as rows of a table.
     pub fn rows(&self) -> [[String; 2]; 8] {
         let Self { cpu, cores, memory, kernel, load, file_system, sync_p50_us, sync_p99_us, program } = self.clone();
         let ms = |us| Duration::from_micros(us).as_secs_f64() * 1e3;
         let sync = format!("{:.2} ms (p50), {:.2} ms (p99)", ms(sync_p50_us), ms(sync_p99_us));
         [
             ("processor", cpu),
-            ("cores, shared by the store and its shoppers", cores.to_string()),
+            ("cores (shared by the store and its shoppers)", cores.to_string()),
             ("memory", memory),
             ("kernel", kernel),
-            ("load averages before it began", load),
+            ("load averages before the start", load),
             ("file system", file_system),
             ("4 KiB written and synced (fdatasync)", sync),
             ("program", program),
@@ -103,19 +103,19 @@ fn load(loadavg: &str) -> Option<String> {
     (averages.len() == 3).then(|| averages.join(", "))
 }
 
-/// Of the mount whose path is the longest one that `dir` begins with.
+/// The type of the mount with the longest path that is a prefix of `dir`.
 fn file_system(dir: &Path, mounts: &str) -> Option<String> {
     let dir = dir.canonicalize().ok()?;
     let mounted = mounts.lines().filter_map(|line| {
         let mut fields = line.split_whitespace().skip(1);
         Some((Path::new(fields.next()?), fields.next()?))
     });
-    // Of two mounts at one place the later one is seen.
+    // Of two mounts at the same path the later one is visible.
     let over = mounted.filter(|(at, _)| dir.starts_with(at)).max_by_key(|(at, _)| at.components().count());
     over.map(|(_, kind)| kind.to_owned())
 }
 
-/// Appends and syncs, as a log does: the middle time, and the one that 99 % do not exceed.
+/// Appends and syncs as a log does; returns the median time and the 99th percentile.
 fn syncs(dir: &Path) -> io::Result<(u64, u64)> {
     let path = dir.join("sync-test");
     let mut file = File::create(&path)?;
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_linux_tells() {
+    fn linux_descriptions_are_parsed() {
         let cpuinfo = "processor\t: 0\nmodel name\t: Some CPU @ 2.0GHz\nprocessor\t: 1\n";
         assert_eq!(cpu(cpuinfo), Some("Some CPU @ 2.0GHz".into()));
         assert_eq!(memory("MemTotal:       16777216 kB\nMemFree: 1 kB\n"), Some("16.0 GiB".into()));
@@ -149,10 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn a_sync_takes_its_time() {
+    fn a_machine_is_inspected_and_nothing_is_left_behind() {
         let dir = tempfile::tempdir().unwrap();
-        let machine = Machine::look(dir.path()).unwrap();
+        let machine = MachineInfo::inspect(dir.path()).unwrap();
         assert!(machine.cores >= 1 && machine.sync_p50_us <= machine.sync_p99_us, "{machine:?}");
-        assert_eq!(dir.path().read_dir().unwrap().count(), 0, "it leaves nothing behind");
+        assert_eq!(dir.path().read_dir().unwrap().count(), 0, "no file is left behind");
     }
 }

@@ -1,90 +1,113 @@
-//! What an experiment came to.
+//! The outcome of an experiment.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use client::RequestKind;
+use report::CheckResult;
 
-use super::config::{Given, Size};
-use super::contents::Trace;
+use super::cache_trace::CacheTrace;
+use super::config::{ExistingStore, ExperimentSize};
 use super::kills::Kills;
-use super::latency::{Cell, KINDS, PROBABILITIES, latency_ms, over};
-use super::machine::Machine;
-use super::repeated::or_dash;
-use super::shop::Cache;
+use super::latency::{KINDS, LatencyMeasurement, PROBABILITIES, across_repetitions, latency_ms};
+use super::machine::MachineInfo;
+use super::stats::or_dash;
+use super::target::CacheMode;
 
-/// Everything that was measured. `Display` is for people who wait for it.
-pub(super) struct Outcome {
-    /// On what.
-    pub(super) machine: Machine,
-    /// How much.
-    pub(super) size: Size,
-    /// What drew everything that is drawn.
+/// All results. `Display` is a short report for the terminal.
+pub(super) struct ExperimentOutcome {
+    /// The machine on which it ran.
+    pub(super) machine: MachineInfo,
+    /// How much was measured.
+    pub(super) size: ExperimentSize,
+    /// The seed of all random choices.
     pub(super) seed: u64,
-    /// The store, if it was somebody else's.
-    pub(super) given: Option<Given>,
-    /// From the start of the first store to the end of the last one.
+    /// The store that was measured, if the experiment did not start its own.
+    pub(super) existing: Option<ExistingStore>,
+    /// Time from the start of the first store to the end of the last one.
     pub(super) elapsed: Duration,
-    /// Latencies.
-    pub(super) cells: Vec<Cell>,
-    /// The cache's content; `None` if nobody could look into it.
-    pub(super) trace: Option<Trace>,
-    /// Kills; `None` if the store was not ours to break.
+    /// The latency measurements.
+    pub(super) measurements: Vec<LatencyMeasurement>,
+    /// The cache trace; `None` if the cache could not be inspected.
+    pub(super) trace: Option<CacheTrace>,
+    /// The kills; `None` for an existing store.
     pub(super) kills: Option<Kills>,
-    /// Lines that say what is broken; none in a good store.
+    /// Violations, one per line; none if the store is correct.
     pub(super) broken: Vec<String>,
 }
 
-impl Outcome {
-    /// Whether every promise was kept, as far as it was looked at.
-    pub(super) fn is_clean(&self) -> bool {
-        self.broken.is_empty()
+impl ExperimentOutcome {
+    /// Whether every promise was kept, and whether every order was verified.
+    pub(super) fn check_result(&self) -> CheckResult {
+        let kills = self.kills.as_ref().map_or(CheckResult::Passed, |kills| kills.report.check_result());
+        let read = if self.unverified() > 0 { CheckResult::NotChecked } else { CheckResult::Passed };
+        kills.and(read).and(CheckResult::of(self.broken.is_empty()))
     }
 
-    /// Orders that were acknowledged to anybody.
+    /// Orders that were acknowledged during the latency measurements but could not be read back.
+    pub(super) fn unverified(&self) -> u64 {
+        self.measurements.iter().map(|measurement| measurement.unverified).sum()
+    }
+
+    /// The number of acknowledged orders of all parts.
     pub(super) fn acknowledged(&self) -> u64 {
-        let shoppers: u64 = self.cells.iter().map(|cell| cell.acknowledged).sum();
-        let looker = self.trace.as_ref().map_or(0, |trace| trace.acknowledged);
+        let shoppers: u64 = self.measurements.iter().map(|measurement| measurement.acknowledged).sum();
+        let traced_orders = self.trace.as_ref().map_or(0, |trace| trace.acknowledged);
         let kills = self.kills.as_ref().map_or(0, |kills| kills.report.counts.acknowledged);
-        shoppers + looker + kills
+        shoppers + traced_orders + kills
     }
 
-    /// Requests that failed for good while latencies were measured.
+    /// Requests that failed permanently during the latency measurements.
     pub(super) fn failed(&self) -> u64 {
-        self.cells.iter().map(|cell| cell.failed).sum()
+        self.measurements.iter().map(|measurement| measurement.failed).sum()
     }
 
-    /// Settings of the cache that were measured.
-    pub(super) fn caches(&self) -> Vec<Cache> {
-        let is_measured = |cache: &Cache| self.cells.iter().any(|cell| cell.setup.cache == *cache);
-        Cache::ALL.into_iter().filter(is_measured).collect()
+    /// The cache settings that were measured.
+    pub(super) fn caches(&self) -> Vec<CacheMode> {
+        let is_measured =
+            |cache: &CacheMode| self.measurements.iter().any(|measurement| measurement.combination.cache == *cache);
+        CacheMode::ALL.into_iter().filter(is_measured).collect()
     }
 
-    /// The verdict in a sentence.
+    /// The verdict as a sentence.
     pub(super) fn verdict(&self) -> String {
         let orders = self.acknowledged();
         match self.broken.len() {
-            0 if self.given.is_some() => {
+            0 if self.check_result() == CheckResult::NotChecked => format!(
+                "NOT ALL CHECKED: {} of {orders} acknowledged orders could not be read back; no violation was found.",
+                self.unverified()
+            ),
+            0 if self.existing.is_some() => {
+                let read: u64 = self.measurements.iter().map(|measurement| measurement.acknowledged).sum();
                 format!(
-                    "All {orders} acknowledged orders could be read as they were ordered; a store of somebody else's was not looked into."
+                    "All {read} orders acknowledged to shoppers could be read back unchanged. The {} orders of the cache trace were not read back, and \
+                     the ledgers of a store that this experiment did not start were not checked.",
+                    orders - read
                 )
             }
             0 => format!(
-                "Every promise was kept: {orders} orders were acknowledged, and each is on all replicas' disks once, in ledgers that are the same bytes."
+                "Every promise was kept: {orders} orders were acknowledged; each is exactly once on the disk of every replica, and the ledgers are byte-identical."
             ),
-            many => format!("THE STORE BROKE ITS WORD: {many} findings, listed below."),
+            many => format!("THE STORE BROKE ITS PROMISES: {many} violations, listed below."),
         }
     }
 }
 
-impl Display for Outcome {
+impl Display for ExperimentOutcome {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "p50 in ms, median (least – most) of {} repetitions", self.size.repetitions)?;
+        writeln!(f, "p50 in ms, median (min – max) of {} repetitions", self.size.repetitions)?;
         for (kind, name) in KINDS {
-            writeln!(f, "\n{name:<18}{:>28}{:>28}", Cache::On.name(), Cache::Off.name())?;
+            writeln!(f, "\n{name:<18}{:>28}{:>28}", CacheMode::On.name(), CacheMode::Off.name())?;
             for probability in PROBABILITIES.into_iter().filter(|it| *it > 0 || kind == RequestKind::Query) {
-                let p50 = |cache| over(&self.cells, probability, cache, latency_ms(kind, |latency| latency.p50_us));
-                let [on, off] = Cache::ALL.map(|cache| or_dash(p50(cache)));
+                let p50 = |cache| {
+                    across_repetitions(
+                        &self.measurements,
+                        probability,
+                        cache,
+                        latency_ms(kind, |latency| latency.p50_us),
+                    )
+                };
+                let [on, off] = CacheMode::ALL.map(|cache| or_dash(p50(cache)));
                 writeln!(f, "{:<18}{on:>28}{off:>28}", format!("{probability:>3} % buy"))?;
             }
         }

@@ -1,25 +1,26 @@
-//! How far an experiment is, and how long it will take: a bar on a terminal, else a line now and then.
+//! The progress of an experiment and the time left: a bar on a terminal, otherwise a line from time
+//! to time.
 
 use std::time::Duration;
 
 use indicatif::ProgressBar;
 use tokio::time::Instant;
 
-use crate::bar::{bar, millis};
-use crate::cli::print;
+use crate::output::print;
+use crate::progress_bar::{millis, progress_bar};
 
-/// Often enough to see that it lives, seldom enough for a log.
+/// How often a line is printed without a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Tells a person what goes on.
-pub(super) struct Progress {
+/// Prints the progress.
+pub(super) struct ExperimentProgress {
     bar: Option<ProgressBar>,
     begun: Instant,
     planned: Planned,
     last_line: Option<Instant>,
 }
 
-/// What is planned, and how much of it is done.
+/// The planned duration, and how much of it is done.
 #[derive(Clone, Copy, Debug)]
 struct Planned {
     all: Duration,
@@ -27,25 +28,25 @@ struct Planned {
 }
 
 impl Planned {
-    /// The time left, if the rest is as late as what is done.
+    /// The time left, if the rest is delayed as much as the part that is done.
     fn left(self, elapsed: Duration) -> Duration {
         let rest = self.all.saturating_sub(self.done);
         if self.done.is_zero() { rest } else { rest.mul_f64(elapsed.as_secs_f64() / self.done.as_secs_f64()) }
     }
 }
 
-impl Progress {
-    /// So much is planned.
+impl ExperimentProgress {
+    /// Starts the display; `all` is the planned duration.
     pub(super) fn new(all: Duration) -> Self {
         Self {
-            bar: bar(millis(all)),
+            bar: progress_bar(millis(all)),
             begun: Instant::now(),
             planned: Planned { all, done: Duration::ZERO },
             last_line: None,
         }
     }
 
-    /// A line that stays.
+    /// Prints a permanent line.
     pub(super) fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
@@ -53,7 +54,7 @@ impl Progress {
         }
     }
 
-    /// What goes on now.
+    /// Shows the present activity.
     pub(super) fn now(&mut self, what: &str) {
         let left = self.planned.left(self.begun.elapsed());
         let text = format!("{what}; {} left", rounded(left));
@@ -66,18 +67,18 @@ impl Progress {
         }
     }
 
-    /// So much of what was planned is done.
+    /// Marks this much of the planned duration as done.
     pub(super) fn done(&mut self, planned: Duration) {
         self.planned.done += planned;
     }
 
-    /// Since it began.
+    /// Time since the start.
     pub(super) fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 }
 
-impl Drop for Progress {
+impl Drop for ExperimentProgress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_late_stays_late() {
+    fn the_time_left_grows_with_the_delay_so_far() {
         let seconds = Duration::from_secs;
         let planned = Planned { all: seconds(100), done: seconds(20) };
         assert_eq!(planned.left(seconds(20)), seconds(80));

@@ -1,37 +1,38 @@
-//! Which ports a local store has.
+//! The ports of a local store.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 
-/// The well-known ports begin here: the REST API is on it, everything else at a fixed distance.
+/// The first well-known port: the REST API. All other ports are at fixed offsets from it.
 pub const WELL_KNOWN_BASE: u16 = 1110;
 
-/// How many ports a store takes, from its base on; the last one is the claim of an ephemeral store.
+/// The number of ports of a store. The last one marks the block of an ephemeral store as taken.
 const SPAN: u16 = 40;
 
-/// Ephemeral stores lie here: above the well-known services, below the range from which Linux takes the ports of outgoing
-/// connections (32768 and up), which could otherwise steal a port between its choice and its use.
+/// The range for ephemeral stores: above the well-known services, and below the range from which
+/// Linux assigns the ports of outgoing connections (32768 and up), which could otherwise take a
+/// port between its choice and its use.
 const EPHEMERAL: std::ops::Range<u16> = 20_000..32_000;
 
 /// The first port of a store's block.
 #[derive(Clone, Debug)]
 pub struct PortBase {
     base: u16,
-    /// Held as long as the store lives: keeps other ephemeral stores off the block.
+    /// Held while the store exists, to keep other ephemeral stores off the block.
     _claim: Option<Arc<TcpListener>>,
 }
 
 impl PortBase {
-    /// A block that the caller has chosen.
+    /// A block chosen by the caller.
     pub fn fixed(base: u16) -> Self {
         Self { base, _claim: None }
     }
 
-    /// A free block that no other ephemeral store has.
+    /// A free block that no other ephemeral store uses.
     ///
     /// # Errors
-    /// If there is none, after as many tries as there are blocks.
+    /// If no free block was found in as many attempts as there are blocks.
     pub fn ephemeral() -> io::Result<Self> {
         let blocks = (EPHEMERAL.end - EPHEMERAL.start) / SPAN;
         for _ in 0..blocks {
@@ -50,7 +51,7 @@ impl PortBase {
     }
 }
 
-/// Those of `ports` that something listens on already.
+/// The ports among `ports` on which something already listens.
 pub(super) fn in_use(ports: Vec<u16>) -> Vec<u16> {
     ports.into_iter().filter(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_err()).collect()
 }
@@ -60,14 +61,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_ephemeral_stores_never_share_a_block() {
+    fn ephemeral_stores_never_share_a_block() {
         let bases: Vec<_> = (0..8).map(|_| PortBase::ephemeral().unwrap()).collect();
         let distinct: std::collections::BTreeSet<_> = bases.iter().map(PortBase::get).collect();
         assert_eq!(distinct.len(), bases.len());
     }
 
     #[test]
-    fn a_port_that_is_listened_on_is_in_use() {
+    fn a_port_with_a_listener_is_in_use() {
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         assert_eq!(in_use(vec![port]), [port]);

@@ -1,4 +1,4 @@
-//! All processes of one store together.
+//! All processes of one store.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,61 +7,61 @@ use std::time::Duration;
 
 use api::replica::{ReplicaStatus, STATUS_PATH};
 use api::{Ordinal, Term};
-use service::call::Caller;
+use service::json_client::JsonClient;
 use service::lifecycle::DRAIN_TIMEOUT;
 use tokio::time::Instant;
 
-use super::{Layout, LogSink, Member, Process};
+use super::layout::{StoreLayout, StoreMember};
+use super::process::{ChildProcess, LogSink};
 
-/// Between two looks at a process that is not ready yet.
+/// How often readiness and leadership are polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A status comes from memory; a replica that takes longer is as good as gone.
+/// A status comes from memory; a replica that takes longer counts as dead.
 const STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Over the drain time-out, so that a member that drains to the last is not killed for it.
-const STOP_PATIENCE: Duration = DRAIN_TIMEOUT.saturating_add(Duration::from_secs(2));
+/// Longer than the drain timeout, so that a draining member is not killed.
+const STOP_TIMEOUT: Duration = DRAIN_TIMEOUT.saturating_add(Duration::from_secs(2));
 
-/// The running processes of one layout.
-pub struct Store {
-    layout: Layout,
+/// The running processes of a layout.
+pub struct LocalStore {
+    layout: StoreLayout,
     binary: PathBuf,
     log: LogSink,
-    caller: Caller,
-    running: BTreeMap<Member, Process>,
+    client: JsonClient,
+    running: BTreeMap<StoreMember, ChildProcess>,
 }
 
-impl Store {
-    /// Nothing runs yet. `binary` is `toystore` itself.
-    pub fn new(layout: Layout, binary: impl Into<PathBuf>, log: LogSink) -> Self {
-        let token = std::env::var("INTERNAL_TOKEN").ok().and_then(|secret| secret.parse().ok());
-        let caller = Caller::new(token.as_ref());
-        Self { layout, binary: binary.into(), log, caller, running: BTreeMap::new() }
+impl LocalStore {
+    /// A store of which no process runs yet. `binary` is the path of `toystore`.
+    pub fn new(layout: StoreLayout, binary: impl Into<PathBuf>, log: LogSink) -> Self {
+        let client = JsonClient::new(layout.token());
+        Self { layout, binary: binary.into(), log, client, running: BTreeMap::new() }
     }
 
-    /// Where everything is.
-    pub fn layout(&self) -> &Layout {
+    /// The members, their ports and their files.
+    pub fn layout(&self) -> &StoreLayout {
         &self.layout
     }
 
-    /// For calls to the members' internal ports.
-    pub fn caller(&self) -> &Caller {
-        &self.caller
+    /// A client for the members' internal ports.
+    pub fn json_client(&self) -> &JsonClient {
+        &self.client
     }
 
-    /// Starts a member; one that runs already is killed first.
-    pub fn start(&mut self, member: Member) -> io::Result<&mut Process> {
+    /// Starts a member. If it is already running, it is killed first.
+    pub fn start(&mut self, member: StoreMember) -> io::Result<&mut ChildProcess> {
         self.running.remove(&member);
-        let process = Process::start(&self.binary, &self.layout, member, &self.log)?;
+        let process = ChildProcess::start(&self.binary, &self.layout, member, &self.log)?;
         Ok(self.running.entry(member).or_insert(process))
     }
 
-    /// Lets go of a member that has ended and is not to be waited for any more.
-    pub fn forget(&mut self, member: Member) {
+    /// Removes a member that has exited and is not to be restarted.
+    pub fn forget(&mut self, member: StoreMember) {
         self.running.remove(&member);
     }
 
-    /// Starts everyone.
+    /// Starts all members.
     pub fn start_all(&mut self) -> io::Result<()> {
         self.layout.members().into_iter().try_for_each(|member| self.start(member).map(drop))
     }
@@ -70,29 +70,29 @@ impl Store {
     ///
     /// # Panics
     /// If it was never started.
-    pub fn process(&mut self, member: Member) -> &mut Process {
+    pub fn process(&mut self, member: StoreMember) -> &mut ChildProcess {
         self.running.get_mut(&member).unwrap_or_else(|| panic!("{member} was never started"))
     }
 
-    /// All of them, in starting order.
-    pub fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
+    /// All processes, in the order in which they are started.
+    pub fn processes(&mut self) -> impl Iterator<Item = &mut ChildProcess> {
         self.running.values_mut()
     }
 
-    /// Waits until everyone who runs says that it is ready.
+    /// Waits until all running members report that they are ready.
     ///
     /// # Errors
-    /// Who is not ready after `patience`, and why not; or who ended meanwhile.
-    pub async fn ready(&mut self, patience: Duration) -> Result<(), String> {
-        let deadline = Instant::now() + patience;
+    /// Names the member that is not ready after `timeout`, and why, or the member that has exited.
+    pub async fn ready(&mut self, timeout: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + timeout;
         let members: Vec<_> = self.running.keys().copied().collect();
         for member in members {
             while let Err(reason) = self.is_ready(member).await {
                 if !self.process(member).is_running() {
-                    return Err(format!("{member} has ended"));
+                    return Err(format!("{member} has exited"));
                 }
                 if Instant::now() > deadline {
-                    return Err(format!("{member} is not ready after {} s: {reason}", patience.as_secs()));
+                    return Err(format!("{member} is not ready after {} s: {reason}", timeout.as_secs()));
                 }
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
@@ -100,51 +100,66 @@ impl Store {
         Ok(())
     }
 
-    async fn is_ready(&self, member: Member) -> Result<(), String> {
-        self.caller.probe(&self.layout.internal(member), "/readyz", STATUS_TIMEOUT).await
+    async fn is_ready(&self, member: StoreMember) -> Result<(), String> {
+        self.client.probe(&self.layout.internal(member), "/readyz", STATUS_TIMEOUT).await
     }
 
-    /// An order replica's word about itself; `None` if it does not answer.
+    /// The status of an order replica; `None` if it does not answer.
     pub async fn status(&self, ordinal: Ordinal) -> Option<ReplicaStatus> {
-        let address = self.layout.internal(Member::Order(ordinal));
-        self.caller.get(&address, STATUS_PATH, STATUS_TIMEOUT).await.ok()
+        status(&self.layout, &self.client, ordinal).await
     }
 
-    /// The order leader of the highest term that a majority of all replicas agrees on.
+    /// The order leader of the highest term that a majority of the replicas agrees on.
     pub async fn leader(&self) -> Option<(Term, Ordinal)> {
-        let asked = self.layout.ordinals().map(|ordinal| self.status(ordinal));
-        let answers: Vec<_> = futures::future::join_all(asked).await.into_iter().flatten().collect();
-        let mut votes = BTreeMap::<_, usize>::new();
-        for (term, leader) in answers.iter().filter_map(|status| Some((status.term, status.leader?))) {
-            *votes.entry((term, leader.ordinal())).or_default() += 1;
-        }
-        votes.into_iter().rev().find(|(_, votes)| votes * 2 > self.layout.ordinals().count()).map(|(leader, _)| leader)
+        leader(&self.layout, &self.client).await
     }
 
     /// Waits until the order group has a leader other than `not`.
     ///
     /// # Errors
-    /// If there is none after `patience`.
-    pub async fn leader_other_than(&self, not: Option<Ordinal>, patience: Duration) -> Result<Ordinal, String> {
-        let deadline = Instant::now() + patience;
+    /// If there is none after `timeout`.
+    pub async fn leader_other_than(&self, not: Option<Ordinal>, timeout: Duration) -> Result<Ordinal, String> {
+        let deadline = Instant::now() + timeout;
         loop {
             match self.leader().await {
                 Some((_, leader)) if Some(leader) != not => return Ok(leader),
                 _ if Instant::now() > deadline => {
-                    return Err(format!("no new leader after {} s", patience.as_secs()));
+                    return Err(format!("no new leader after {} s", timeout.as_secs()));
                 }
                 _ => tokio::time::sleep(POLL_INTERVAL).await,
             }
         }
     }
 
-    /// Stops everyone gracefully, one after the other, in the reverse of the starting order: first those who take requests, then the
-    /// orders (a leader hands over to the next), last the stock.
+    /// Stops all members gracefully: the frontends first, then the order replicas, then the
+    /// catalog. Members of one kind stop concurrently, because none has to take over from another.
     pub async fn stop(&mut self) {
-        while let Some((member, mut process)) = self.running.pop_last() {
-            if let Err(error) = process.stop(STOP_PATIENCE).await {
-                tracing::warn!(%member, %error, "a process could not be stopped");
-            }
+        while let Some((last, _)) = self.running.last_key_value() {
+            let kind = std::mem::discriminant(last);
+            let (these, others) =
+                std::mem::take(&mut self.running).into_iter().partition(|(it, _)| std::mem::discriminant(it) == kind);
+            self.running = others;
+            let stopped = BTreeMap::into_iter(these).map(async |(member, mut process): (StoreMember, ChildProcess)| {
+                if let Err(error) = process.stop(STOP_TIMEOUT).await {
+                    tracing::warn!(%member, %error, "cannot stop a process");
+                }
+            });
+            futures::future::join_all(stopped).await;
         }
     }
+}
+
+async fn status(layout: &StoreLayout, client: &JsonClient, ordinal: Ordinal) -> Option<ReplicaStatus> {
+    client.get(&layout.internal(StoreMember::Order(ordinal)), STATUS_PATH, STATUS_TIMEOUT).await.ok()
+}
+
+/// See [`LocalStore::leader`]; for callers that do not own the [`LocalStore`].
+pub(crate) async fn leader(layout: &StoreLayout, client: &JsonClient) -> Option<(Term, Ordinal)> {
+    let asked = layout.ordinals().map(|ordinal| status(layout, client, ordinal));
+    let answers: Vec<_> = futures::future::join_all(asked).await.into_iter().flatten().collect();
+    let mut votes = BTreeMap::<_, usize>::new();
+    for (term, leader) in answers.iter().filter_map(|status| Some((status.term, status.leader?))) {
+        *votes.entry((term, leader.ordinal())).or_default() += 1;
+    }
+    votes.into_iter().rev().find(|(_, votes)| votes * 2 > layout.ordinals().count()).map(|(leader, _)| leader)
 }

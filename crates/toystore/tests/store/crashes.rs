@@ -1,23 +1,26 @@
-//! (i), (j) Everything dies at once; the catalog dies under load.
+//! All processes are killed at once; the catalog is killed under load; a frontend is killed.
 
-use toystore::local::{Member, Process};
+use toystore::local::{ChildProcess, StoreMember};
 
-use crate::harness::{Audit, TestStore, Writers};
+use crate::harness::{Audit, OrderWriters, TestStore};
 
 const TOYS: &[&str] = &["Tux", "Fox", "Whale", "Elephant", "Python", "Dolphin", "Bear", "Lion"];
 
 #[tokio::test]
 async fn everything_is_killed_at_once_and_nothing_is_lost() {
     let mut store = TestStore::start().await;
-    let mut writers = Writers::start(&store.rest(), 8, TOYS);
+    let mut writers = OrderWriters::start(&store.rest(), 8, TOYS);
     writers.acknowledge_more(200).await;
-    futures::future::join_all(store.store.processes().map(Process::kill)).await;
-    // Clients see errors now, of course: their store is gone.
-    let (acknowledged, _) = writers.finish().await;
+    futures::future::join_all(store.store.processes().map(ChildProcess::kill)).await;
+    // Each client repeats the order that it was placing, until the store is back.
+    writers.stop();
     store.store.start_all().unwrap();
     store.ready().await;
+    let (acknowledged, errors) = writers.finish().await;
+    assert!(errors.is_empty(), "clients saw errors: {errors:#?}");
     let before = Audit::check(&mut store, &acknowledged).await;
-    // And it goes on.
+    assert_eq!(before.orders.len(), acknowledged.len(), "every order got its answer");
+    // The store accepts orders again.
     let name = before.accounts.values().find(|account| account.stock.0 > 0).unwrap().name.to_string();
     let number = store.rest().buy(&name, 1).await;
     assert_eq!(number, before.orders.len() as u64 + 1);
@@ -29,11 +32,11 @@ async fn a_catalog_that_is_killed_under_load_leaks_no_stock() {
         layout.with_variable("RESTOCK_INTERVAL_MS", 50).with_variable("RESTOCK_LEVEL", 10_000_000)
     })
     .await;
-    let mut writers = Writers::start(&store.rest(), 8, TOYS);
+    let mut writers = OrderWriters::start(&store.rest(), 8, TOYS);
     for _ in 0..5 {
         writers.acknowledge_more(100).await;
-        store.store.process(Member::Catalog).kill().await.unwrap();
-        store.store.start(Member::Catalog).unwrap();
+        store.store.process(StoreMember::Catalog).kill().await.unwrap();
+        store.store.start(StoreMember::Catalog).unwrap();
         store.ready().await;
     }
     writers.acknowledge_more(100).await;
@@ -44,14 +47,14 @@ async fn a_catalog_that_is_killed_under_load_leaks_no_stock() {
 }
 
 #[tokio::test]
-async fn a_frontend_that_is_killed_holds_nothing_up_for_longer_than_its_lease() {
+async fn a_killed_frontend_delays_orders_no_longer_than_its_lease() {
     let mut store = TestStore::start_with(|layout| layout.with_frontends(2)).await;
     assert_eq!(store.rest_of(2).stock("Tux").await, 100);
-    store.store.process(Member::Frontend(2)).kill().await.unwrap();
-    // The order waits for the dead frontend's lease to run out, and goes through within its deadline.
+    store.store.process(StoreMember::Frontend(2)).kill().await.unwrap();
+    // The order waits until the dead frontend's lease expires, and succeeds within its deadline.
     store.rest().buy("Tux", 1).await;
     assert_eq!(store.rest().stock("Tux").await, 99);
-    store.store.start(Member::Frontend(2)).unwrap();
+    store.store.start(StoreMember::Frontend(2)).unwrap();
     store.ready().await;
     assert_eq!(store.rest_of(2).stock("Tux").await, 99);
     Audit::check(&mut store, &[]).await;

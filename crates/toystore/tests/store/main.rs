@@ -1,24 +1,31 @@
-//! The store as its users have it: real processes of the real binary, on ports of their own.
+//! Tests of the store as its users run it: real processes of the real binary, on ports of their
+//! own.
 //!
-//! Each test starts a store (see [`harness`]), does something to it that happens in real life, and judges what clients saw and what
-//! lies on the disks. The letters are those of the project's list of what must be shown.
+//! Each test starts a store (see [`harness`]), does something to it that happens in operation, and
+//! checks the answers that clients got against the files on the disks.
 
-mod api_table;
-mod buyers;
+mod access;
 mod cache;
 mod command_line;
+mod contention;
 mod crashes;
+mod delayed_messages;
 mod disks;
 mod elections;
 mod garbage;
 mod harness;
 mod hostile;
+mod import;
 mod kubernetes;
 mod ledger_damage;
+mod log_damage;
 mod losses;
+mod older_copies;
 mod overload;
+mod rest_api;
 mod rolling;
-mod seats;
-mod shopping;
+mod scaling;
+mod signals;
 mod threads;
 mod traces;
+mod up;

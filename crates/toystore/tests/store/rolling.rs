@@ -1,19 +1,19 @@
-//! Everything is restarted, one process after the other, while clients order.
+//! All processes are restarted, one after the other, while clients place orders.
 
-use crate::harness::{Audit, PATIENCE, TOYS, TestStore, Writers};
+use crate::harness::{Audit, OrderWriters, TIMEOUT, TOYS, TestStore};
 
 #[tokio::test]
-async fn a_rolling_restart_of_everything_shows_no_client_an_error() {
-    let mut store = TestStore::plenty(|layout| layout.with_frontends(2)).await;
+async fn a_rolling_restart_of_everything_loses_no_order() {
+    let mut store = TestStore::well_stocked(|layout| layout.with_frontends(2)).await;
     let (first, second) = (store.store.layout().public(1), store.store.layout().public(2));
-    // Half of the clients begin at each frontend; connections are kept alive.
-    let mut at_first = Writers::start(&store.rest().or(&second), 3, TOYS);
-    let mut at_second = Writers::start(&store.rest_of(2).or(&first), 3, TOYS);
+    // Half of the clients use each frontend; connections are kept alive.
+    let mut at_first = OrderWriters::start(&store.rest().or(&second), 3, TOYS);
+    let mut at_second = OrderWriters::start(&store.rest_of(2).or(&first), 3, TOYS);
     at_first.acknowledge_more(30).await;
     for member in store.store.layout().members().into_iter().rev() {
         let process = store.store.process(member);
         process.terminate().unwrap();
-        let ended = tokio::time::timeout(PATIENCE, process.wait()).await.expect("it ends").unwrap();
+        let ended = tokio::time::timeout(TIMEOUT, process.wait()).await.expect("it ends").unwrap();
         assert!(ended.success(), "{member}: {ended}");
         store.store.start(member).unwrap();
         store.ready().await;

@@ -1,8 +1,9 @@
-//! How many threads serve: as many as is said, else as the processors, or the quota of them, allow.
+//! The number of worker threads: as configured, or the number of processors, or the CPU quota.
 //!
-//! A quota is shown to a process as a container shows it: with files of its own in the place of `/proc/…/cgroup` and `/sys/fs/cgroup`, in a mount
-//! namespace that ends with it. Where that is not allowed (neither root nor user namespaces) the quotas' test says that it was left out. In containers
-//! the same is checked with real quotas: see `.ci/image`.
+//! The quota is simulated as a container shows it: with other files in the place of
+//! `/proc/…/cgroup` and `/sys/fs/cgroup`, in a mount namespace of the process. If that is not
+//! allowed (neither root nor user namespaces), the test is skipped with a message. The image check
+//! in CI tests real quotas in containers.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,19 +11,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use toystore::local::{Layout, Member, PortBase, Process};
+use toystore::local::{ChildProcess, PortBase, StoreLayout, StoreMember};
 
 use crate::harness::{BINARY, Rest, eventually};
 
-const FRONTEND: Member = Member::Frontend(1);
+const FRONTEND: StoreMember = StoreMember::Frontend(1);
 const METRIC: &str = "toystore_runtime_workers_threads ";
 
-/// What a frontend that is started by `binary` says of its threads.
-async fn workers(binary: &Path, change: impl FnOnce(Layout) -> Layout) -> usize {
+/// The number of threads that a frontend started by `binary` reports.
+async fn workers(binary: &Path, change: impl FnOnce(StoreLayout) -> StoreLayout) -> usize {
     let directory = tempfile::tempdir().unwrap();
-    let layout = change(Layout::new(directory.path(), PortBase::ephemeral().unwrap()));
+    let layout = change(StoreLayout::new(directory.path(), PortBase::ephemeral().unwrap()));
     let log = Arc::new(|member, line: &str| eprintln!("{member} | {line}"));
-    let _process = Process::start(binary, &layout, FRONTEND, &(log as _)).unwrap();
+    let _process = ChildProcess::start(binary, &layout, FRONTEND, &(log as _)).unwrap();
     let frontend = Rest::new(&layout.internal(FRONTEND));
     eventually("it answers", || async {
         let answer = frontend.request(reqwest::Method::GET, "/healthz").send().await;
@@ -30,32 +31,32 @@ async fn workers(binary: &Path, change: impl FnOnce(Layout) -> Layout) -> usize 
     })
     .await;
     let (_, metrics) = frontend.text("/metrics").await;
-    let told = metrics.lines().find_map(|line| line.strip_prefix(METRIC));
-    told.unwrap_or_else(|| panic!("no {METRIC}in {metrics}")).parse().unwrap()
+    let reported = metrics.lines().find_map(|line| line.strip_prefix(METRIC));
+    reported.unwrap_or_else(|| panic!("no {METRIC}in {metrics}")).parse().unwrap()
 }
 
 #[tokio::test]
-async fn as_many_as_is_said() {
+async fn worker_threads_can_be_set() {
     for wanted in [1, 5] {
-        let told = workers(Path::new(BINARY), |layout| layout.with_variable("WORKER_THREADS", wanted)).await;
-        assert_eq!(told, wanted);
+        let reported = workers(Path::new(BINARY), |layout| layout.with_variable("WORKER_THREADS", wanted)).await;
+        assert_eq!(reported, wanted);
     }
 }
 
 #[tokio::test]
-async fn without_a_word_as_many_as_there_are_processors() {
-    let told = workers(Path::new(BINARY), |layout| layout).await;
-    assert_eq!(told, available_parallelism().unwrap().get());
+async fn the_default_is_the_number_of_processors() {
+    let reported = workers(Path::new(BINARY), |layout| layout).await;
+    assert_eq!(reported, available_parallelism().unwrap().get());
 }
 
 /// The files of one version of control groups, for a process in the group `/pods/store`.
 struct Groups {
     what: &'static str,
-    /// What `/proc/self/cgroup` says.
+    /// The contents of `/proc/self/cgroup`.
     own: &'static str,
     /// Files below `/sys/fs/cgroup`.
     files: &'static [(&'static str, &'static str)],
-    /// How many processors that is at most; `None` is no bound.
+    /// The expected maximum number of threads; `None` without a quota.
     most: Option<usize>,
 }
 
@@ -115,7 +116,7 @@ const GROUPS: [Groups; 6] = [
 ];
 
 impl Groups {
-    /// A program that runs the binary as if it were in this group.
+    /// Writes a program that runs the binary as if it were in this group.
     fn wrapper(&self, directory: &Path) -> PathBuf {
         let (own, root) = (directory.join("own"), directory.join("groups"));
         fs::write(&own, self.own).unwrap();
@@ -139,17 +140,17 @@ impl Groups {
 const NAMESPACES: &str = "--user --map-root-user --mount";
 
 #[tokio::test]
-async fn no_more_than_the_quota_rounded_down() {
+async fn the_default_is_limited_by_the_cpu_quota_rounded_down() {
     let mount = format!("exec unshare {NAMESPACES} sh -c 'mount --bind /proc/$$/cgroup /proc/$$/cgroup'");
     let allowed = tokio::process::Command::new("sh").args(["-c", &mount]).kill_on_drop(true).output().await.unwrap();
     if !allowed.status.success() {
-        eprintln!("LEFT OUT: no mount namespace here: {}", String::from_utf8_lossy(&allowed.stderr));
+        eprintln!("SKIPPED: no mount namespace on this machine: {}", String::from_utf8_lossy(&allowed.stderr));
         return;
     }
     let processors = available_parallelism().unwrap().get();
     for groups in GROUPS {
         let directory = tempfile::tempdir().unwrap();
-        let told = workers(&groups.wrapper(directory.path()), |layout| layout).await;
-        assert_eq!(told, groups.most.map_or(processors, |most| most.min(processors)), "{}", groups.what);
+        let reported = workers(&groups.wrapper(directory.path()), |layout| layout).await;
+        assert_eq!(reported, groups.most.map_or(processors, |most| most.min(processors)), "{}", groups.what);
     }
 }

@@ -1,25 +1,27 @@
-//! A shopper who looks: at what somebody else has just bought, through another frontend.
+//! A shopper that reads products and orders that another shopper has just bought, through another
+//! frontend.
 
 use api::{OrderNumber, ProductName};
-use client::StoreError;
+use client::StoreClientError;
 use history::{History, OrderCall, OrderOutcome, OrderRead, OrderReadOutcome, ProductCall, ProductOutcome};
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{Bought, Shopper};
+use super::shopper::{DrillShopper, RecentOrder};
 
-/// How likely a reader looks at an order, and not at a product.
+/// Probability that a reader reads an order instead of a product.
 const ORDER_READS: f64 = 0.2;
 
-/// So many orders are read again in the end: a second's work. The ledgers are compared whole in any case.
-const AUDITED_MAX: usize = 2000;
+/// Maximum number of orders that are read again at the end, which takes about a second. The ledgers
+/// are compared completely in any case.
+const REREAD_MAX: usize = 2000;
 
-pub(super) struct Reader(pub(super) Shopper);
+pub(super) struct DrillReader(pub(super) DrillShopper);
 
-impl Reader {
+impl DrillReader {
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        while self.0.turn(&stop).await {
-            let Some(bought) = self.lately_bought() else { continue };
+        while self.0.wait_for_next(&stop).await {
+            let Some(bought) = self.recently_bought() else { continue };
             if self.0.random.random_bool(ORDER_READS) {
                 let frontend = self.0.any_frontend();
                 self.order(frontend, bought.number).await;
@@ -30,53 +32,56 @@ impl Reader {
         }
     }
 
-    /// Reads up to [`AUDITED_MAX`] of the acknowledged orders, through all frontends in turn.
-    pub(super) async fn look_again(&self, history: &History) {
+    /// Reads up to [`REREAD_MAX`] of the acknowledged orders, through all frontends in turn.
+    pub(super) async fn reread_orders(&self, history: &History) {
         let number = |call: &OrderCall| match call.outcome {
             OrderOutcome::Acknowledged(number) => Some(number),
             _ => None,
         };
         let numbers: Vec<_> = history.orders.iter().filter_map(number).collect();
-        let step = numbers.len() / AUDITED_MAX + 1;
-        for (turn, number) in numbers.into_iter().step_by(step).enumerate() {
-            self.order(turn % self.0.stores.len(), number).await;
+        let stride = numbers.len() / REREAD_MAX + 1;
+        for (index, number) in numbers.into_iter().step_by(stride).enumerate() {
+            self.order(index % self.0.stores.len(), number).await;
         }
     }
 
-    fn lately_bought(&mut self) -> Option<Bought> {
-        let Shopper { random, shared, .. } = &mut self.0;
+    fn recently_bought(&mut self) -> Option<RecentOrder> {
+        let DrillShopper { random, shared, .. } = &mut self.0;
         let recent = shared.recent();
         (!recent.is_empty()).then(|| recent[random.random_range(0..recent.len())].clone())
     }
 
     async fn product(&self, frontend: usize, product: &ProductName) {
-        let Shopper { id, stores, shared, .. } = &self.0;
+        let DrillShopper { id, stores, shared, .. } = &self.0;
         let called = shared.clock.now();
         let answer = stores[frontend].product(product).await;
         let returned = answered(&answer).then(|| shared.clock.now());
         let outcome =
             answer.as_ref().map_or(ProductOutcome::Unknown, |product| ProductOutcome::Quantity(product.quantity));
         let call = ProductCall { client: *id, product: product.clone(), called, returned, outcome };
-        shared.note(shared.recorder.product(call));
-        shared.sightings.answer("product", &answer);
+        shared.recorded(shared.recorder.product(call));
+        shared.observations.answer("product read", &answer);
     }
 
     async fn order(&self, frontend: usize, number: OrderNumber) {
-        let Shopper { id, stores, shared, .. } = &self.0;
+        let DrillShopper { id, stores, shared, .. } = &self.0;
         let called = shared.clock.now();
-        let answer = stores[frontend].placed(number).await;
+        let answer = stores[frontend].get_order(number).await;
         let returned = answered(&answer).then(|| shared.clock.now());
         let outcome = match &answer {
             Ok(Some(order)) => OrderReadOutcome::Found { product: order.name.clone(), quantity: order.quantity },
             Ok(None) => OrderReadOutcome::NotFound,
             Err(_) => OrderReadOutcome::Unknown,
         };
-        shared.note(shared.recorder.order_read(OrderRead { client: *id, number, called, returned, outcome }));
-        shared.sightings.answer("read of an order", &answer);
+        shared.recorded(shared.recorder.order_read(OrderRead { client: *id, number, called, returned, outcome }));
+        shared.observations.answer("order read", &answer);
     }
 }
 
-/// Whether something came back.
-fn answered<T>(answer: &Result<T, StoreError>) -> bool {
-    !matches!(answer, Err(StoreError::Unreachable(_) | StoreError::Silent(_) | StoreError::Broken(_)))
+/// Whether a response arrived.
+fn answered<T>(answer: &Result<T, StoreClientError>) -> bool {
+    !matches!(
+        answer,
+        Err(StoreClientError::Unreachable(_) | StoreClientError::Timeout(_) | StoreClientError::ConnectionLost(_))
+    )
 }

@@ -1,45 +1,46 @@
-//! A shopper who orders.
+//! A shopper that places orders.
 
 use std::time::Duration;
 
 use api::public::NewOrder;
 use api::{OrderId, OrderNumber, Quantity};
-use client::{Purchase, StoreError};
+use client::{Purchase, StoreClientError};
 use history::{Moment, OrderCall, OrderOutcome};
 use rand::RngExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Bought, Shopper};
+use super::shopper::{DrillShopper, RecentOrder};
 
-/// An order takes one to so many pieces.
+/// Maximum number of pieces per order.
 const QUANTITY_MAX: u64 = 3;
 
-/// Before an order is tried again, in milliseconds from … to. Shorter than `Retry-After`: the drill wants to know when the store is back.
+/// Delay before an order is retried, in milliseconds. Shorter than `Retry-After`, to measure when
+/// the store is available again.
 const RETRY_MS: std::ops::RangeInclusive<u64> = 20..=60;
 
-/// How likely an acknowledged order is sent once more.
+/// Probability that an acknowledged order is sent once more.
 const REPEATS: f64 = 0.01;
 
-/// How likely an acknowledged order's key is used for another order.
-const MISUSES: f64 = 0.005;
+/// Probability that the key of an acknowledged order is reused for another order.
+const KEY_REUSES: f64 = 0.005;
 
-/// How long a writer goes on with its last order when it is to go home. It is told so when the store is whole again.
-const LAST_ORDER_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a writer retries its last order when it has to stop. The store has recovered by then.
+const LAST_ORDER_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(super) struct Writer(pub(super) Shopper);
+pub(super) struct DrillWriter(pub(super) DrillShopper);
 
-impl Writer {
+impl DrillWriter {
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        while self.0.turn(&stop).await {
-            let order = self.wish();
+        while self.0.wait_for_next(&stop).await {
+            let order = self.next_order();
             let order_id = OrderId::random();
             let Some((number, frontend)) = self.place(order_id, &order, &stop).await else { continue };
             if self.0.random.random_bool(REPEATS) {
                 let again = self.0.other_frontend(frontend);
                 let _ = self.attempt(again, order_id, &order).await;
             }
-            if self.0.random.random_bool(MISUSES) {
+            if self.0.random.random_bool(KEY_REUSES) {
                 let quantity = Quantity::new(u64::from(order.quantity.get()) + 1).expect("far below the bound");
                 let _ = self.attempt(frontend, order_id, &NewOrder { quantity, ..order.clone() }).await;
             }
@@ -47,14 +48,15 @@ impl Writer {
         }
     }
 
-    fn wish(&mut self) -> NewOrder {
-        let Shopper { random, shared, .. } = &mut self.0;
+    fn next_order(&mut self) -> NewOrder {
+        let DrillShopper { random, shared, .. } = &mut self.0;
         let name = shared.products[random.random_range(0..shared.products.len())].clone();
         let quantity = Quantity::new(random.random_range(1..=QUANTITY_MAX)).expect("within the bounds of a quantity");
         NewOrder { name, quantity }
     }
 
-    /// Tries until there is an answer: the number and who gave it, or `None` for a refusal.
+    /// Retries an order until it is answered. Returns its number and the frontend that acknowledged
+    /// it, or `None` if the order was refused.
     async fn place(&mut self, id: OrderId, order: &NewOrder, stop: &CancellationToken) -> Option<(OrderNumber, usize)> {
         let begun = Instant::now();
         let mut frontend = self.0.any_frontend();
@@ -62,17 +64,17 @@ impl Writer {
         loop {
             let error = match self.attempt(frontend, id, order).await {
                 Ok((at, Purchase::Placed(number))) => {
-                    self.0.shared.sightings.placed(begun.elapsed());
-                    self.0.shared.bought(at, Bought { product: order.name.clone(), number, frontend });
+                    self.0.shared.observations.placed(begun.elapsed());
+                    self.0.shared.acknowledged(at, RecentOrder { product: order.name.clone(), number, frontend });
                     return Some((number, frontend));
                 }
                 Ok((_, Purchase::SoldOut)) => return None,
                 Err(error) => error,
             };
-            if !error.may_pass() {
+            if !error.is_retryable() {
                 return None;
             }
-            if stop.is_cancelled() && last_order.get_or_insert_with(Instant::now).elapsed() > LAST_ORDER_PATIENCE {
+            if stop.is_cancelled() && last_order.get_or_insert_with(Instant::now).elapsed() > LAST_ORDER_TIMEOUT {
                 return None;
             }
             frontend = self.0.other_frontend(frontend);
@@ -80,28 +82,30 @@ impl Writer {
         }
     }
 
-    /// One request; written down.
+    /// Sends one request and records the call.
     async fn attempt(
         &self,
         frontend: usize,
         order_id: OrderId,
         order: &NewOrder,
-    ) -> Result<(Moment, Purchase), StoreError> {
-        let Shopper { id, stores, shared, .. } = &self.0;
+    ) -> Result<(Moment, Purchase), StoreClientError> {
+        let DrillShopper { id, stores, shared, .. } = &self.0;
         let called = shared.clock.now();
-        let answer = stores[frontend].order(order_id, order).await;
+        let answer = stores[frontend].place_order(order_id, order).await;
         let now = shared.clock.now();
         let (outcome, returned) = match &answer {
             Ok(Purchase::Placed(number)) => (OrderOutcome::Acknowledged(*number), Some(now)),
             Ok(Purchase::SoldOut) => (OrderOutcome::Refused(api::ErrorCode::OutOfStock), Some(now)),
-            Err(StoreError::Refused(error)) => (OrderOutcome::of_error(error.code), Some(now)),
-            Err(StoreError::Failing { .. } | StoreError::Nonsense(_)) => (OrderOutcome::Unknown, Some(now)),
-            Err(StoreError::Unreachable(_) | StoreError::Silent(_) | StoreError::Broken(_)) => {
-                (OrderOutcome::Unknown, None)
+            Err(StoreClientError::Refused(error)) => (OrderOutcome::of_error(error.code), Some(now)),
+            Err(StoreClientError::Unavailable { .. } | StoreClientError::InvalidResponse(_)) => {
+                (OrderOutcome::Unknown, Some(now))
             }
+            Err(
+                StoreClientError::Unreachable(_) | StoreClientError::Timeout(_) | StoreClientError::ConnectionLost(_),
+            ) => (OrderOutcome::Unknown, None),
         };
         let (product, quantity) = (order.name.clone(), order.quantity);
-        shared.note(shared.recorder.order(OrderCall {
+        shared.recorded(shared.recorder.order(OrderCall {
             client: *id,
             order_id,
             product,
@@ -110,7 +114,7 @@ impl Writer {
             returned,
             outcome,
         }));
-        shared.sightings.answer("order", &answer);
+        shared.observations.answer("order", &answer);
         answer.map(|purchase| (now, purchase))
     }
 }

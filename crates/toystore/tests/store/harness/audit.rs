@@ -1,28 +1,28 @@
-//! What must hold at the end of every test: I1–I4 of the design, judged from outside.
+//! The audit at the end of every test: I1–I4 of docs/architecture.md, checked from outside.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use api::catalog::StockAccount;
-use toystore::local::Member;
+use toystore::local::StoreMember;
 
-use super::{Acknowledged, PATIENCE, TestStore};
+use super::{ClientOrder, TIMEOUT, TestStore};
 
-/// A ledger as it lies on the disk.
+/// A ledger file.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct LedgerCopy {
     pub(crate) bytes: Vec<u8>,
-    pub(crate) orders: Vec<Acknowledged>,
+    pub(crate) orders: Vec<ClientOrder>,
 }
 
-impl Ledger {
+impl LedgerCopy {
     pub(crate) fn read(path: &Path) -> Self {
         let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let text = String::from_utf8(bytes.clone()).expect("a ledger is text");
         let orders = text.lines().skip(1).map(|line| {
-            // No product of the tests has a comma or a quote in its name.
+            // No product name in the tests has a comma or a quote.
             let fields: Vec<_> = line.split(',').collect();
-            Acknowledged {
+            ClientOrder {
                 number: fields[0].parse().expect("a number"),
                 name: fields[1].to_owned(),
                 quantity: fields[2].parse().expect("a quantity"),
@@ -34,27 +34,33 @@ impl Ledger {
     }
 }
 
-/// What the store holds once it is quiet.
+/// The state of a quiescent store.
 pub(crate) struct Audit {
-    pub(crate) orders: Vec<Acknowledged>,
+    pub(crate) orders: Vec<ClientOrder>,
     pub(crate) accounts: BTreeMap<String, StockAccount>,
 }
 
 impl Audit {
-    /// Waits until the running replicas are level and every order is settled, then checks that
+    /// Waits until all running replicas have caught up and every order is settled, then checks that
     ///
     /// * every acknowledged order is in the ledger under its number, and can be read (I1),
     /// * no order has two numbers (I2),
-    /// * numbers are dense, and the ledgers of `replicas` are the same bytes (I3),
-    /// * stock is conserved, and what is gone is what the ledger says (I4).
-    pub(crate) async fn check(store: &mut TestStore, acknowledged: &[Acknowledged]) -> Self {
-        let accounts = settled(store).await;
-        let ledgers = level(store).await;
+    /// * numbers are consecutive, and all ledgers are byte-identical (I3),
+    /// * stock is conserved, and what was sold is what the ledger says (I4).
+    pub(crate) async fn check(store: &mut TestStore, acknowledged: &[ClientOrder]) -> Self {
+        // An order that a client gave up may arrive between the two: then both are read again.
+        let (accounts, ledgers) = loop {
+            let (accounts, ledgers) = (settled(store).await, level(store).await);
+            let sold = |accounts: &BTreeMap<_, StockAccount>| accounts.values().map(|it| it.sold).collect::<Vec<_>>();
+            if sold(&accounts) == sold(&settled(store).await) {
+                break (accounts, ledgers);
+            }
+        };
         let orders = &ledgers[0].orders;
         for ledger in &ledgers[1..] {
             assert!(ledger.bytes == ledgers[0].bytes, "ledgers differ");
         }
-        assert!(orders.iter().map(|order| order.number).eq(1..=orders.len() as u64), "numbers are not dense");
+        assert!(orders.iter().map(|order| order.number).eq(1..=orders.len() as u64), "numbers are not consecutive");
         let keys: BTreeSet<_> = orders.iter().map(|order| order.key).collect();
         assert_eq!(keys.len(), orders.len(), "an order has two numbers");
         for order in acknowledged {
@@ -63,7 +69,7 @@ impl Audit {
         }
         let rest = store.rest();
         for order in acknowledged.iter().step_by(acknowledged.len() / 50 + 1) {
-            let body = rest.get(&format!("/orders/{}", order.number)).await.body;
+            let body = rest.read(&format!("/orders/{}", order.number)).await.body;
             let read = (body["data"]["name"].as_str(), body["data"]["quantity"].as_u64());
             assert_eq!(read, (Some(order.name.as_str()), Some(u64::from(order.quantity))), "order {}", order.number);
         }
@@ -87,19 +93,19 @@ impl Audit {
     }
 }
 
-/// The catalog's books, once nothing is reserved any more.
+/// The catalog's accounts, once nothing is reserved any more.
 async fn settled(store: &TestStore) -> BTreeMap<String, StockAccount> {
-    let (caller, address) = (store.store.caller().clone(), store.store.layout().internal(Member::Catalog));
-    let read = || async { caller.get::<Vec<StockAccount>>(&address, "/accounts", PATIENCE).await };
-    super::eventually("every order is settled", || async {
-        read().await.is_ok_and(|accounts| accounts.iter().all(|account| account.reserved == 0))
+    let (client, address) = (store.store.json_client().clone(), store.store.layout().internal(StoreMember::Catalog));
+    let read = || async { client.get::<Vec<StockAccount>>(&address, "/accounts", TIMEOUT).await };
+    let accounts = super::awaited("every order is settled", || async {
+        read().await.ok().filter(|accounts| accounts.iter().all(|account| account.reserved == 0))
     })
     .await;
-    read().await.unwrap().into_iter().map(|account| (account.name.to_string(), account)).collect()
+    accounts.into_iter().map(|account| (account.name.to_string(), account)).collect()
 }
 
-/// The ledgers, once all replicas have applied the same.
-async fn level(store: &TestStore) -> Vec<Ledger> {
+/// The ledgers, once all replicas have applied the same entries.
+async fn level(store: &TestStore) -> Vec<LedgerCopy> {
     let store = &store.store;
     let ordinals: Vec<_> = store.layout().ordinals().collect();
     super::eventually("all replicas have applied the same", || async {
@@ -109,5 +115,5 @@ async fn level(store: &TestStore) -> Vec<Ledger> {
         applied.len() == 1 && applied == ends && !applied.contains(&None)
     })
     .await;
-    ordinals.iter().map(|n| Ledger::read(&store.layout().ledger(*n))).collect()
+    ordinals.iter().map(|n| LedgerCopy::read(&store.layout().ledger(*n))).collect()
 }

@@ -1,4 +1,4 @@
-//! A store for one test, and the means to use and to judge it.
+//! A store for one test, with clients and an audit.
 
 mod audit;
 mod rest;
@@ -7,22 +7,25 @@ mod writers;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use toystore::local::{Layout, LogSink, Member, PortBase, Store};
+use api::Ordinal;
+use api::replica::ReplicaStatus;
+use tokio::net::TcpSocket;
+use toystore::local::{LocalStore, LogSink, PortBase, StoreLayout, StoreMember};
 
 pub(crate) use audit::Audit;
-pub(crate) use rest::{Answer, Rest};
-pub(crate) use writers::{Acknowledged, Writers};
+pub(crate) use rest::{Rest, RestResponse};
+pub(crate) use writers::{ClientOrder, OrderWriters};
 
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_toystore");
 
-/// What [`TestStore::plenty`] has plenty of.
+/// The products of which [`TestStore::well_stocked`] has a high stock.
 pub(crate) const TOYS: &[&str] = &["Tux", "Fox", "Whale", "Elephant", "Python"];
 
-/// Longest wait for anything that takes a second at most on an idle machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest wait for anything that takes at most a second on an idle machine.
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Logs are shown if the test fails, and only then.
+/// The log lines of all processes; printed if the test fails.
 #[derive(Clone, Default)]
 struct Logs(Arc<Mutex<Vec<String>>>);
 
@@ -33,44 +36,46 @@ impl Logs {
     }
 }
 
-/// A running store whose files and processes go away with it.
+/// A store whose processes and files are removed with it.
 pub(crate) struct TestStore {
-    pub(crate) store: Store,
+    pub(crate) store: LocalStore,
     logs: Logs,
-    // Last: the files go after the processes.
+    // Last, because fields are dropped in order: the processes first, then their files.
     _directory: tempfile::TempDir,
 }
 
 impl TestStore {
-    /// Catalog, three orders, one frontend; ready.
+    /// Starts a catalog, three order replicas and a frontend, and waits until they are ready.
     pub(crate) async fn start() -> Self {
         Self::start_with(|layout| layout).await
     }
 
-    /// The same with changes to the layout.
-    pub(crate) async fn start_with(change: impl FnOnce(Layout) -> Layout) -> Self {
+    /// The same with a changed layout.
+    pub(crate) async fn start_with(change: impl FnOnce(StoreLayout) -> StoreLayout) -> Self {
         let mut store = Self::prepare(change);
         store.store.start_all().unwrap();
         store.ready().await;
         store
     }
 
-    /// A store with so much of the [`TOYS`] that they are never sold out. Each was bought once.
-    pub(crate) async fn plenty(change: impl FnOnce(Layout) -> Layout) -> Self {
-        let mut store = Self::prepare_plenty(change);
+    /// A store with such a high stock of the [`TOYS`] that they never sell out. Each was ordered
+    /// once.
+    pub(crate) async fn well_stocked(change: impl FnOnce(StoreLayout) -> StoreLayout) -> Self {
+        let mut store = Self::prepare_well_stocked(change);
         store.store.start_all().unwrap();
         store.stock_up().await;
         store
     }
 
-    /// Nothing runs yet; for [`TestStore::stock_up`].
-    pub(crate) fn prepare_plenty(change: impl FnOnce(Layout) -> Layout) -> Self {
+    /// Prepares such a store without starting a process; see [`TestStore::stock_up`].
+    pub(crate) fn prepare_well_stocked(change: impl FnOnce(StoreLayout) -> StoreLayout) -> Self {
         Self::prepare(|layout| {
             change(layout).with_variable("RESTOCK_INTERVAL_MS", 50).with_variable("RESTOCK_LEVEL", 10_000_000)
         })
     }
 
-    /// Waits until everyone is ready, and the stock is plenty.
+    /// Waits until all members are ready, and buys the initial stock, so that the high restock
+    /// level applies.
     pub(crate) async fn stock_up(&mut self) {
         self.ready().await;
         let rest = self.rest();
@@ -80,40 +85,50 @@ impl TestStore {
         }
     }
 
-    /// Nothing runs yet.
-    pub(crate) fn prepare(change: impl FnOnce(Layout) -> Layout) -> Self {
+    /// Prepares a store without starting a process.
+    pub(crate) fn prepare(change: impl FnOnce(StoreLayout) -> StoreLayout) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        // Stock only changes by orders, unless a test wants otherwise.
-        let layout = Layout::new(directory.path(), PortBase::ephemeral().unwrap())
+        // Stock only changes by orders, unless a test restocks.
+        let layout = StoreLayout::new(directory.path(), PortBase::ephemeral().unwrap())
             .with_variable("RESTOCK_INTERVAL_MS", 3_600_000);
         let logs = Logs::default();
-        let store = Store::new(change(layout), BINARY, logs.sink());
+        let store = LocalStore::new(change(layout), BINARY, logs.sink());
         Self { store, logs, _directory: directory }
     }
 
-    /// Waits until everyone who was started is ready.
-    pub(crate) async fn ready(&mut self) {
-        self.store.ready(PATIENCE).await.unwrap();
+    /// Replaces the layout, before any member has started.
+    pub(crate) fn relocate(&mut self, layout: StoreLayout) {
+        self.store = LocalStore::new(layout, BINARY, self.logs.sink());
     }
 
-    /// The first frontend's REST API.
+    /// Waits until all started members are ready.
+    pub(crate) async fn ready(&mut self) {
+        self.store.ready(TIMEOUT).await.unwrap();
+    }
+
+    /// A client of the first frontend's REST API.
     pub(crate) fn rest(&self) -> Rest {
         self.rest_of(1)
     }
 
-    /// Another frontend's.
+    /// A client of another frontend's REST API.
     pub(crate) fn rest_of(&self, frontend: u8) -> Rest {
         Rest::new(&self.store.layout().public(frontend))
     }
 
-    /// A text on a member's internal port.
-    pub(crate) async fn internal_text(&self, member: Member, path: &str) -> String {
+    /// The status of a running order replica.
+    pub(crate) async fn status(&self, ordinal: Ordinal) -> ReplicaStatus {
+        awaited("the replica answers", || self.store.status(ordinal)).await
+    }
+
+    /// A text from a member's internal port.
+    pub(crate) async fn internal_text(&self, member: StoreMember, path: &str) -> String {
         let (status, text) = Rest::new(&self.store.layout().internal(member)).text(path).await;
         assert!(status.is_success(), "{member} {path}: {status}");
         text
     }
 
-    /// What the logs said so far.
+    /// Whether any log line contains `what`.
     pub(crate) fn logged(&self, what: &str) -> bool {
         self.logs.0.lock().unwrap().iter().any(|line| line.contains(what))
     }
@@ -129,14 +144,34 @@ impl Drop for TestStore {
     }
 }
 
-/// Asks until it is so.
+/// A port without a listener, and a socket that reserves it: a server can still bind it, as after a
+/// restart.
+pub(crate) fn free_port() -> (String, TcpSocket) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    (socket.local_addr().unwrap().port().to_string(), socket)
+}
+
+/// Polls until the condition holds.
 ///
 /// # Panics
-/// After [`PATIENCE`], with what was awaited.
+/// After [`TIMEOUT`], with the condition that did not hold.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while !is_so().await {
-        assert!(tokio::time::Instant::now() < deadline, "it never came to be that {what}");
+    awaited(what, || async { is_so().await.then_some(()) }).await;
+}
+
+/// Polls until there is a value.
+///
+/// # Panics
+/// As [`eventually`].
+pub(crate) async fn awaited<T, F: Future<Output = Option<T>>>(what: &str, poll: impl Fn() -> F) -> T {
+    let deadline = tokio::time::Instant::now() + TIMEOUT;
+    loop {
+        if let Some(value) = poll().await {
+            return value;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "this did not happen in time: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

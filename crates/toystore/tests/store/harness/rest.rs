@@ -1,25 +1,42 @@
-//! The public REST API as a client without any cleverness: no retries.
+//! A simple client of the public REST API.
+//!
+//! On a slow machine an election or a restart may take longer than the store's deadline for a
+//! request. So clients repeat requests that the store could not answer, orders with the same key:
+//! [`Rest::read`], [`Rest::place`] and [`Rest::repeat`] do. [`Rest::get`], [`Rest::order`] and
+//! [`Rest::send`] send one request, for tests of what one request gets.
 
 use std::time::Duration;
 
 use api::Address;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-/// What came back.
+use super::TIMEOUT;
+
+/// The pause before a request is repeated.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// A response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct RestResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
 }
 
-impl Answer {
-    /// The error's code; empty if it is none.
+impl RestResponse {
+    /// The error code; empty if the response is not an error.
     pub(crate) fn code(&self) -> &str {
         self.body["error"]["code"].as_str().unwrap_or_default()
+    }
+
+    /// Whether the same request may succeed later although no fault remains: the store did not have
+    /// enough time for it, or had too many requests.
+    pub(crate) fn is_temporary(&self) -> bool {
+        ["unavailable", "overloaded"].contains(&self.code())
     }
 
     /// `Retry-After`, in seconds.
@@ -28,30 +45,37 @@ impl Answer {
     }
 }
 
-/// One frontend's REST API.
+/// A client of one frontend's REST API.
 #[derive(Clone)]
 pub(crate) struct Rest {
     client: reqwest::Client,
     base: String,
-    /// Another frontend of the same store, for when this one accepts no connection.
+    /// Another frontend of the same store, used if this one refuses connections.
     other: Option<String>,
 }
 
 impl Rest {
     pub(crate) fn new(address: &Address) -> Self {
-        // Over the 5 s within which the store promises an answer: a test fails on silence, not on a slow machine.
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(8)).build().unwrap();
+        // Much longer than the store's deadline of 5 s: a test fails if there is no answer, not
+        // because the machine is slow.
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
         Self { client, base: address.url(""), other: None }
     }
 
-    /// The same, but an order that finds no frontend listening is sent to the `other` one, as by a load balancer.
+    /// Sends orders to `other` if this frontend refuses connections, as a load balancer does.
     pub(crate) fn or(self, other: &Address) -> Self {
         Self { other: Some(other.url("")), ..self }
     }
 
     /// `GET`; the body must be JSON, whatever the status.
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> RestResponse {
         self.send(self.client.get(format!("{}{path}", self.base))).await.unwrap_or_else(|e| panic!("GET {path}: {e:?}"))
+    }
+
+    /// `GET`, repeated until the answer is not temporary.
+    pub(crate) async fn read(&self, path: &str) -> RestResponse {
+        let answer = self.repeat(|| self.request(Method::GET, path)).await;
+        answer.unwrap_or_else(|e| panic!("GET {path}: {e:?}"))
     }
 
     /// `GET` of plain text.
@@ -60,14 +84,14 @@ impl Rest {
         (response.status(), response.text().await.unwrap())
     }
 
-    /// A product's quantity.
+    /// The stock of a product.
     pub(crate) async fn stock(&self, name: &str) -> u64 {
-        let answer = self.get(&format!("/products/{name}")).await;
+        let answer = self.read(&format!("/products/{name}")).await;
         answer.body["data"]["quantity"].as_u64().unwrap_or_else(|| panic!("{name}: {answer:?}"))
     }
 
-    /// An order under a key.
-    pub(crate) async fn order(&self, name: &str, quantity: u32, key: Uuid) -> reqwest::Result<Answer> {
+    /// Sends an order with a key once.
+    pub(crate) async fn order(&self, name: &str, quantity: u32, key: Uuid) -> reqwest::Result<RestResponse> {
         let body = json!({"name": name, "quantity": quantity});
         let post = |base: &str| {
             let request = self.client.post(format!("{base}/orders")).header("Idempotency-Key", key.to_string());
@@ -79,24 +103,49 @@ impl Rest {
         }
     }
 
-    /// An order that must go through; its number.
+    /// Sends an order until its answer is not temporary, always with the same key.
+    pub(crate) async fn place(&self, name: &str, quantity: u32, key: Uuid) -> reqwest::Result<RestResponse> {
+        repeated(|| self.order(name, quantity, key)).await
+    }
+
+    /// Places an order that must succeed; returns its number.
     pub(crate) async fn buy(&self, name: &str, quantity: u32) -> u64 {
-        let answer = self.order(name, quantity, Uuid::new_v4()).await.unwrap();
+        let answer = self.place(name, quantity, Uuid::new_v4()).await.unwrap();
         answer.body["data"]["order_number"].as_u64().unwrap_or_else(|| panic!("{name} × {quantity}: {answer:?}"))
     }
 
-    /// Any request.
-    pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> RequestBuilder {
+    /// Builds any other request.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.base))
     }
 
-    /// Sends it.
-    pub(crate) async fn send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
+    /// Sends requests until the answer is not temporary.
+    pub(crate) async fn repeat(&self, request: impl Fn() -> RequestBuilder) -> reqwest::Result<RestResponse> {
+        repeated(|| self.send(request())).await
+    }
+
+    /// Sends a request.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> reqwest::Result<RestResponse> {
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await?;
         let body = serde_json::from_str(&text)
-            .unwrap_or_else(|e| panic!("{status} with a body that is no JSON ({e}): {text}"));
-        Ok(Answer { status, headers, body })
+            .unwrap_or_else(|e| panic!("{status} with a body that is not JSON ({e}): {text}"));
+        Ok(RestResponse { status, headers, body })
+    }
+}
+
+/// Sends a request until its answer is not temporary. Returns the last answer after [`TIMEOUT`].
+async fn repeated<F>(send: impl Fn() -> F) -> reqwest::Result<RestResponse>
+where
+    F: Future<Output = reqwest::Result<RestResponse>>,
+{
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let answer = send().await;
+        if answer.as_ref().is_ok_and(|answer| !answer.is_temporary()) || Instant::now() > deadline {
+            return answer;
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }

@@ -1,0 +1,158 @@
+//! P4: how long nothing is acknowledged after a leader was killed under load.
+//!
+//! Our side is `toystore drill`: 16 shoppers place 500 orders per second through two frontends. The
+//! order leader is killed with `kill -9` and started again. The *gap* is the longest time without
+//! an acknowledged order, from the kill until the store has recovered. At the end, the drill
+//! compares all responses with the ledgers on the disks: a lost order is an error.
+//!
+//! The other side is the same for etcd: 16 clients send 500 puts per second, each client with a
+//! list of all three nodes. The leader is killed with `kill -9` and started again after two
+//! seconds.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use report::Document;
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+use tokio::time::sleep;
+
+use crate::benchmark::Benchmark;
+use crate::context::BenchContext;
+use crate::etcd::{self, EtcdCluster, EtcdWriters};
+use crate::outcome::BenchOutcome;
+use crate::result::{BenchResult, Digits, Figure, Goal};
+use crate::rounds::median;
+
+/// Concurrent clients, on each side.
+const SHOPPERS: u32 = 16;
+
+/// Requests per second of all clients together. Gaps are measured to within 2 ms.
+const PER_S: u32 = 500;
+
+/// How long a killed node of etcd stays stopped: longer than an election.
+const AWAY: Duration = Duration::from_secs(2);
+
+/// Puts that must be acknowledged between two kills.
+const PUTS_BETWEEN: u64 = 250;
+
+/// Gaps in milliseconds.
+#[derive(Debug, Serialize)]
+struct FailoverGaps {
+    ours: Vec<f64>,
+    etcd: Vec<f64>,
+}
+
+/// The parts of the drill's report that are read.
+#[derive(Deserialize)]
+struct DrillSummary {
+    events: Vec<FaultGap>,
+    broken: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct FaultGap {
+    gap_us: u64,
+}
+
+/// Runs the benchmark.
+pub(crate) async fn measure(context: &BenchContext) -> Result<BenchOutcome> {
+    let dir = context.dir("failover")?;
+    let version = etcd::version().await?;
+    let etcd = etcd_gaps(context, &dir.join("etcd")).await?;
+    context.progress.line(format!(
+        "P4 etcd: {} ms at the median of {} kills",
+        Digits(median(etcd.clone())),
+        etcd.len()
+    ));
+    let ours = own_gaps(context, &dir).await?;
+    let gaps = FailoverGaps { ours, etcd };
+    Ok(BenchOutcome::new(results(&gaps), details(&gaps, &version), &gaps))
+}
+
+async fn own_gaps(context: &BenchContext, dir: &Path) -> Result<Vec<f64>> {
+    let json = dir.join("drill.json");
+    let mut command = Command::new(&context.binary);
+    command.args(["drill", "--faults", "kill-leader", "--rounds", &context.profile.kills.to_string()]);
+    command.args(["--shoppers", &SHOPPERS.to_string(), "--orders-per-s", &PER_S.to_string()]);
+    command.arg("--data-dir").arg(dir.join("ours")).arg("--json").arg(&json);
+    let output = command.stdin(Stdio::null()).process_group(0).kill_on_drop(true).output().await?;
+    let failed = || format!("the drill failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), failed());
+    let text = std::fs::read(&json).with_context(failed)?;
+    let DrillSummary { events, broken } = serde_json::from_slice(&text).context("cannot parse the drill's report")?;
+    ensure!(broken.is_empty(), "the drill found a broken promise: {}", broken.join("; "));
+    let kills = usize::try_from(context.profile.kills)?;
+    ensure!(events.len() == kills, "the drill killed {} times instead of {kills}", events.len());
+    Ok(events.iter().map(|event| Duration::from_micros(event.gap_us).as_secs_f64() * 1e3).collect())
+}
+
+async fn etcd_gaps(context: &BenchContext, dir: &Path) -> Result<Vec<f64>> {
+    let mut cluster = EtcdCluster::start(dir).await?;
+    let writers = EtcdWriters::start(SHOPPERS, PER_S, &cluster.endpoints()).await?;
+    let mut gaps_ms = Vec::new();
+    for _ in 0..context.profile.etcd_kills {
+        writers.wait_for_puts(PUTS_BETWEEN).await?;
+        let leader = cluster.leader().await?;
+        let outage = writers.measure_outage();
+        cluster.kill(leader).await?;
+        sleep(AWAY).await;
+        writers.wait_for_puts(1).await?;
+        cluster.restart(leader)?;
+        cluster.leader().await?;
+        gaps_ms.push(outage.longest().as_secs_f64() * 1e3);
+    }
+    Ok(gaps_ms)
+}
+
+/// The nearest-rank percentile: the smallest gap that `percent` % of the gaps do not exceed.
+fn percentile(gaps: &[f64], percent: usize) -> f64 {
+    let mut sorted = gaps.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1]
+}
+
+fn results(gaps: &FailoverGaps) -> Vec<BenchResult> {
+    let ms = |value| Figure::new(value, "ms");
+    let [p99, p50] = [99, 50].map(|percent| ms(percentile(&gaps.ours, percent)));
+    let reference = format!("etcd {}", ms(percentile(&gaps.etcd, 99)));
+    let etcd_p50 = ms(percentile(&gaps.etcd, 50));
+    vec![
+        BenchResult::figure(
+            Benchmark::P4,
+            "-p99",
+            "gap at a kill of the leader, p99",
+            p99,
+            &reference,
+            Goal::AtMost(50.0),
+        ),
+        BenchResult::ratio(Benchmark::P4, "-p50", "gap at a kill of the leader, p50", p50, etcd_p50, Goal::Stated),
+    ]
+}
+
+fn details(gaps: &FailoverGaps, version: &str) -> Document {
+    let mut page = Document::new("Fail-over");
+    page.text(format!(
+        "Reference: etcd {version}, three nodes with default settings. {SHOPPERS} clients and {PER_S} requests per second on both sides."
+    ));
+    let row = |side: &str, gaps: &[f64]| {
+        let [p50, p90, p99, max] = [50, 90, 99, 100].map(|percent| Digits(percentile(gaps, percent)).to_string());
+        [side.to_owned(), gaps.len().to_string(), p50, p90, p99, max]
+    };
+    page.table(["gap, ms", "kills", "p50", "p90", "p99", "max"], [row("store", &gaps.ours), row("etcd", &gaps.etcd)]);
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_nearest_ranks() {
+        let gaps: Vec<_> = (1..=50).rev().map(f64::from).collect();
+        let found = [50, 99, 100].map(|percent| Digits(percentile(&gaps, percent)).to_string());
+        assert_eq!(found, ["25.0", "50.0", "50.0"]);
+    }
+}

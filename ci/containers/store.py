@@ -1,0 +1,312 @@
+"""The store of compose.yaml, from `up` to `down`, with faults of containers in between."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from cluster import cluster
+from engine import Broken, Project, docker, inspect, sure
+from image import USER
+from shop import PATIENCE_S, TOYS, Order, Shopper, Shoppers, get, read
+
+ORDERS = ["order-1", "order-2", "order-3"]
+SERVICES = ["catalog", *ORDERS, "frontend"]
+HOST = "127.0.0.1"
+
+# Longest time without a leader, in ms. A failover takes about 20 ms on a quiet machine; this one is
+# shared.
+GAP_MAX_MS = 20_000
+# The memory of a small frontend.
+SMALL_MIB = 64
+WORKERS = "toystore_runtime_workers_threads"
+
+
+def eventually(what: str, holds: Callable[[], object]) -> None:
+    """Waits until `holds` returns true, ten times a second."""
+    late_s = time.monotonic() + PATIENCE_S
+    while not holds():
+        sure(time.monotonic() < late_s, f"after {PATIENCE_S} s still not: {what}")
+        time.sleep(0.1)
+
+
+class Store:
+    """The checks, in their order. Each returns what it saw, in a few words."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.shopping: Shoppers | None = None
+        self.orders: list[Order] = []
+
+    def up(self) -> str:
+        begun_s = time.monotonic()
+        self.project.compose("up", "--detach", "--no-build")
+        self.healthy()
+        return f"{len(SERVICES)} containers after {time.monotonic() - begun_s:.1f} s"
+
+    def healthy(self) -> None:
+        eventually("all containers are healthy", lambda: all(self.project.health(service) == "healthy" for service in SERVICES))
+
+    def hardened(self) -> str:
+        for service in SERVICES:
+            container = inspect(self.project.container(service))
+            host = container["HostConfig"]
+            sure(host["ReadonlyRootfs"], f"{service} can write to its root")
+            sure(host["CapDrop"] == ["ALL"] and not host["CapAdd"], f"{service} has capabilities")
+            sure("no-new-privileges:true" in host["SecurityOpt"], f"{service} may gain privileges")
+            mounts = [mount["Destination"] for mount in container["Mounts"]]
+            sure(mounts == ([] if service == "frontend" else ["/data"]), f"{service} mounts {mounts}")
+            with open(f"/proc/{container['State']['Pid']}/status", encoding="ascii") as status:
+                told = dict(line.rstrip("\n").split(":\t", 1) for line in status if ":\t" in line)
+            sure(told["Uid"].split() == [str(USER)] * 4, f"{service} runs as {told['Uid']}")
+            sure(int(told["CapEff"], 16) == 0, f"{service} has capabilities: {told['CapEff']}")
+        return f"user {USER}, no capabilities, read-only roots"
+
+    def guarded(self) -> str:
+        """Internal ports refuse requests without the token."""
+        for service, port, path in (("order-1", 1121, "/status"), ("catalog", 1130, "/status"), ("frontend", 1111, "/cache")):
+            address = self.project.address(self.project.container(service))
+            status, _ = get(address, port, path)
+            sure(status == 401, f"{service} answers {path} with {status}")
+        return "401 without it"
+
+    def shoppers(self) -> str:
+        summary = self.project.compose("run", "--rm", "client", "--n-repeats", "40", "--n-threads", "5")
+        # The first line has the number of sessions; a failed session would have failed the command.
+        return summary.strip().splitlines()[0]
+
+    def names(self) -> str:
+        """As in a cluster: a short name, search domains, ndots:5."""
+        domain, url = "shop.svc.cluster.test", "http://{}:1130/readyz"
+        on_network = ["--network", self.project.network("inside"), "--read-only", "--cap-drop", "ALL"]
+        # A catalog of its own, which "stock" reaches only through a search domain.
+        name = ["--network-alias", f"stock.{domain}", "--tmpfs", f"/data:uid={USER}"]
+        # Without a token it would listen on loopback only.
+        name += ["--env", f"INTERNAL_TOKEN={self.project.token}"]
+        stock = self.project.run("--detach", *on_network, *name, self.project.image, "catalog").strip()
+        address = self.project.address(stock)
+        eventually("the other catalog is ready", lambda: answers(address, 1130, "/readyz"))
+        search = ["--dns-search", domain, "--dns-option", "ndots:5"]
+        health = [self.project.image, "health", "--timeout-ms", "5000", "--url"]
+        self.project.run("--rm", *on_network, *search, *health, url.format("stock"))
+        self.project.run("--rm", *on_network, "--add-host", f"by-hosts-file:{address}", *health, url.format("by-hosts-file"))
+        docker("rm", "--force", stock)
+        return "both"
+
+    def open(self) -> str:
+        port = self.project.published("frontend", 1110)
+        for toy in TOYS:
+            # A sold-out product is restocked with many pieces.
+            self.orders.append(Shopper(HOST, port).order(toy, self.stock(toy)))
+            eventually(f"{toy} is restocked", lambda toy=toy: self.stock(toy) > 1000)
+        self.shopping = Shoppers(HOST, port, count=4)
+        begun_s = time.monotonic()
+        self.shopping.acknowledge(300)
+        return f"300 orders in {time.monotonic() - begun_s:.1f} s"
+
+    def stock(self, toy: str) -> int:
+        status, body = read(HOST, self.project.published("frontend", 1110), f"/products/{toy}")
+        sure(status == 200, f"{toy}: {status}")
+        return json.loads(body)["data"]["quantity"]
+
+    def status(self, service: str) -> dict | None:
+        """The status of a replica; nothing while it cannot be reached."""
+        try:
+            address = self.project.address(self.project.container(service))
+            token = {"x-internal-token": self.project.token}
+            return json.loads(get(address, 1121, "/status", timeout_s=2, headers=token)[1])["data"]
+        except (OSError, KeyError, ValueError):
+            return None
+
+    def leader(self, among: list[str] = ORDERS) -> str:
+        found: list[str] = []
+
+        def elected() -> bool:
+            found[:] = [service for service in among if (told := self.status(service)) and told["role"] == "leader" and told["leader"]]
+            return len(found) == 1
+
+        eventually("there is one leader", elected)
+        return found[0]
+
+    def kill_leader(self) -> str:
+        assert self.shopping
+        leader = self.leader()
+        container = self.project.container(leader)
+        killed_s = time.monotonic()
+        docker("kill", "--signal", "KILL", container)
+        self.shopping.acknowledge(300)
+        successor = self.leader([service for service in ORDERS if service != leader])
+        gap_ms = self.shopping.gap_ms(killed_s)
+        docker("start", container)
+        self.healthy()
+        sure(gap_ms <= GAP_MAX_MS, f"no order for {gap_ms:.0f} ms")
+        return f"{leader}, then {successor}; {gap_ms:.0f} ms from the command to the next order, or between two"
+
+    def cut_follower(self) -> str:
+        leader = self.leader()
+        follower = next(service for service in ORDERS if service != leader)
+        gap_ms, missed = self.cut(follower)
+        return f"{follower}; {gap_ms:.0f} ms at most between orders; {missed} entries behind when it came back"
+
+    def cut_leader(self) -> str:
+        leader = self.leader()
+        gap_ms, missed = self.cut(leader)
+        sure(gap_ms <= GAP_MAX_MS, f"no order for {gap_ms:.0f} ms")
+        return f"{leader}; {gap_ms:.0f} ms at most between orders; {missed} entries behind when it came back"
+
+    def cut(self, service: str) -> tuple[float, int]:
+        """Disconnects a container from its network for a few hundred orders.
+
+        Docker may give it another address when it is connected again.
+        """
+        assert self.shopping
+        inside, container = self.project.network("inside"), self.project.container(service)
+        others = [other for other in ORDERS if other != service]
+        had = self.applied(service)
+        begun_s = time.monotonic()
+        docker("network", "disconnect", inside, container)
+        self.shopping.acknowledge(400)
+        missed = max(self.applied(other) for other in others) - had
+        gap_ms = self.shopping.gap_ms(begun_s)
+        docker("network", "connect", "--alias", service, inside, container)
+        goal = max(self.applied(other) for other in others)
+        eventually(f"{service} has what it missed", lambda: self.applied(service) >= goal)
+        self.shopping.acknowledge(100)
+        return gap_ms, missed
+
+    def applied(self, service: str) -> int:
+        told = self.status(service)
+        return told["applied"]["index"] if told and told["applied"] else 0
+
+    def audit(self) -> str:
+        assert self.shopping
+        self.orders += self.shopping.close()
+        self.read_back()
+        eventually("all replicas have applied the same", lambda: len({self.applied(service) for service in ORDERS}) == 1)
+        first, *others = [self.ledger(service) for service in ORDERS]
+        sure(all(ledger == first for ledger in others), "the ledgers differ")
+        lines = [line.split(",") for line in first.decode().splitlines()[1:]]
+        sure([int(line[0]) for line in lines] == list(range(1, len(lines) + 1)), "the numbers have gaps")
+        by_key = {line[3]: (int(line[0]), line[1], int(line[2])) for line in lines}
+        sure(len(by_key) == len(lines), "a key is in the ledger twice")
+        for order in self.orders:
+            sure(by_key.get(order.key) == (order.number, order.name, order.quantity), f"{order} is in the ledger as {by_key.get(order.key)}")
+        return f"{len(self.orders)} acknowledged over REST, {len(lines)} in the ledgers"
+
+    def read_back(self) -> None:
+        port = self.project.published("frontend", 1110)
+
+        def check(order: Order) -> None:
+            status, body = read(HOST, port, f"/orders/{order.number}")
+            expected = {"number": order.number, "name": order.name, "quantity": order.quantity}
+            sure(status == 200 and json.loads(body)["data"] == expected, f"{order}, read again: {status} {body!r}")
+
+        with ThreadPoolExecutor(8) as readers:
+            list(readers.map(check, self.orders))
+
+    def ledger(self, service: str) -> bytes:
+        source = f"{self.project.container(service)}:/data/log.csv"
+        copied = subprocess.run(["docker", "cp", source, "-"], check=True, capture_output=True, timeout=60).stdout
+        with tarfile.open(fileobj=io.BytesIO(copied)) as archive:
+            return archive.extractfile("log.csv").read()
+
+    def small_frontend(self) -> str:
+        bounds = ["--memory", f"{SMALL_MIB}m", "--memory-swap", f"{SMALL_MIB}m", "--cpus", "0.2"]
+        container, address = self.another_frontend("small", *bounds)
+        shopping = Shoppers(address, 1110, count=16)
+        begun_s = time.monotonic()
+        shopping.acknowledge(500)
+        rate = len(shopping.orders) / (time.monotonic() - begun_s)
+        self.orders += shopping.close()
+        state = inspect(container)["State"]
+        sure(state["Running"] and not state["OOMKilled"], f"it has died: {state}")
+        with open(f"/proc/{state['Pid']}/status", encoding="ascii") as status:
+            told = dict(line.split(":", 1) for line in status)
+        peak_mib = int(told["VmHWM"].split()[0]) / 1024
+        workers, usual = (metric(at, 1111, WORKERS) for at in (address, self.project.address(self.project.container("frontend"))))
+        sure(workers == 1 and usual == len(os.sched_getaffinity(0)), f"{workers} worker threads with a quota, and {usual} without")
+        self.end(container)
+        return f"{rate:.0f} orders/s by 16 shoppers, {peak_mib:.1f} MiB at most, {workers:.0f} worker thread ({usual:.0f} without a quota)"
+
+    def pod(self) -> str:
+        """A frontend in a pod knows only the names of the services, and asks the cluster's API."""
+        gateway = json.loads(docker("network", "inspect", self.project.network("inside")))[0]["IPAM"]["Config"][0]["Gateway"]
+        services = {
+            "order-peers": [(f"toystore-order-{number}", self.project.address(self.project.container(order))) for number, order in enumerate(ORDERS)],
+            "catalog-peers": [("toystore-catalog-0", self.project.address(self.project.container("catalog")))],
+        }
+        ports = {"order-peers": {"internal": 1121, "replication": 1124}, "catalog-peers": {"internal": 1130, "replication": 1131}}
+        with tempfile.TemporaryDirectory() as directory, cluster(Path(directory), gateway, services, ports) as api:
+            names = {"ORDER_SERVICE": "order-peers", "CATALOG_SERVICE": "catalog-peers", "BIND_HOST": "::"}
+            nowhere = {f"ORDER_HOST_{number}": "unknown.invalid" for number in (1, 2, 3)} | {"CATALOG_HOST": "unknown.invalid"}
+            variables = [word for name, value in (names | nowhere).items() for word in ("--env", f"{name}={value}")]
+            container, address = self.another_frontend("pod", *api.pod(), after=variables)
+            self.orders.append(Shopper(address, 1110).order("Tux", 1))
+            eventually("both services are watched", lambda: api.watches == set(services))
+            sure(api.refused == 0, f"{api.refused} of its requests were refused")
+            self.end(container)
+        return "over TLS, with a service account's token; one order"
+
+    def another_frontend(self, name: str, *options: str, after: list[str] | None = None) -> tuple[str, str]:
+        """Starts a frontend beside that of compose.yaml.
+
+        It has the same restrictions and settings, overridden by `after`. Returns its container and
+        its address.
+        """
+        usual = inspect(self.project.container("frontend"))["Config"]["Env"]
+        variables = [word for variable in usual if not variable.startswith("FRONT_HOST=") for word in ("--env", variable)]
+        hardening = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--user", str(USER)]
+        network = ["--network", self.project.network("inside"), "--network-alias", name, "--env", f"FRONT_HOST={name}"]
+        told = [*options, *hardening, *network, *variables, *(after or [])]
+        container = self.project.run("--detach", *told, self.project.image, "frontend").strip()
+        address = self.project.address(container)
+        eventually(f"the frontend {name} is ready", lambda: answers(address, 1110, "/readyz"))
+        return container, address
+
+    def end(self, container: str) -> None:
+        docker("stop", container)
+        sure(inspect(container)["State"]["ExitCode"] == 0, "it does not stop when asked to")
+        docker("rm", container)
+
+    def stop(self) -> str:
+        begun_s = time.monotonic()
+        self.project.compose("stop")
+        for service in SERVICES:
+            state = inspect(self.project.container(service))["State"]
+            sure(state["ExitCode"] == 0, f"{service} ends with {state['ExitCode']}")
+        return f"exit code 0 everywhere, after {time.monotonic() - begun_s:.1f} s"
+
+    def again(self) -> str:
+        self.project.compose("up", "--detach", "--no-build")
+        self.healthy()
+        self.read_back()
+        return f"{len(self.orders)} read again"
+
+    def logs(self) -> str:
+        try:
+            return self.project.compose("logs", "--no-color", "--tail", "40")
+        except Broken as broken:
+            return str(broken)
+
+
+def metric(address: str, port: int, name: str) -> float:
+    """A metric without labels."""
+    _, text = get(address, port, "/metrics")
+    found = [line.split()[1] for line in text.decode().splitlines() if line.startswith(f"{name} ")]
+    sure(len(found) == 1, f"{name} is exported {len(found)} times")
+    return float(found[0])
+
+
+def answers(address: str, port: int, path: str) -> bool:
+    try:
+        return get(address, port, path, timeout_s=2)[0] == 200
+    except OSError:
+        return False

@@ -1,0 +1,53 @@
+"""Deliberate mistakes, each in a copy of the chart. The checks must find all of them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from render import CHART, Rendered, render
+
+# Objects that must exist for the mistakes to show.
+VALUES = {"networkPolicy": {"enabled": True}, "catalog": {"restock": {"level": 10_000_000}}}
+
+Check = Callable[[Rendered], Iterable[str]]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """Replaces `old` by `new` in the template `file`.
+
+    `complaint` is a part of the message that a check must give.
+    """
+
+    file: str
+    old: str
+    new: str
+    complaint: str
+
+
+def mutations() -> list[Mutation]:
+    by_file = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
+    return [Mutation(file, one["old"], one["new"], one["complaint"]) for file, those in by_file.items() for one in those]
+
+
+def check(checks: list[Check]) -> Iterator[str]:
+    """The mutations that no check finds."""
+    with tempfile.TemporaryDirectory() as directory:
+        for number, mutation in enumerate(mutations()):
+            chart = Path(directory) / str(number) / "toystore"
+            shutil.copytree(CHART, chart)
+            path = chart / "templates" / mutation.file
+            text = path.read_text()
+            if mutation.old not in text:
+                yield f"{mutation.file}: the template does not contain {mutation.old!r}"
+                continue
+            path.write_text(text.replace(mutation.old, mutation.new))
+            rendered = render(VALUES, chart=chart)
+            if not any(mutation.complaint in mistake for check in checks for mistake in check(rendered)):
+                yield f"{mutation.file}: {mutation.new!r} instead of {mutation.old!r} is not found by any check"

@@ -1,0 +1,257 @@
+//! Request statistics, by kind of request, shared by all shoppers.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::store_client::StoreClientError;
+
+/// Longer than any request takes by default: three attempts of 6 s and two pauses of 2 s. Longer
+/// latencies are recorded as this value.
+const LATENCY_US_MAX: u64 = 60_000_000;
+
+/// Latencies have three significant digits, which takes 150 KB per kind of request.
+const LATENCY_DIGITS: u8 = 3;
+
+/// The purpose of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestKind {
+    /// Reads a product.
+    Query,
+    /// Places an order.
+    Order,
+    /// Sends an acknowledged order again with its key.
+    Repeat,
+    /// Reads an acknowledged order.
+    Check,
+}
+
+impl RequestKind {
+    /// Every kind, in the order in which a run uses them.
+    pub const ALL: [Self; 4] = [Self::Query, Self::Order, Self::Repeat, Self::Check];
+
+    /// The name in reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Order => "order",
+            Self::Repeat => "repeat",
+            Self::Check => "check",
+        }
+    }
+}
+
+impl fmt::Display for RequestKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Latency percentiles in microseconds: the median, the 90th and the 99th percentile, and the
+/// maximum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the line above describes all four")]
+pub struct Latency {
+    pub p50_us: u64,
+    pub p90_us: u64,
+    pub p99_us: u64,
+    pub max_us: u64,
+}
+
+/// One kind of request over a run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct RequestSummary {
+    /// The kind.
+    pub kind: RequestKind,
+    /// Requests that got a response.
+    pub answered: u64,
+    /// Attempts after the first.
+    pub retries: u64,
+    /// Requests that failed after all attempts.
+    pub failed: u64,
+    /// Responses per second of the phase, for all shoppers together.
+    pub per_second: f64,
+    /// From the first attempt to the response.
+    pub latency: Latency,
+}
+
+/// A list that keeps its first items and counts the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CappedList<T> {
+    /// The number of items, including those that are not listed.
+    pub total: u64,
+    /// The first items, at most [`CappedList::LISTED_MAX`].
+    pub listed: Vec<T>,
+}
+
+impl<T> CappedList<T> {
+    /// As many as a person reads in a report.
+    pub const LISTED_MAX: usize = 20;
+
+    /// Counts one more item. `item` is called only if the item will be listed.
+    pub(crate) fn push(&mut self, item: impl FnOnce() -> T) {
+        self.total += 1;
+        if self.listed.len() < Self::LISTED_MAX {
+            self.listed.push(item());
+        }
+    }
+
+    /// Appends another list.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.total += other.total;
+        self.listed.extend(other.listed.into_iter().take(Self::LISTED_MAX - self.listed.len()));
+    }
+}
+
+impl<T> Default for CappedList<T> {
+    fn default() -> Self {
+        Self { total: 0, listed: Vec::new() }
+    }
+}
+
+/// The statistics of all shoppers. Each lock is held for one increment.
+#[derive(Debug)]
+pub(crate) struct ShoppingStats {
+    requests: [Mutex<RequestCounts>; RequestKind::ALL.len()],
+    failures: Mutex<CappedList<String>>,
+    sessions: AtomicU64,
+    sold_out: AtomicU64,
+}
+
+#[derive(Debug)]
+struct RequestCounts {
+    latency_us: Histogram<u64>,
+    retries: u64,
+    failed: u64,
+}
+
+impl RequestCounts {
+    fn none() -> Self {
+        let latency_us = Histogram::new_with_bounds(1, LATENCY_US_MAX, LATENCY_DIGITS).expect("the bounds are valid");
+        Self { latency_us, retries: 0, failed: 0 }
+    }
+}
+
+impl ShoppingStats {
+    pub(crate) fn new() -> Self {
+        Self {
+            requests: RequestKind::ALL.map(|_| Mutex::new(RequestCounts::none())),
+            failures: Mutex::default(),
+            sessions: AtomicU64::new(0),
+            sold_out: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn answered(&self, kind: RequestKind, latency: Duration) {
+        self.of(kind).latency_us.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn retried(&self, kind: RequestKind) {
+        self.of(kind).retries += 1;
+    }
+
+    pub(crate) fn failed(&self, kind: RequestKind, error: &StoreClientError) {
+        self.of(kind).failed += 1;
+        self.failures.lock().expect("no holder panics").push(|| format!("{kind}: {error}"));
+    }
+
+    pub(crate) fn session_done(&self) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sold_out(&self) {
+        self.sold_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Finished sessions.
+    pub(crate) fn sessions(&self) -> u64 {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Orders refused as out of stock.
+    pub(crate) fn times_sold_out(&self) -> u64 {
+        self.sold_out.load(Ordering::Relaxed)
+    }
+
+    /// Finished requests of that kind, whether answered or failed.
+    pub(crate) fn finished(&self, kind: RequestKind) -> u64 {
+        let requests = self.of(kind);
+        requests.latency_us.len() + requests.failed
+    }
+
+    /// The errors of failed requests.
+    pub(crate) fn failures(&self) -> CappedList<String> {
+        self.failures.lock().expect("no holder panics").clone()
+    }
+
+    /// The summary of one kind over a phase of length `elapsed`; `None` if there was no such
+    /// request.
+    pub(crate) fn summary(&self, kind: RequestKind, elapsed: Duration) -> Option<RequestSummary> {
+        let requests = self.of(kind);
+        let histogram = &requests.latency_us;
+        let latency = Latency {
+            p50_us: histogram.value_at_quantile(0.5),
+            p90_us: histogram.value_at_quantile(0.9),
+            p99_us: histogram.value_at_quantile(0.99),
+            max_us: histogram.max(),
+        };
+        let answered = histogram.len();
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+        let per_second = if elapsed.is_zero() { 0.0 } else { answered as f64 / elapsed.as_secs_f64() };
+        let (retries, failed) = (requests.retries, requests.failed);
+        (answered + retries + failed > 0).then_some(RequestSummary {
+            kind,
+            answered,
+            retries,
+            failed,
+            per_second,
+            latency,
+        })
+    }
+
+    fn of(&self, kind: RequestKind) -> MutexGuard<'_, RequestCounts> {
+        self.requests[kind as usize].lock().expect("no holder panics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_and_rates() {
+        let stats = ShoppingStats::new();
+        for ms in 1..=100 {
+            stats.answered(RequestKind::Query, Duration::from_millis(ms));
+        }
+        stats.retried(RequestKind::Query);
+        stats.failed(RequestKind::Query, &StoreClientError::ConnectionLost("reset".into()));
+        let summary = stats.summary(RequestKind::Query, Duration::from_secs(4)).unwrap();
+        assert_eq!((summary.answered, summary.retries, summary.failed), (100, 1, 1));
+        assert!((summary.per_second - 25.0).abs() < f64::EPSILON);
+        // Three significant digits: at most 0.1 % off.
+        let expected =
+            [(summary.latency.p50_us, 50_000), (summary.latency.p99_us, 99_000), (summary.latency.max_us, 100_000)];
+        for (found, us) in expected {
+            assert!(found.abs_diff(us) <= us / 1000, "{found} for {us}");
+        }
+        assert_eq!(stats.finished(RequestKind::Query), 101);
+        assert_eq!(stats.summary(RequestKind::Order, Duration::from_secs(4)), None);
+    }
+
+    #[test]
+    fn lists_are_bounded_but_counted() {
+        let mut few = CappedList::default();
+        (0..30).for_each(|n| few.push(|| n));
+        let mut all = CappedList::default();
+        all.push(|| -1);
+        all.merge(few);
+        assert_eq!((all.total, all.listed.len()), (31, CappedList::<i32>::LISTED_MAX));
+        assert_eq!(all.listed[..3], [-1, 0, 1]);
+    }
+}

@@ -1,0 +1,80 @@
+//! Sending a request once: over TCP, or through the [`World`] of a simulation.
+
+use std::io;
+use std::sync::Arc;
+
+use api::Address;
+use axum::http::{HeaderMap, Request, StatusCode};
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, TryStreamExt};
+use tokio::time::timeout;
+
+use super::client_request::{ClientRequest, Payload, SendError};
+use super::connection_pool::ConnectionPool;
+use crate::world::{ConnectionError, World};
+
+/// How requests reach the other process. Cheap to clone; clones share the connections.
+#[derive(Clone, Debug)]
+pub(super) enum Transport {
+    Tcp(ConnectionPool),
+    World { world: Arc<dyn World>, headers: HeaderMap },
+}
+
+impl Transport {
+    /// Sends the request once.
+    pub(super) async fn send(
+        &self,
+        to: &Address,
+        request: ClientRequest<'_>,
+    ) -> Result<(StatusCode, Bytes), SendError> {
+        match self {
+            Self::Tcp(pool) => pool.send(to, request).await,
+            Self::World { world, headers } => send_through(world, headers, to, request).await,
+        }
+    }
+}
+
+async fn send_through(
+    world: &Arc<dyn World>,
+    headers: &HeaderMap,
+    to: &Address,
+    request: ClientRequest<'_>,
+) -> Result<(StatusCode, Bytes), SendError> {
+    let exchange = async {
+        let body = match request.body {
+            Payload::Empty => Bytes::new(),
+            Payload::Whole(bytes) => bytes,
+            Payload::Stream(stream) => collect(stream).await.map_err(|error| SendError::Broken(error.to_string()))?,
+        };
+        let built = Request::builder().method(request.method).uri(request.path).body(body);
+        let mut sent = built.map_err(|error| SendError::Broken(error.to_string()))?;
+        sent.headers_mut().extend(headers.clone());
+        sent.headers_mut().extend(request.headers);
+        let response = world.send(to.clone(), sent).await;
+        let (parts, body) = response.map_err(send_error)?.into_parts();
+        if body.len() > request.response_bytes_max {
+            Err(SendError::response_too_long())
+        } else {
+            Ok((parts.status, body))
+        }
+    };
+    match request.timeout {
+        Some(time) => timeout(time, exchange).await.unwrap_or(Err(SendError::TimedOut)),
+        None => exchange.await,
+    }
+}
+
+async fn collect(stream: impl Stream<Item = io::Result<Bytes>> + Unpin) -> io::Result<Bytes> {
+    let body = stream.try_fold(BytesMut::new(), async |mut body, chunk| {
+        body.extend_from_slice(&chunk);
+        Ok(body)
+    });
+    body.await.map(BytesMut::freeze)
+}
+
+fn send_error(lost: ConnectionError) -> SendError {
+    match lost {
+        ConnectionError::Refused => SendError::NotListening(lost.to_string()),
+        ConnectionError::Reset => SendError::Broken(lost.to_string()),
+    }
+}

@@ -1,0 +1,119 @@
+//! What writers and readers share: one clock, one history, one list of recent orders.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use api::{OrderNumber, ProductName};
+use client::StoreClient;
+use history::{ClientId, HistoryRecorder, Moment, RecorderFull};
+use rand::RngExt;
+use rand::rngs::Xoshiro256PlusPlus;
+use tokio_util::sync::CancellationToken;
+
+use super::arrivals::PoissonArrivals;
+use super::observations::Observations;
+use crate::drill::ack_monitor::AckMonitor;
+use crate::drill::clock::DrillClock;
+
+/// Readers choose among this many of the latest orders: those of the last tens of milliseconds.
+const RECENT_MAX: usize = 32;
+
+/// The state that all shoppers share.
+pub(super) struct DrillState {
+    pub(super) clock: DrillClock,
+    pub(super) recorder: HistoryRecorder,
+    pub(super) acks: AckMonitor,
+    pub(super) observations: Observations,
+    recent: Mutex<VecDeque<RecentOrder>>,
+    pub(super) products: Vec<ProductName>,
+    /// Cancelled when the history has no room for more calls.
+    pub(super) full: CancellationToken,
+}
+
+/// An order that has just been acknowledged.
+#[derive(Clone, Debug)]
+pub(super) struct RecentOrder {
+    pub(super) product: ProductName,
+    pub(super) number: OrderNumber,
+    pub(super) frontend: usize,
+}
+
+/// One shopper: a writer or a reader.
+pub(super) struct DrillShopper {
+    pub(super) id: ClientId,
+    /// A client of each frontend.
+    pub(super) stores: Vec<StoreClient>,
+    pub(super) random: Xoshiro256PlusPlus,
+    /// `None` if the rate is unlimited.
+    pub(super) arrivals: Option<PoissonArrivals>,
+    pub(super) shared: Arc<DrillState>,
+}
+
+impl DrillState {
+    pub(super) fn new(
+        clock: DrillClock,
+        recorder: HistoryRecorder,
+        acks: AckMonitor,
+        products: Vec<ProductName>,
+    ) -> Self {
+        Self {
+            clock,
+            recorder,
+            acks,
+            observations: Observations::new(),
+            recent: Mutex::default(),
+            products,
+            full: CancellationToken::new(),
+        }
+    }
+
+    /// Handles the result of recording a call: when the history is full, the drill ends.
+    pub(super) fn recorded(&self, recorded: Result<(), RecorderFull>) {
+        if recorded.is_err() {
+            self.full.cancel();
+        }
+    }
+
+    pub(super) fn acknowledged(&self, at: Moment, order: RecentOrder) {
+        self.acks.record(at, order.frontend);
+        let mut recent = self.recent();
+        if recent.len() == RECENT_MAX {
+            recent.pop_front();
+        }
+        recent.push_back(order);
+    }
+
+    pub(super) fn recent(&self) -> MutexGuard<'_, VecDeque<RecentOrder>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DrillShopper {
+    /// Waits until the next request is due; `false` if the shopper has to stop.
+    pub(super) async fn wait_for_next(&mut self, stop: &CancellationToken) -> bool {
+        let Self { arrivals, random, shared, .. } = self;
+        let full = &shared.full;
+        let due = async {
+            match arrivals {
+                Some(arrivals) => arrivals.next(random).await,
+                // Without it, shoppers that are answered at once would starve other tasks.
+                None => tokio::task::yield_now().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => false,
+            () = full.cancelled() => false,
+            () = due => true,
+        }
+    }
+
+    pub(super) fn any_frontend(&mut self) -> usize {
+        self.random.random_range(0..self.stores.len())
+    }
+
+    /// Another frontend, if there is one.
+    pub(super) fn other_frontend(&self, than: usize) -> usize {
+        (than + 1) % self.stores.len()
+    }
+}

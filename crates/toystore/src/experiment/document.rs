@@ -1,0 +1,271 @@
+//! Writes the report as a document.
+
+use std::time::Duration;
+
+use client::RequestKind;
+use report::{CheckResult, Document};
+
+use super::cache_trace::{CacheAction, CacheTrace};
+use super::kills::{FAULTS, Kill, Kills};
+use super::latency::{KINDS, LatencyMeasurement, PROBABILITIES, SHOPPERS, across_repetitions, latency_ms};
+use super::outcome::ExperimentOutcome;
+use super::plots;
+use super::stats::{Stats, or_dash};
+use super::target::CacheMode;
+use crate::drill::Fault;
+
+/// The complete report.
+pub(super) fn document(outcome: &ExperimentOutcome) -> Document {
+    let mut page = Document::new("Evaluation of the toy store");
+    page.verdict(outcome.check_result(), outcome.verdict());
+    for line in &outcome.broken {
+        page.verdict(CheckResult::Failed, line);
+    }
+    page.heading("In short");
+    in_short(&mut page, outcome);
+    page.heading("Latency by purchase probability");
+    latencies(&mut page, outcome);
+    page.heading("Benefit of the cache");
+    benefit(&mut page, outcome);
+    page.heading("What the cache holds");
+    cache_trace(&mut page, outcome);
+    page.heading("A follower is killed, then the leader");
+    kills(&mut page, outcome);
+    page.heading("How it was measured");
+    how(&mut page, outcome);
+    page
+}
+
+/// The median latency, in milliseconds.
+fn p50(measurements: &[LatencyMeasurement], kind: RequestKind, probability: u32, cache: CacheMode) -> Option<Stats> {
+    across_repetitions(measurements, probability, cache, latency_ms(kind, |latency| latency.p50_us))
+}
+
+fn in_short(page: &mut Document, outcome: &ExperimentOutcome) {
+    let ExperimentOutcome { measurements, .. } = outcome;
+    let row = |name: String, number: &dyn Fn(CacheMode) -> Option<Stats>| {
+        let [on, off] = CacheMode::ALL.map(number);
+        let ratio = on.zip(off).map(|(on, off)| format!("{:.2}", off.median / on.median));
+        [name, or_dash(on), or_dash(off), or_dash(ratio)]
+    };
+    let mut rows = Vec::new();
+    for (kind, name) in KINDS {
+        for probability in [0, 20, 100].into_iter().filter(|it| *it > 0 || kind == RequestKind::Query) {
+            let name = format!("{name}, {probability} % buy: ms");
+            rows.push(row(name, &|cache| p50(measurements, kind, probability, cache)));
+        }
+    }
+    for probability in [0, 100] {
+        let name = format!("sessions per second, {probability} % buy");
+        rows.push(row(name, &|cache| {
+            across_repetitions(measurements, probability, cache, |measurement| Some(measurement.sessions_per_s()))
+        }));
+    }
+    page.table(["median (min – max) of the repetitions", "cache on", "cache off", "off / on"], rows);
+    for (kills, fault) in outcome.kills.iter().flat_map(|kills| FAULTS.map(|fault| (kills, fault))) {
+        let Some(gap) = Stats::of(of(kills, fault).map(gap_ms)) else { continue };
+        let (what, errors) = (title(fault), errors(kills, fault));
+        page.text(format!(
+            "{what}: no order was acknowledged for {gap:.1} ms (median; min – max). Shoppers saw {errors} errors."
+        ));
+    }
+}
+
+fn title(fault: Fault) -> &'static str {
+    match fault {
+        Fault::KillLeader => "The leader is killed",
+        _ => "A follower is killed",
+    }
+}
+
+fn of(kills: &Kills, fault: Fault) -> impl Iterator<Item = &Kill> {
+    kills.kills.iter().filter(move |kill| kill.event.fault == fault)
+}
+
+fn gap_ms(kill: &Kill) -> f64 {
+    ms(Duration::from_micros(kill.event.gap_us))
+}
+
+fn errors(kills: &Kills, fault: Fault) -> u64 {
+    let seen = |kill: &Kill| kill.event.errors.by_kind.values().sum::<u64>() + kill.event.errors.connection_errors;
+    of(kills, fault).map(seen).sum()
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+fn latencies(page: &mut Document, outcome: &ExperimentOutcome) {
+    let ExperimentOutcome { measurements, size, .. } = outcome;
+    page.text(format!(
+        "{SHOPPERS} concurrent shoppers. Each reads a random product, orders it with the probability below, and waits for every answer; \
+         at the end all orders are looked up. Points are the medians of the p50 of {} repetitions, bars are their range. \
+         The measurements with the cache on and off use the same store, through two frontends, in turn.",
+        size.repetitions
+    ));
+    let caches = outcome.caches();
+    if caches.len() == 1 {
+        page.text("Only one frontend's address was given: nothing was measured with the cache off.");
+    }
+    for (kind, name) in KINDS {
+        let (file, title) = match kind {
+            RequestKind::Query => ("query", "Query: product read, p50"),
+            RequestKind::Order => ("buy", "Buy: an order, p50"),
+            _ => ("lookup", "Lookup of an order, p50"),
+        };
+        let description = format!("Median latency ({name}) by purchase probability.");
+        page.figure(file, description, plots::latency(kind, title, measurements, &caches));
+    }
+    let mut rows = Vec::new();
+    for (kind, name) in KINDS {
+        for probability in PROBABILITIES.into_iter().filter(|it| *it > 0 || kind == RequestKind::Query) {
+            let p99 = |cache| {
+                across_repetitions(measurements, probability, cache, latency_ms(kind, |latency| latency.p99_us))
+            };
+            let [p50_on, p50_off] = CacheMode::ALL.map(|cache| p50(measurements, kind, probability, cache));
+            let [p99_on, p99_off] = CacheMode::ALL.map(p99);
+            let text = |it: Option<Stats>| or_dash(it.map(|it| format!("{it:.3}")));
+            rows.push([format!("{name}, {probability} %"), text(p50_on), text(p50_off), text(p99_on), text(p99_off)]);
+        }
+    }
+    page.table(["ms", "cache on: p50", "cache off: p50", "on: p99", "off: p99"], rows);
+}
+
+fn benefit(page: &mut Document, outcome: &ExperimentOutcome) {
+    let ExperimentOutcome { measurements, .. } = outcome;
+    page.text(
+        "A product read that hits the cache needs no request to the catalog. But an order removes its product from the cache before it is \
+         acknowledged. So the more shoppers buy, the fewer reads hit the cache; and an order waits until the frontend has confirmed the \
+         invalidation.",
+    );
+    page.figure(
+        "sessions",
+        "Throughput of five shoppers. A session is a product read and, with the given probability, an order.",
+        plots::sessions(measurements, &outcome.caches()),
+    );
+    if measurements.iter().any(|measurement| measurement.cache_counts.is_some()) {
+        page.figure(
+            "hits",
+            "Share of product reads that were answered from the cache, from the frontend's metrics.",
+            plots::hits(measurements),
+        );
+    }
+    let Some(trace) = &outcome.trace else { return };
+    let of = |act| Stats::of(trace.steps.iter().filter(|step| step.action == act).map(|step| ms(step.latency)));
+    if let (Some(hit), Some(miss)) = (of(CacheAction::Hit), of(CacheAction::Miss)) {
+        page.text(format!(
+            "For a single shopper the median latency of a product read is {:.3} ms from the cache and {:.3} ms without it: {:.1} times as long.",
+            hit.median,
+            miss.median,
+            miss.median / hit.median
+        ));
+    }
+}
+
+fn cache_trace(page: &mut Document, outcome: &ExperimentOutcome) {
+    let Some(trace) = &outcome.trace else {
+        page.text("The cache could not be inspected: the frontend's internal port was not given, or the cache is off.");
+        return;
+    };
+    let CacheTrace { capacity, steps, cleared, differences, .. } = trace;
+    let description = format!(
+        "Time runs from left to right; each row is a product. The cache has room for {capacity} products. A read makes a product the most \
+         recently used one (darkest); the least recently used one (faintest) is evicted when another is fetched; an order invalidates its product."
+    );
+    page.figure("cache", description, plots::cache_trace(trace));
+    let cleared = match cleared {
+        0 => String::new(),
+        times => format!(" Its lease expired {times} times, which clears the cache."),
+    };
+    let checked = format!(
+        "After each of {} requests the cache was compared with a model (LRU eviction, invalidation by orders): {differences} differences.{cleared}",
+        steps.len()
+    );
+    if outcome.existing.is_some() {
+        page.text(format!("{checked} In a store with other clients, differences are expected."));
+    } else {
+        page.verdict(CheckResult::of(*differences == 0), checked);
+    }
+}
+
+fn kills(page: &mut Document, outcome: &ExperimentOutcome) {
+    let Some(all @ Kills { report, .. }) = &outcome.kills else {
+        page.text("No process was killed: the store was not started by this experiment.");
+        return;
+    };
+    page.text(format!(
+        "A separate store with two frontends, {SHOPPERS} shoppers that order in a closed loop, and some that read. A follower is killed (kill -9) and \
+         restarted; after recovery, the leader; and so on. An order that gets no answer, or a retryable error, is sent again with its key \
+         until it is answered."
+    ));
+    let rows = FAULTS.map(|fault| {
+        let these: Vec<_> = of(all, fault).collect();
+        let stats = |number: &dyn Fn(&Kill) -> f64| Stats::of(these.iter().map(|kill| number(kill)));
+        let text = |it: Option<Stats>| or_dash(it.map(|it| format!("{it:.1}")));
+        [
+            title(fault).to_owned(),
+            these.len().to_string(),
+            text(stats(&gap_ms)),
+            text(stats(&|kill| ms(kill.longest_order))),
+            these.iter().map(|kill| kill.retries).sum::<u64>().to_string(),
+            errors(all, fault).to_string(),
+        ]
+    });
+    page.table(["", "times", "longest gap, ms", "longest order, ms", "retries", "errors"], rows);
+    page.text(
+        "The gap is the longest time without an acknowledged order, from the kill until the store has recovered. Retries are attempts that got no \
+         answer or a retryable error; errors are unsuccessful answers and broken connections.",
+    );
+    for (fault, name) in FAULTS.into_iter().zip(["kill-follower", "kill-leader"]) {
+        let mut these: Vec<_> = of(all, fault).collect();
+        these.sort_by_key(|kill| kill.event.gap_us);
+        if let Some(middle) = these.get(these.len() / 2) {
+            let Kill { round, .. } = middle;
+            let gap = gap_ms(middle);
+            let description =
+                format!("Round {round}, which has the median gap: {gap:.1} ms without an acknowledged order.");
+            page.figure(name, description, plots::kill(middle, title(fault)));
+        }
+    }
+    let same =
+        if report.ledgers_identical { "are byte-identical on all replicas" } else { "DIFFER between the replicas" };
+    let counts = &report.counts;
+    page.verdict(
+        report.check_result().and(CheckResult::of(report.ledgers_identical)),
+        format!(
+            "At the end the ledgers {same}. Of {} acknowledged orders, {} were lost and {} were duplicated; {} of {} reads were stale; {} pieces \
+             of stock were leaked.",
+            counts.acknowledged,
+            counts.lost,
+            counts.duplicated,
+            counts.stale_reads,
+            counts.product_reads,
+            counts.leaked_pieces
+        ),
+    );
+}
+
+fn how(page: &mut Document, outcome: &ExperimentOutcome) {
+    let ExperimentOutcome { machine, size, seed, elapsed, existing, .. } = outcome;
+    page.table(["machine", ""], machine.rows());
+    let store = existing.as_ref().map_or_else(
+        || "a store of real processes: a catalog, three order replicas, two frontends".to_owned(),
+        |existing| format!("the store at {}", existing.frontend),
+    );
+    page.text(format!(
+        "Shoppers and store share the machine, and communicate over the loopback interface. What was measured is {store}. Each combination of \
+         probability and cache setting was measured {} times for {} s, in a random order, with the cache on and off in turn. Seed {seed}. The \
+         whole experiment took {} s. {} requests failed permanently while latencies were measured.",
+        size.repetitions,
+        size.length.as_secs_f64(),
+        elapsed.as_secs(),
+        outcome.failed()
+    ));
+    page.text(
+        "A latency is the time from the first attempt of a request to its answer, as the shopper sees it. Because each shopper waits for its \
+         answer (a closed loop), a slow store gets fewer requests; to measure latencies at a given rate, use `toystore load`.",
+    );
+    page.code(
+        "toystore experiment            # about a quarter of an hour\ntoystore experiment --quick    # a minute or two",
+    );
+}
