@@ -153,6 +153,21 @@ impl SimulatedNetwork {
         self.release(now);
     }
 
+    /// As [`thaw`](Self::thaw), but the messages arrive one after the other, the one that was sent last
+    /// first. Nothing is drawn.
+    pub(crate) fn thaw_newest_first(&mut self, now: Millis) {
+        self.frozen.clear();
+        // A cancellation arrives after its request.
+        let (cancellations, others): (Vec<_>, Vec<_>) = take(&mut self.held)
+            .into_iter()
+            .map(|(_, message)| message)
+            .partition(|message| matches!(message, NetworkMessage::Cancel { .. }));
+        for (at, message) in (now + 1..).zip(others.into_iter().rev().chain(cancellations)) {
+            self.sent += 1;
+            self.in_flight.insert((at, self.sent), message);
+        }
+    }
+
     /// When the last message in flight has arrived and the last frozen link is open.
     pub(crate) fn quiet_at(&self, now: Millis) -> Millis {
         let arrives = self.in_flight.last_key_value().map_or(now, |((at, _), _)| *at);

@@ -67,7 +67,8 @@ impl Observer {
     }
 
     /// Whether each of these replicas has reported after `since` that exactly these replicas are
-    /// the voters of their group.
+    /// the voters of their group, and that no change of membership is half-finished: while one is,
+    /// a majority of each of two sets is needed.
     pub(crate) fn complete(&self, machines: &[MachineId], since: Millis) -> bool {
         let statuses: Vec<_> = machines.iter().filter_map(|machine| self.replicas.get(machine)).collect();
         let mut ids: Vec<_> = statuses.iter().map(|(_, status)| status.node_id).collect();
@@ -76,7 +77,7 @@ impl Observer {
             && statuses.iter().all(|(at, status)| {
                 let mut voters = status.voters.clone();
                 voters.sort_unstable();
-                *at > since && voters == ids
+                *at > since && voters == ids && status.joint.is_empty()
             })
     }
 

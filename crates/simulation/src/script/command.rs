@@ -124,7 +124,9 @@ pub(super) enum Command {
     Partition(Side, Side),
     Cut(Side, Side),
     Hold(Side, Side),
-    Release,
+    Release {
+        newest_first: bool,
+    },
     Heal,
     Wipe(SimulatedMember),
     CopyDisk(SimulatedMember),

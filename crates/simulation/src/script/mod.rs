@@ -42,7 +42,7 @@
 //! | `kill order-1`, `power-off order-1`, `stop order-1`, `start order-1` | Ends a process at once, with its machine (what was not synced may be lost), or by its own shutdown; starts it |
 //! | `freeze order-1`, `thaw order-1` | Pauses a process; its clock jumps when it continues |
 //! | `partition order-1 \| order-2 order-3`, `cut order-1 > others`, `heal` | Loses all messages between the sides, or in one direction; ends that |
-//! | `hold order-1 > catalog-1`, `release` | Holds back all messages in one direction; lets them arrive |
+//! | `hold order-1 > catalog-1`, `release`, `release newest first` | Holds back all messages in one direction; lets them arrive, in any order or in that one |
 //! | `wipe order-1`, `copy disk order-1`, `restore disk order-1` | Kills a process, and empties its disk or puts back the copy; to be started again |
 //! | `slow disk order-1 100ms`, `fill disk order-1 except 48MiB`, `fail sync order-1`, `fail write order-1`, `heal disk order-1` | Faults of a disk |
 //! | `scale 5` | Starts or removes order replicas until there are so many |

@@ -76,7 +76,11 @@ impl<'a> Words<'a> {
                 let (from, to) = self.sides(">")?;
                 Command::Hold(from, to)
             }
-            "release" => Command::Release,
+            "release" if self.take("newest") => {
+                self.word("first")?;
+                Command::Release { newest_first: true }
+            }
+            "release" => Command::Release { newest_first: false },
             "heal" if self.take("disk") => Command::HealDisk(self.member()?),
             "heal" => Command::Heal,
             "wipe" => Command::Wipe(self.member()?),

@@ -77,9 +77,14 @@ pub(super) fn perform(stage: &mut Stage, command: &Command) -> Done {
             }
             Ok(())
         }
-        Command::Release => {
+        Command::Release { newest_first } => {
             let now = stage.now();
-            stage.simulation.cluster.environment.lock().network.thaw(now);
+            let network = &mut stage.simulation.cluster.environment.lock().network;
+            if *newest_first {
+                network.thaw_newest_first(now)
+            } else {
+                network.thaw(now)
+            }
             Ok(())
         }
         Command::Heal => {
