@@ -12,7 +12,7 @@ use api::replica::{ReplicaStatus, Role};
 use api::{NodeId, Ordinal, Term};
 use openraft::ServerState;
 use service::lifecycle::{ExitCode, fatal};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, RwLock, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,7 +23,6 @@ use crate::disk_space::{DiskSpace, SpaceLevel};
 use crate::error::ProposeError;
 use crate::leadership::campaign_limit::CampaignLimit;
 use crate::leadership::leader_contact::ReportedAges;
-use crate::leadership::proposal_gate::ProposalGate;
 use crate::leadership::read_index::ReadIndex;
 use crate::log::LogStore;
 use crate::peer::client::PeerClient;
@@ -64,7 +63,9 @@ pub(crate) struct Core {
     pub(crate) peers: PeerClient,
     pub(crate) applied: watch::Receiver<Option<LogId>>,
     pub(crate) leadership: watch::Sender<Leadership>,
-    pub(crate) proposal_gate: ProposalGate,
+    /// Read-locked by each proposal in flight, write-locked while leadership is transferred. The lock
+    /// is fair, so a transfer waits for the proposals in flight only.
+    pub(crate) proposals: RwLock<()>,
     pub(crate) read_index: ReadIndex,
     pub(crate) disk_space: DiskSpace,
     /// One permit, held while a state is received.

@@ -11,7 +11,7 @@ use axum::Router;
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::{Config, SnapshotPolicy};
 use service::health::Readiness;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,7 +25,6 @@ use crate::disk_space::DiskSpace;
 use crate::error::{ProposeError, StartError};
 use crate::instruments::Instruments;
 use crate::leadership::campaign_limit::CampaignLimit;
-use crate::leadership::proposal_gate::ProposalGate;
 use crate::leadership::read_index::ReadIndex;
 use crate::log::{LogOptions, LogStore};
 use crate::machine::{COMMAND_BYTES_MAX, StateMachine, StateStore};
@@ -109,7 +108,7 @@ impl<M: StateMachine> Replica<M> {
             peers,
             applied: machine.applied(),
             leadership: watch::Sender::new(Leadership::Following { leader: None }),
-            proposal_gate: ProposalGate::open(),
+            proposals: RwLock::default(),
             disk_space,
             receiving: tokio::sync::Semaphore::new(1),
             membership_change: tokio::sync::Mutex::new(()),
@@ -160,7 +159,7 @@ impl<M: StateMachine> Replica<M> {
         if bytes.len() > COMMAND_BYTES_MAX {
             return Err(ProposeError::TooLarge { bytes: bytes.len() });
         }
-        let _guard = self.core.proposal_gate.enter().await;
+        let _guard = self.core.proposals.read().await;
         let written = self.core.raft.client_write(EncodedCommand(bytes.into())).await.map_err(|error| match error {
             RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => self.core.not_leader(forward.leader_id),
             RaftError::APIError(ClientWriteError::ChangeMembershipError(error)) => {

@@ -46,9 +46,7 @@ impl Core {
         if !has_candidates || !self.is_leading() {
             return self.leader().filter(|leader| *leader != self.node_id);
         }
-        let closed = self.proposal_gate.close();
         let successor = tokio::time::timeout(within, self.elect_successor(eligible)).await;
-        drop(closed);
         match successor {
             Ok(Some(successor)) => tracing::info!(%successor, "leadership transferred"),
             Ok(None) => tracing::info!("leadership not transferred: no other replica can lead"),
@@ -59,12 +57,12 @@ impl Core {
 
     async fn elect_successor(self: &Arc<Self>, eligible: impl Fn(NodeId) -> bool) -> Option<NodeId> {
         let drained_candidates = async {
-            self.proposal_gate.drained().await;
-            self.candidates(&eligible).await
+            let no_proposals = self.proposals.write().await;
+            Some((no_proposals, self.candidates(&eligible).await?))
         };
         // Chosen once: a failed try may already have ended this term, and with it this replica's
         // view of who has the whole log.
-        let candidates = tokio::select! {
+        let (_no_proposals, candidates) = tokio::select! {
             candidates = drained_candidates => candidates?,
             () = self.no_voter_answers(&eligible) => return None,
         };

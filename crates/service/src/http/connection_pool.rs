@@ -24,7 +24,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tower::ServiceExt;
 use tower::util::MapResponse;
 
@@ -72,22 +71,12 @@ impl ConnectionPool {
         Self { client, headers }
     }
 
-    /// See [`Client::send`](super::Client::send).
-    pub(super) async fn send(
+    /// Sends a request and reads the response, however long that takes.
+    pub(super) async fn exchange(
         &self,
         to: &Address,
         request: ClientRequest<'_>,
     ) -> Result<(StatusCode, Bytes), SendError> {
-        let time = request.timeout;
-        // Boxed: the future is some KiB, and would be part of every future that sends a request.
-        let exchange = Box::pin(self.exchange(to, request));
-        match time {
-            Some(time) => timeout(time, exchange).await.unwrap_or(Err(SendError::TimedOut)),
-            None => exchange.await,
-        }
-    }
-
-    async fn exchange(&self, to: &Address, request: ClientRequest<'_>) -> Result<(StatusCode, Bytes), SendError> {
         let response_bytes_max = request.response_bytes_max;
         let built = self.client.request(self.build(to, request)?);
         let response = built.await.map_err(|error| {

@@ -32,7 +32,7 @@ use tokio::time::timeout;
 
 use super::client_request::{ClientRequest, Payload, SendError};
 use super::hedge_policy::Hedge;
-use super::transport::Transport;
+use super::transport::{Transport, within};
 
 /// The shortest timeout of a copy, whatever the caller's timeout: a packet that is lost twice
 /// arrives after 600 ms, and its response may be lost, too.
@@ -108,10 +108,7 @@ impl Hedging {
     ) -> SendResult {
         let request_timeout = request.timeout;
         let race = self.race(&hedge, OwnedRequest::new(transport, to, request));
-        match request_timeout {
-            Some(time) => timeout(time, race).await.unwrap_or(Err(SendError::TimedOut)),
-            None => race.await,
-        }
+        within(request_timeout, race).await
     }
 
     async fn race(&self, hedge: &Hedge, request: OwnedRequest) -> SendResult {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::Address;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -27,10 +28,23 @@ impl Transport {
         to: &Address,
         request: ClientRequest<'_>,
     ) -> Result<(StatusCode, Bytes), SendError> {
+        let time = request.timeout;
         match self {
-            Self::Tcp(pool) => pool.send(to, request).await,
-            Self::World { world, headers } => send_through(world, headers, to, request).await,
+            // Boxed: the future is some KiB, and would be part of every future that sends a request.
+            Self::Tcp(pool) => within(time, Box::pin(pool.exchange(to, request))).await,
+            Self::World { world, headers } => within(time, send_through(world, headers, to, request)).await,
         }
+    }
+}
+
+/// Waits for a response for at most this time.
+pub(super) async fn within<T>(
+    time: Option<Duration>,
+    response: impl Future<Output = Result<T, SendError>>,
+) -> Result<T, SendError> {
+    match time {
+        Some(time) => timeout(time, response).await.unwrap_or(Err(SendError::TimedOut)),
+        None => response.await,
     }
 }
 
@@ -40,28 +54,18 @@ async fn send_through(
     to: &Address,
     request: ClientRequest<'_>,
 ) -> Result<(StatusCode, Bytes), SendError> {
-    let exchange = async {
-        let body = match request.body {
-            Payload::Empty => Bytes::new(),
-            Payload::Whole(bytes) => bytes,
-            Payload::Stream(stream) => collect(stream).await.map_err(|error| SendError::Broken(error.to_string()))?,
-        };
-        let built = Request::builder().method(request.method).uri(request.path).body(body);
-        let mut sent = built.map_err(|error| SendError::Broken(error.to_string()))?;
-        sent.headers_mut().extend(headers.clone());
-        sent.headers_mut().extend(request.headers);
-        let response = world.send(to.clone(), sent).await;
-        let (parts, body) = response.map_err(send_error)?.into_parts();
-        if body.len() > request.response_bytes_max {
-            Err(SendError::response_too_long())
-        } else {
-            Ok((parts.status, body))
-        }
+    let body = match request.body {
+        Payload::Empty => Bytes::new(),
+        Payload::Whole(bytes) => bytes,
+        Payload::Stream(stream) => collect(stream).await.map_err(|error| SendError::Broken(error.to_string()))?,
     };
-    match request.timeout {
-        Some(time) => timeout(time, exchange).await.unwrap_or(Err(SendError::TimedOut)),
-        None => exchange.await,
-    }
+    let built = Request::builder().method(request.method).uri(request.path).body(body);
+    let mut sent = built.map_err(|error| SendError::Broken(error.to_string()))?;
+    sent.headers_mut().extend(headers.clone());
+    sent.headers_mut().extend(request.headers);
+    let response = world.send(to.clone(), sent).await;
+    let (parts, body) = response.map_err(send_error)?.into_parts();
+    if body.len() > request.response_bytes_max { Err(SendError::response_too_long()) } else { Ok((parts.status, body)) }
 }
 
 async fn collect(stream: impl Stream<Item = io::Result<Bytes>> + Unpin) -> io::Result<Bytes> {
