@@ -63,8 +63,8 @@ pub(crate) struct Core {
     pub(crate) peers: PeerClient,
     pub(crate) applied: watch::Receiver<Option<LogId>>,
     pub(crate) leadership: watch::Sender<Leadership>,
-    /// Read-locked by each proposal in flight, write-locked while leadership is transferred. The lock
-    /// is fair, so a transfer waits for the proposals in flight only.
+    /// Read-locked by each proposal in flight, write-locked while leadership is transferred. The
+    /// lock is fair, so a transfer waits for the proposals in flight only.
     pub(crate) proposals: RwLock<()>,
     pub(crate) read_index: ReadIndex,
     pub(crate) disk_space: DiskSpace,

@@ -153,8 +153,8 @@ impl SimulatedNetwork {
         self.release(now);
     }
 
-    /// As [`thaw`](Self::thaw), but the messages arrive one after the other, the one that was sent last
-    /// first. Nothing is drawn.
+    /// As [`thaw`](Self::thaw), but the messages arrive one after the other, the newest first.
+    /// Nothing is drawn.
     pub(crate) fn thaw_newest_first(&mut self, now: Millis) {
         self.frozen.clear();
         // A cancellation arrives after its request.

@@ -30,7 +30,7 @@ impl Transport {
     ) -> Result<(StatusCode, Bytes), SendError> {
         let time = request.timeout;
         match self {
-            // Boxed: the future is some KiB, and would be part of every future that sends a request.
+            // Boxed: the future is some KiB, and would be part of each one that sends a request.
             Self::Tcp(pool) => within(time, Box::pin(pool.exchange(to, request))).await,
             Self::World { world, headers } => within(time, send_through(world, headers, to, request)).await,
         }
