@@ -61,7 +61,7 @@ fn acknowledge_before_the_majority() {
 
 #[test]
 fn skip_the_fence() {
-    find(Mutation::SkipFence, 11);
+    find(Mutation::SkipFence, 3);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn sync_after_the_acknowledgement() {
 
 #[test]
 fn elect_without_the_longest_log() {
-    find(Mutation::ElectShorterLog, 4);
+    find(Mutation::ElectShorterLog, 3);
 }
 
 #[test]
