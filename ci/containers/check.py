@@ -41,7 +41,10 @@ class Report:
 
 def check_image(report: Report, name: str) -> None:
     report.check("the image is small", lambda: image.size(name))
-    report.check("it contains the program and the expected files, and nothing else", lambda: image.contents(name))
+    report.check(
+        "it contains the program and the expected files, and nothing else",
+        lambda: image.contents(name),
+    )
     report.check("it runs as a numbered user", lambda: image.settings(name))
     report.check("its labels", lambda: image.labels(name))
     report.check("it is built with the toolchain of rust-toolchain.toml", image.toolchain)
@@ -51,7 +54,10 @@ def check_store(report: Report, store: Store) -> None:
     """Runs the checks in this order: later ones depend on earlier ones."""
     steps = [
         ("compose up: all containers are healthy", store.up),
-        ("no process has a privilege or a writable directory that it does not need", store.hardened),
+        (
+            "no process has a privilege or a writable directory that it does not need",
+            store.hardened,
+        ),
         ("internal ports require the token", store.guarded),
         ("shoppers in a container", store.shoppers),
         ("names are found through search domains, and in /etc/hosts", store.names),
@@ -59,7 +65,10 @@ def check_store(report: Report, store: Store) -> None:
         ("the leader is killed", store.kill_leader),
         ("a follower is cut off, and comes back", store.cut_follower),
         ("the leader is cut off, and comes back", store.cut_leader),
-        ("every acknowledged order can be read, and is in all ledgers, which are the same", store.audit),
+        (
+            "every acknowledged order can be read, and is in all ledgers, which are the same",
+            store.audit,
+        ),
         ("a frontend with 64 MiB and a fifth of a CPU", store.small_frontend),
         ("a frontend in a pod finds the other processes through the Kubernetes API", store.pod),
         ("all containers stop when asked to", store.stop),

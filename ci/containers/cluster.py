@@ -44,17 +44,30 @@ class Cluster:
                 "addresses": [address],
                 "conditions": {"ready": True, "serving": True, "terminating": False},
                 "hostname": pod,
-                "targetRef": {"kind": "Pod", "name": pod, "namespace": NAMESPACE, "uid": f"uid-of-{pod}"},
+                "targetRef": {
+                    "kind": "Pod",
+                    "name": pod,
+                    "namespace": NAMESPACE,
+                    "uid": f"uid-of-{pod}",
+                },
             }
             for pod, address in self.services[service]
         ]
         return {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
-            "metadata": {"name": f"{service}-x2x1z", "namespace": NAMESPACE, "resourceVersion": "1", "labels": {"kubernetes.io/service-name": service}},
+            "metadata": {
+                "name": f"{service}-x2x1z",
+                "namespace": NAMESPACE,
+                "resourceVersion": "1",
+                "labels": {"kubernetes.io/service-name": service},
+            },
             "addressType": "IPv4",
             "endpoints": endpoints,
-            "ports": [{"name": name, "port": port, "protocol": "TCP"} for name, port in self.ports[service].items()],
+            "ports": [
+                {"name": name, "port": port, "protocol": "TCP"}
+                for name, port in self.ports[service].items()
+            ],
         }
 
     def pod(self) -> list[str]:
@@ -65,7 +78,11 @@ class Cluster:
             "KUBERNETES_SERVICE_HOST": self.address,
             "KUBERNETES_SERVICE_PORT": str(self.port),
         }
-        return ["--volume", f"{self.account}:{ACCOUNT}:ro", *(word for name, value in told.items() for word in ("--env", f"{name}={value}"))]
+        return [
+            "--volume",
+            f"{self.account}:{ACCOUNT}:ro",
+            *(word for name, value in told.items() for word in ("--env", f"{name}={value}")),
+        ]
 
 
 def certificates(directory: Path, address: str) -> tuple[Path, Path, Path]:
@@ -75,26 +92,74 @@ def certificates(directory: Path, address: str) -> tuple[Path, Path, Path]:
     """
 
     def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True, timeout=60)
+        subprocess.run(
+            ["openssl", *arguments], cwd=directory, check=True, capture_output=True, timeout=60
+        )
 
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=kubernetes")
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=kube-apiserver")
+    openssl(
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.crt",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=kubernetes",
+    )
+    openssl(
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "server.key",
+        "-out",
+        "server.csr",
+        "-subj",
+        "/CN=kube-apiserver",
+    )
     directory.joinpath("server.ext").write_text(
         f"subjectAltName=DNS:kubernetes.default.svc,IP:{address}\nextendedKeyUsage=serverAuth\nkeyUsage=digitalSignature,keyEncipherment\n"
     )
-    signed = ("-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "server.ext")
+    signed = (
+        "-in",
+        "server.csr",
+        "-CA",
+        "ca.crt",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-extfile",
+        "server.ext",
+    )
     openssl("x509", "-req", *signed, "-out", "server.crt")
     return directory / "ca.crt", directory / "server.key", directory / "server.crt"
 
 
 @contextmanager
-def cluster(directory: Path, address: str, services: dict[str, list[tuple[str, str]]], ports: dict[str, dict[str, int]]) -> Iterator[Cluster]:
+def cluster(
+    directory: Path,
+    address: str,
+    services: dict[str, list[tuple[str, str]]],
+    ports: dict[str, dict[str, int]],
+) -> Iterator[Cluster]:
     """Serves on a free port at that address of this machine while the context is active."""
     authority, key, certificate = certificates(directory, address)
     token = secrets.token_hex()
     account = directory / "account"
     account.mkdir()
-    for name, text in {"ca.crt": authority.read_text(), "token": token, "namespace": NAMESPACE}.items():
+    for name, text in {
+        "ca.crt": authority.read_text(),
+        "token": token,
+        "namespace": NAMESPACE,
+    }.items():
         account.joinpath(name).write_text(text)
     account.chmod(0o755)
     directory.chmod(0o755)
@@ -121,15 +186,39 @@ def handler(it: Cluster, token: str) -> type[http.server.BaseHTTPRequestHandler]
             wanted = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
             if self.headers["Authorization"] != f"Bearer {token}":
                 it.refused += 1
-                self.answer(401, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 401, "message": "Unauthorized"})
-            elif (path, label) != (wanted, "kubernetes.io/service-name") or service not in it.services:
+                self.answer(
+                    401,
+                    {
+                        "kind": "Status",
+                        "apiVersion": "v1",
+                        "status": "Failure",
+                        "code": 401,
+                        "message": "Unauthorized",
+                    },
+                )
+            elif (path, label) != (
+                wanted,
+                "kubernetes.io/service-name",
+            ) or service not in it.services:
                 it.refused += 1
-                self.answer(403, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403, "message": f"forbidden: {self.path}"})
+                self.answer(
+                    403,
+                    {
+                        "kind": "Status",
+                        "apiVersion": "v1",
+                        "status": "Failure",
+                        "code": 403,
+                        "message": f"forbidden: {self.path}",
+                    },
+                )
             elif "watch" in asked:
                 self.watch(service, float(asked["timeoutSeconds"][0]))
             else:
                 kind = {"kind": "EndpointSliceList", "apiVersion": "discovery.k8s.io/v1"}
-                self.answer(200, {**kind, "metadata": {"resourceVersion": "1"}, "items": [it.slice(service)]})
+                self.answer(
+                    200,
+                    {**kind, "metadata": {"resourceVersion": "1"}, "items": [it.slice(service)]},
+                )
 
         def watch(self, service: str, timeout_s: float) -> None:
             """Sends nothing until the watch times out."""

@@ -24,11 +24,21 @@ def run(*command: str, timeout_s: float = 120, environment: dict[str, str] | Non
     """Returns the standard output. A failure contains the standard error."""
     try:
         done = subprocess.run(
-            command, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, check=False, capture_output=True, text=True, timeout=timeout_s
+            command,
+            cwd=REPOSITORY,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
         )
     except subprocess.TimeoutExpired as late:
         raise Broken(f"`{' '.join(command)}` takes more than {timeout_s} s") from late
-    sure(done.returncode == 0, f"`{' '.join(command)}` ends with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    sure(
+        done.returncode == 0,
+        f"`{' '.join(command)}` ends with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}",
+    )
     return done.stdout
 
 
@@ -51,14 +61,31 @@ class Project:
 
     def compose(self, *arguments: str, timeout_s: float = 120) -> str:
         files = ["--file", "compose.yaml", "--file", "ci/containers/plenty.yaml"]
-        choices = {"TOYSTORE_IMAGE": self.image, "REST_API_PORT": "0", "FRONT_PORT": "0", "INTERNAL_TOKEN": self.token}
+        choices = {
+            "TOYSTORE_IMAGE": self.image,
+            "REST_API_PORT": "0",
+            "FRONT_PORT": "0",
+            "INTERNAL_TOKEN": self.token,
+        }
         environment = {**os.environ, **choices}
         command = os.environ["COMPOSE"].split()
-        return run(*command, *files, "--project-name", self.name, *arguments, timeout_s=timeout_s, environment=environment)
+        return run(
+            *command,
+            *files,
+            "--project-name",
+            self.name,
+            *arguments,
+            timeout_s=timeout_s,
+            environment=environment,
+        )
 
     def container(self, service: str) -> str:
         """The id of a service's container, running or not."""
-        labels = [self.label, f"com.docker.compose.service={service}", "com.docker.compose.oneoff=False"]
+        labels = [
+            self.label,
+            f"com.docker.compose.service={service}",
+            "com.docker.compose.oneoff=False",
+        ]
         filters = [word for label in labels for word in ("--filter", f"label={label}")]
         found = docker("ps", "--all", "--quiet", "--no-trunc", *filters).split()
         sure(len(found) == 1, f"{service} has {len(found)} containers")

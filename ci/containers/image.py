@@ -28,7 +28,9 @@ CONTENTS = {
 
 def members(image: str) -> Iterator[tarfile.TarInfo]:
     """The files of all layers."""
-    saved = subprocess.run(["docker", "save", image], check=True, capture_output=True, timeout=60).stdout
+    saved = subprocess.run(
+        ["docker", "save", image], check=True, capture_output=True, timeout=60
+    ).stdout
     with tarfile.open(fileobj=io.BytesIO(saved)) as archive:
         manifest = json.load(archive.extractfile("manifest.json"))
         for layer in manifest[0]["Layers"]:
@@ -40,7 +42,10 @@ def contents(image: str) -> str:
     found = {file.name.strip("/"): (file.uid, file.mode & 0o7777) for file in members(image)}
     found.pop("", None)
     for path in sorted(found.keys() | CONTENTS.keys()):
-        sure(found.get(path) == CONTENTS.get(path), f"/{path} is {found.get(path)}, and should be {CONTENTS.get(path)}")
+        sure(
+            found.get(path) == CONTENTS.get(path),
+            f"/{path} is {found.get(path)}, and should be {CONTENTS.get(path)}",
+        )
     return ", ".join(f"/{path}" for path in found)
 
 
@@ -52,7 +57,10 @@ def size(image: str) -> str:
 
 def settings(image: str) -> str:
     config = inspect(image)["Config"]
-    sure(config["User"] == f"{USER}:{USER}", f"the user is {config['User']!r}: Kubernetes wants a number to know that it is not root")
+    sure(
+        config["User"] == f"{USER}:{USER}",
+        f"the user is {config['User']!r}: Kubernetes wants a number to know that it is not root",
+    )
     sure(config["Entrypoint"] == ["/toystore"], f"the entry point is {config['Entrypoint']}")
     sure(not config["Volumes"], "a volume is declared: every container would leave one behind")
     return f"user {config['User']}"
@@ -61,8 +69,14 @@ def settings(image: str) -> str:
 def labels(image: str) -> str:
     found = inspect(image)["Config"]["Labels"] or {}
     package = tomllib.loads((REPOSITORY / "Cargo.toml").read_text())["workspace"]["package"]
-    revision = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True, cwd=REPOSITORY).stdout.strip()
-    for name, value in {"version": package["version"], "licenses": package["license"], "revision": revision}.items():
+    revision = subprocess.run(
+        ["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True, cwd=REPOSITORY
+    ).stdout.strip()
+    for name, value in {
+        "version": package["version"],
+        "licenses": package["license"],
+        "revision": revision,
+    }.items():
         label = found.get(f"org.opencontainers.image.{name}")
         sure(label == value, f"its {name} is {label}, and should be {value}")
     return f"version {package['version']}, {package['license']}"
@@ -70,7 +84,9 @@ def labels(image: str) -> str:
 
 def toolchain() -> str:
     """The build image has the same toolchain as all other checks."""
-    channel = tomllib.loads((REPOSITORY / "rust-toolchain.toml").read_text())["toolchain"]["channel"]
+    channel = tomllib.loads((REPOSITORY / "rust-toolchain.toml").read_text())["toolchain"][
+        "channel"
+    ]
     dockerfile = (REPOSITORY / "Dockerfile").read_text()
     sure(f"/rust:{channel}-" in dockerfile, f"the Dockerfile does not build with Rust {channel}")
     return channel

@@ -19,7 +19,9 @@ TOYS = ["Tux", "Fox", "Whale", "Elephant", "Python"]
 PATIENCE_S = 120
 
 
-def get(host: str, port: int, path: str, timeout_s: float = 10, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+def get(
+    host: str, port: int, path: str, timeout_s: float = 10, headers: dict[str, str] | None = None
+) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
     try:
         connection.request("GET", path, headers=headers or {})
@@ -80,8 +82,12 @@ class Shopper:
                 time.sleep(0.02)
                 continue
             if answer.status == 200:
-                return Order(json.loads(text)["data"]["order_number"], name, quantity, key, time.monotonic())
-            sure(answer.status in (503, 507), f"an order is answered with {answer.status}: {text!r}")
+                return Order(
+                    json.loads(text)["data"]["order_number"], name, quantity, key, time.monotonic()
+                )
+            sure(
+                answer.status in (503, 507), f"an order is answered with {answer.status}: {text!r}"
+            )
             time.sleep(0.02)
         raise Broken(f"no answer to an order within {PATIENCE_S} s")
 
@@ -94,7 +100,9 @@ class Shoppers:
         self.failure: Exception | None = None
         self.closed = threading.Event()
         self.changed = threading.Condition()
-        self.threads = [threading.Thread(target=self.shop, args=(host, port), daemon=True) for _ in range(count)]
+        self.threads = [
+            threading.Thread(target=self.shop, args=(host, port), daemon=True) for _ in range(count)
+        ]
         for thread in self.threads:
             thread.start()
 
@@ -117,10 +125,15 @@ class Shoppers:
         """Waits until that many more orders are acknowledged."""
         with self.changed:
             goal = len(self.orders) + more
-            self.changed.wait_for(lambda: self.failure or len(self.orders) >= goal, timeout=PATIENCE_S)
+            self.changed.wait_for(
+                lambda: self.failure or len(self.orders) >= goal, timeout=PATIENCE_S
+            )
             if self.failure:
                 raise self.failure
-            sure(len(self.orders) >= goal, f"{len(self.orders)} orders were acknowledged, {goal} were expected")
+            sure(
+                len(self.orders) >= goal,
+                f"{len(self.orders)} orders were acknowledged, {goal} were expected",
+            )
 
     def gap_ms(self, since_s: float) -> float:
         """The longest time without an acknowledgement since `since_s`."""

@@ -53,7 +53,10 @@ class Store:
         return f"{len(SERVICES)} containers after {time.monotonic() - begun_s:.1f} s"
 
     def healthy(self) -> None:
-        eventually("all containers are healthy", lambda: all(self.project.health(service) == "healthy" for service in SERVICES))
+        eventually(
+            "all containers are healthy",
+            lambda: all(self.project.health(service) == "healthy" for service in SERVICES),
+        )
 
     def hardened(self) -> str:
         for service in SERVICES:
@@ -63,7 +66,9 @@ class Store:
             sure(host["CapDrop"] == ["ALL"] and not host["CapAdd"], f"{service} has capabilities")
             sure("no-new-privileges:true" in host["SecurityOpt"], f"{service} may gain privileges")
             mounts = [mount["Destination"] for mount in container["Mounts"]]
-            sure(mounts == ([] if service == "frontend" else ["/data"]), f"{service} mounts {mounts}")
+            sure(
+                mounts == ([] if service == "frontend" else ["/data"]), f"{service} mounts {mounts}"
+            )
             with open(f"/proc/{container['State']['Pid']}/status", encoding="ascii") as status:
                 told = dict(line.rstrip("\n").split(":\t", 1) for line in status if ":\t" in line)
             sure(told["Uid"].split() == [str(USER)] * 4, f"{service} runs as {told['Uid']}")
@@ -72,32 +77,53 @@ class Store:
 
     def guarded(self) -> str:
         """Internal ports refuse requests without the token."""
-        for service, port, path in (("order-1", 1121, "/status"), ("catalog", 1130, "/status"), ("frontend", 1111, "/cache")):
+        for service, port, path in (
+            ("order-1", 1121, "/status"),
+            ("catalog", 1130, "/status"),
+            ("frontend", 1111, "/cache"),
+        ):
             address = self.project.address(self.project.container(service))
             status, _ = get(address, port, path)
             sure(status == 401, f"{service} answers {path} with {status}")
         return "401 without it"
 
     def shoppers(self) -> str:
-        summary = self.project.compose("run", "--rm", "client", "--n-repeats", "40", "--n-threads", "5")
+        summary = self.project.compose(
+            "run", "--rm", "client", "--n-repeats", "40", "--n-threads", "5"
+        )
         # The first line has the number of sessions; a failed session would have failed the command.
         return summary.strip().splitlines()[0]
 
     def names(self) -> str:
         """As in a cluster: a short name, search domains, ndots:5."""
         domain, url = "shop.svc.cluster.test", "http://{}:1130/readyz"
-        on_network = ["--network", self.project.network("inside"), "--read-only", "--cap-drop", "ALL"]
+        on_network = [
+            "--network",
+            self.project.network("inside"),
+            "--read-only",
+            "--cap-drop",
+            "ALL",
+        ]
         # A catalog of its own, which "stock" reaches only through a search domain.
         name = ["--network-alias", f"stock.{domain}", "--tmpfs", f"/data:uid={USER}"]
         # Without a token it would listen on loopback only.
         name += ["--env", f"INTERNAL_TOKEN={self.project.token}"]
-        stock = self.project.run("--detach", *on_network, *name, self.project.image, "catalog").strip()
+        stock = self.project.run(
+            "--detach", *on_network, *name, self.project.image, "catalog"
+        ).strip()
         address = self.project.address(stock)
         eventually("the other catalog is ready", lambda: answers(address, 1130, "/readyz"))
         search = ["--dns-search", domain, "--dns-option", "ndots:5"]
         health = [self.project.image, "health", "--timeout-ms", "5000", "--url"]
         self.project.run("--rm", *on_network, *search, *health, url.format("stock"))
-        self.project.run("--rm", *on_network, "--add-host", f"by-hosts-file:{address}", *health, url.format("by-hosts-file"))
+        self.project.run(
+            "--rm",
+            *on_network,
+            "--add-host",
+            f"by-hosts-file:{address}",
+            *health,
+            url.format("by-hosts-file"),
+        )
         docker("rm", "--force", stock)
         return "both"
 
@@ -130,7 +156,11 @@ class Store:
         found: list[str] = []
 
         def elected() -> bool:
-            found[:] = [service for service in among if (told := self.status(service)) and told["role"] == "leader" and told["leader"]]
+            found[:] = [
+                service
+                for service in among
+                if (told := self.status(service)) and told["role"] == "leader" and told["leader"]
+            ]
             return len(found) == 1
 
         eventually("there is one leader", elected)
@@ -190,15 +220,24 @@ class Store:
         assert self.shopping
         self.orders += self.shopping.close()
         self.read_back()
-        eventually("all replicas have applied the same", lambda: len({self.applied(service) for service in ORDERS}) == 1)
+        eventually(
+            "all replicas have applied the same",
+            lambda: len({self.applied(service) for service in ORDERS}) == 1,
+        )
         first, *others = [self.ledger(service) for service in ORDERS]
         sure(all(ledger == first for ledger in others), "the ledgers differ")
         lines = [line.split(",") for line in first.decode().splitlines()[1:]]
-        sure([int(line[0]) for line in lines] == list(range(1, len(lines) + 1)), "the numbers have gaps")
+        sure(
+            [int(line[0]) for line in lines] == list(range(1, len(lines) + 1)),
+            "the numbers have gaps",
+        )
         by_key = {line[3]: (int(line[0]), line[1], int(line[2])) for line in lines}
         sure(len(by_key) == len(lines), "a key is in the ledger twice")
         for order in self.orders:
-            sure(by_key.get(order.key) == (order.number, order.name, order.quantity), f"{order} is in the ledger as {by_key.get(order.key)}")
+            sure(
+                by_key.get(order.key) == (order.number, order.name, order.quantity),
+                f"{order} is in the ledger as {by_key.get(order.key)}",
+            )
         return f"{len(self.orders)} acknowledged over REST, {len(lines)} in the ledgers"
 
     def read_back(self) -> None:
@@ -207,14 +246,19 @@ class Store:
         def check(order: Order) -> None:
             status, body = read(HOST, port, f"/orders/{order.number}")
             expected = {"number": order.number, "name": order.name, "quantity": order.quantity}
-            sure(status == 200 and json.loads(body)["data"] == expected, f"{order}, read again: {status} {body!r}")
+            sure(
+                status == 200 and json.loads(body)["data"] == expected,
+                f"{order}, read again: {status} {body!r}",
+            )
 
         with ThreadPoolExecutor(8) as readers:
             list(readers.map(check, self.orders))
 
     def ledger(self, service: str) -> bytes:
         source = f"{self.project.container(service)}:/data/log.csv"
-        copied = subprocess.run(["docker", "cp", source, "-"], check=True, capture_output=True, timeout=60).stdout
+        copied = subprocess.run(
+            ["docker", "cp", source, "-"], check=True, capture_output=True, timeout=60
+        ).stdout
         with tarfile.open(fileobj=io.BytesIO(copied)) as archive:
             return archive.extractfile("log.csv").read()
 
@@ -231,23 +275,52 @@ class Store:
         with open(f"/proc/{state['Pid']}/status", encoding="ascii") as status:
             told = dict(line.split(":", 1) for line in status)
         peak_mib = int(told["VmHWM"].split()[0]) / 1024
-        workers, usual = (metric(at, 1111, WORKERS) for at in (address, self.project.address(self.project.container("frontend"))))
-        sure(workers == 1 and usual == len(os.sched_getaffinity(0)), f"{workers} worker threads with a quota, and {usual} without")
+        workers, usual = (
+            metric(at, 1111, WORKERS)
+            for at in (address, self.project.address(self.project.container("frontend")))
+        )
+        sure(
+            workers == 1 and usual == len(os.sched_getaffinity(0)),
+            f"{workers} worker threads with a quota, and {usual} without",
+        )
         self.end(container)
         return f"{rate:.0f} orders/s by 16 shoppers, {peak_mib:.1f} MiB at most, {workers:.0f} worker thread ({usual:.0f} without a quota)"
 
     def pod(self) -> str:
         """A frontend in a pod knows only the names of the services, and asks the cluster's API."""
-        gateway = json.loads(docker("network", "inspect", self.project.network("inside")))[0]["IPAM"]["Config"][0]["Gateway"]
+        gateway = json.loads(docker("network", "inspect", self.project.network("inside")))[0][
+            "IPAM"
+        ]["Config"][0]["Gateway"]
         services = {
-            "order-peers": [(f"toystore-order-{number}", self.project.address(self.project.container(order))) for number, order in enumerate(ORDERS)],
-            "catalog-peers": [("toystore-catalog-0", self.project.address(self.project.container("catalog")))],
+            "order-peers": [
+                (f"toystore-order-{number}", self.project.address(self.project.container(order)))
+                for number, order in enumerate(ORDERS)
+            ],
+            "catalog-peers": [
+                ("toystore-catalog-0", self.project.address(self.project.container("catalog")))
+            ],
         }
-        ports = {"order-peers": {"internal": 1121, "replication": 1124}, "catalog-peers": {"internal": 1130, "replication": 1131}}
-        with tempfile.TemporaryDirectory() as directory, cluster(Path(directory), gateway, services, ports) as api:
-            names = {"ORDER_SERVICE": "order-peers", "CATALOG_SERVICE": "catalog-peers", "BIND_HOST": "::"}
-            nowhere = {f"ORDER_HOST_{number}": "unknown.invalid" for number in (1, 2, 3)} | {"CATALOG_HOST": "unknown.invalid"}
-            variables = [word for name, value in (names | nowhere).items() for word in ("--env", f"{name}={value}")]
+        ports = {
+            "order-peers": {"internal": 1121, "replication": 1124},
+            "catalog-peers": {"internal": 1130, "replication": 1131},
+        }
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            cluster(Path(directory), gateway, services, ports) as api,
+        ):
+            names = {
+                "ORDER_SERVICE": "order-peers",
+                "CATALOG_SERVICE": "catalog-peers",
+                "BIND_HOST": "::",
+            }
+            nowhere = {f"ORDER_HOST_{number}": "unknown.invalid" for number in (1, 2, 3)} | {
+                "CATALOG_HOST": "unknown.invalid"
+            }
+            variables = [
+                word
+                for name, value in (names | nowhere).items()
+                for word in ("--env", f"{name}={value}")
+            ]
             container, address = self.another_frontend("pod", *api.pod(), after=variables)
             self.orders.append(Shopper(address, 1110).order("Tux", 1))
             eventually("both services are watched", lambda: api.watches == set(services))
@@ -255,16 +328,38 @@ class Store:
             self.end(container)
         return "over TLS, with a service account's token; one order"
 
-    def another_frontend(self, name: str, *options: str, after: list[str] | None = None) -> tuple[str, str]:
+    def another_frontend(
+        self, name: str, *options: str, after: list[str] | None = None
+    ) -> tuple[str, str]:
         """Starts a frontend beside that of compose.yaml.
 
         It has the same restrictions and settings, overridden by `after`. Returns its container and
         its address.
         """
         usual = inspect(self.project.container("frontend"))["Config"]["Env"]
-        variables = [word for variable in usual if not variable.startswith("FRONT_HOST=") for word in ("--env", variable)]
-        hardening = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--user", str(USER)]
-        network = ["--network", self.project.network("inside"), "--network-alias", name, "--env", f"FRONT_HOST={name}"]
+        variables = [
+            word
+            for variable in usual
+            if not variable.startswith("FRONT_HOST=")
+            for word in ("--env", variable)
+        ]
+        hardening = [
+            "--read-only",
+            "--cap-drop",
+            "ALL",
+            "--security-opt",
+            "no-new-privileges:true",
+            "--user",
+            str(USER),
+        ]
+        network = [
+            "--network",
+            self.project.network("inside"),
+            "--network-alias",
+            name,
+            "--env",
+            f"FRONT_HOST={name}",
+        ]
         told = [*options, *hardening, *network, *variables, *(after or [])]
         container = self.project.run("--detach", *told, self.project.image, "frontend").strip()
         address = self.project.address(container)

@@ -54,12 +54,20 @@ def discovery(version: str) -> dict[str, Object]:
     for api_version in api_versions:
         if "/" in api_version:
             entry = {"groupVersion": api_version, "version": api_version.split("/")[1]}
-            groups.append({"name": api_version.split("/")[0], "versions": [entry], "preferredVersion": entry})
+            groups.append(
+                {"name": api_version.split("/")[0], "versions": [entry], "preferredVersion": entry}
+            )
         documents[root(api_version)] = {
             "kind": "APIResourceList",
             "groupVersion": api_version,
             "resources": [
-                {"name": plural, "singularName": kind.lower(), "namespaced": True, "kind": kind, "verbs": ["get", "create"]}
+                {
+                    "name": plural,
+                    "singularName": kind.lower(),
+                    "namespaced": True,
+                    "kind": kind,
+                    "verbs": ["get", "create"],
+                }
                 for of, kind, plural in RESOURCES
                 if of == api_version
             ],
@@ -83,13 +91,24 @@ def api_server(version: str, existing: list[Object]) -> Iterator[str]:
     documents = discovery(version) | {path_of(thing): thing for thing in existing}
     for thing in existing:
         # Items of a list have neither of these fields, and clients accept both forms.
-        everything = {"apiVersion": thing["apiVersion"], "kind": f"{thing['kind']}List", "metadata": {}, "items": []}
+        everything = {
+            "apiVersion": thing["apiVersion"],
+            "kind": f"{thing['kind']}List",
+            "metadata": {},
+            "items": [],
+        }
         documents.setdefault(path_of(thing).rpartition("/")[0], everything)["items"].append(thing)
 
     class Handler(JsonHandler):
         def do_GET(self) -> None:
             found = documents.get(self.path.partition("?")[0])
-            missing = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
+            missing = {
+                "kind": "Status",
+                "apiVersion": "v1",
+                "status": "Failure",
+                "reason": "NotFound",
+                "code": 404,
+            }
             self.answer(200 if found else 404, found or missing)
 
         def do_POST(self) -> None:

@@ -54,7 +54,11 @@ class Report:
 def schemas(rendered: Rendered) -> Iterator[str]:
     for version in VERSIONS:
         for thing in rendered.all:
-            if thing["apiVersion"] not in WITHOUT_SCHEMA and (mistake := against_schema(json.dumps(thing, default=lambda date: {"date": str(date)}), version)):
+            if thing["apiVersion"] not in WITHOUT_SCHEMA and (
+                mistake := against_schema(
+                    json.dumps(thing, default=lambda date: {"date": str(date)}), version
+                )
+            ):
                 yield f"{version}: {thing['kind']} {thing['metadata']['name']}: {mistake}"
 
 
@@ -90,10 +94,19 @@ def immutable() -> Iterator[str]:
         try:
             render(values, existing=there)
         except Refused as refusal:
-            yield from (f"{values}: {word!r} is missing in {refusal}" for word in words if word not in str(refusal))
+            yield from (
+                f"{values}: {word!r} is missing in {refusal}"
+                for word in words
+                if word not in str(refusal)
+            )
         else:
             yield f"{values} is taken"
-    for values in ({}, {"order": {"persistence": {"size": "1024Mi"}}}, {"catalog": {"replicas": 5}}, yaml.safe_load((CHART / "values-ha.yaml").read_text())):
+    for values in (
+        {},
+        {"order": {"persistence": {"size": "1024Mi"}}},
+        {"catalog": {"replicas": 5}},
+        yaml.safe_load((CHART / "values-ha.yaml").read_text()),
+    ):
         try:
             render(values, existing=there)
         except Refused as refusal:
@@ -108,7 +121,12 @@ def unschedulable() -> Iterator[str]:
 
     def pod(ordinal: int, scheduled: str) -> Object:
         status = {"conditions": [{"type": "PodScheduled", "status": scheduled}]}
-        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"toystore-order-{ordinal}", "namespace": "shop"}, "status": status}
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": f"toystore-order-{ordinal}", "namespace": "shop"},
+            "status": status,
+        }
 
     for ready, last, expected in ((0, "False", True), (2, "False", False), (0, "True", False)):
         there = running("order")
@@ -118,7 +136,9 @@ def unschedulable() -> Iterator[str]:
             refused = ""
         except Refused as refusal:
             refused = str(refusal)
-        if ("delete pod toystore-order-0 toystore-order-1 toystore-order-2" in refused) != expected or bool(refused) != expected:
+        if (
+            "delete pod toystore-order-0 toystore-order-1 toystore-order-2" in refused
+        ) != expected or bool(refused) != expected:
             yield f"{ready} ready, the last one scheduled: {last}: {refused or 'taken'}"
 
 
@@ -131,7 +151,11 @@ def strings() -> Iterator[str]:
     for thing in rendered.all:
         yield from mappings_of_strings(thing, thing["metadata"]["name"])
     order = rendered.find("StatefulSet", "toystore-1e3-toystore-order")
-    if not order or not HOSTILE_VALUES["order"]["podAnnotations"].items() <= order["spec"]["template"]["metadata"]["annotations"].items():
+    if (
+        not order
+        or not HOSTILE_VALUES["order"]["podAnnotations"].items()
+        <= order["spec"]["template"]["metadata"]["annotations"].items()
+    ):
         yield "annotations are not what was said"
 
 
@@ -143,7 +167,9 @@ def mappings_of_strings(thing: object, name: str) -> Iterator[str]:
         for key, below in thing.items():
             if not isinstance(key, str):
                 yield f"{name}: the key {key!r} is no string"
-            if key in {"labels", "annotations", "matchLabels", "nodeSelector", "data"} and not all(isinstance(value, str) for value in below.values()):
+            if key in {"labels", "annotations", "matchLabels", "nodeSelector", "data"} and not all(
+                isinstance(value, str) for value in below.values()
+            ):
                 yield f"{name}: {key} has what is no string"
             yield from mappings_of_strings(below, name)
 
@@ -152,12 +178,18 @@ def two_releases() -> Iterator[str]:
     """Two releases share no names, neither in a namespace nor in Grafana."""
     seen: dict[tuple[str, ...], str] = {}
     for release, namespace in (("one", "a"), ("two", "a"), ("one", "b")):
-        rendered = render({"metrics": {"dashboards": {"enabled": True}}, "networkPolicy": {"enabled": True}}, name=release, namespace=namespace)
+        rendered = render(
+            {"metrics": {"dashboards": {"enabled": True}}, "networkPolicy": {"enabled": True}},
+            name=release,
+            namespace=namespace,
+        )
         for thing in rendered.all:
             identities = [(thing["kind"], namespace, thing["metadata"]["name"])]
             if thing["metadata"]["labels"]["app.kubernetes.io/component"] == "dashboard":
                 for file, text in thing["data"].items():
-                    identities += [("file", file)] + [(field, json.loads(text)[field]) for field in ("uid", "title")]
+                    identities += [("file", file)] + [
+                        (field, json.loads(text)[field]) for field in ("uid", "title")
+                    ]
             for identity in identities:
                 if seen.setdefault(identity, f"{namespace}/{release}") != f"{namespace}/{release}":
                     yield f"{identity} is there twice"
@@ -171,7 +203,11 @@ def load_tests() -> Iterator[str]:
     on: Object = {"loadTest": {"enabled": True}}
 
     def runs(values: Object, existing: list[Object] | None = None) -> list[Object]:
-        jobs = [job for job in render(values, existing=existing).of("Job") if job["metadata"]["labels"]["app.kubernetes.io/component"] == "loadtest"]
+        jobs = [
+            job
+            for job in render(values, existing=existing).of("Job")
+            if job["metadata"]["labels"]["app.kubernetes.io/component"] == "loadtest"
+        ]
         for job in jobs:
             job["metadata"]["annotations"]["meta.helm.sh/release-name"] = "toystore"
         return jobs
@@ -182,21 +218,41 @@ def load_tests() -> Iterator[str]:
             yield f"an upgrade to {values} changes the run, or runs it again"
     for other in ({"rate": 200}, {"run": "2"}, {"scenario": "x"}):
         both = runs({"loadTest": {"enabled": True, **other}}, first)
-        if len(both) != 2 or both[0] != first[0] or both[0]["metadata"]["name"] == both[1]["metadata"]["name"]:
+        if (
+            len(both) != 2
+            or both[0] != first[0]
+            or both[0]["metadata"]["name"] == both[1]["metadata"]["name"]
+        ):
             yield f"{other}: {[job['metadata']['name'] for job in both]}"
-    alone = [runs(values)[0] for values in (on, {**on, "image": {"tag": "0.2.0"}}, {"loadTest": {"enabled": True, "run": "2"}})]
+    alone = [
+        runs(values)[0]
+        for values in (
+            on,
+            {**on, "image": {"tag": "0.2.0"}},
+            {"loadTest": {"enabled": True, "run": "2"}},
+        )
+    ]
     if len({job["metadata"]["name"] for job in alone}) != 3:
         yield "two Jobs that differ have one name"
 
 
 def templates(rendered: Rendered) -> dict[str, Object]:
-    return {name: template for name, thing, template in pods.pods(rendered) if thing["kind"] in {"Deployment", "StatefulSet"}}
+    return {
+        name: template
+        for name, thing, template in pods.pods(rendered)
+        if thing["kind"] in {"Deployment", "StatefulSet"}
+    }
 
 
 def other_replica_counts() -> Iterator[str]:
     """Changing the number of replicas restarts no pod."""
     usual = templates(render({}))
-    for values in ({"order": {"replicas": 1}}, {"order": {"replicas": 5}}, {"catalog": {"replicas": 1}}, {"frontend": {"replicas": 7}}):
+    for values in (
+        {"order": {"replicas": 1}},
+        {"order": {"replicas": 5}},
+        {"catalog": {"replicas": 1}},
+        {"frontend": {"replicas": 7}},
+    ):
         for name, template in templates(render(values)).items():
             if template != usual[name]:
                 yield f"{values} changes the pods of {name}"
@@ -214,7 +270,10 @@ def token() -> Iterator[str]:
     if not upgraded or upgraded["data"] != first["data"]:
         yield "an upgrade changes the token"
     chosen = render({"internalToken": {"value": "one-of-ones-own"}}, existing=[first])
-    if base64.b64decode(chosen.find("Secret", "toystore-internal")["data"]["token"]) != b"one-of-ones-own":
+    if (
+        base64.b64decode(chosen.find("Secret", "toystore-internal")["data"]["token"])
+        != b"one-of-ones-own"
+    ):
         yield "a token of one's own is not taken"
     if templates(chosen) != templates(render({})):
         yield "the pods tell something of the token"
@@ -230,24 +289,44 @@ def scaling_in() -> Iterator[str]:
     is unknown.
     """
     for component in ("catalog", "order"):
-        for wanted, there, expected in ((3, 5, {"pre-upgrade", "pre-rollback"}), (3, 3, {"pre-rollback"}), (5, 3, {"pre-rollback"})):
-            rendered = render({component: {"replicas": wanted}}, existing=[running(component, there)])
-            jobs = {job["metadata"]["annotations"]["helm.sh/hook"]: job for job in rendered.of("Job")}
+        for wanted, there, expected in (
+            (3, 5, {"pre-upgrade", "pre-rollback"}),
+            (3, 3, {"pre-rollback"}),
+            (5, 3, {"pre-rollback"}),
+        ):
+            rendered = render(
+                {component: {"replicas": wanted}}, existing=[running(component, there)]
+            )
+            jobs = {
+                job["metadata"]["annotations"]["helm.sh/hook"]: job for job in rendered.of("Job")
+            }
             if set(jobs) != expected:
                 yield f"{component} from {there} to {wanted}: {sorted(jobs)}"
             for hook, job in jobs.items():
                 args = job["spec"]["template"]["spec"]["containers"][0]["args"]
                 flag = {"order": "--to", "catalog": "--catalog-to"}[component]
                 others = {"--to", "--catalog-to"} & set(args) - {flag}
-                if args[args.index(flag) + 1] != str(wanted) or bool(others) != (hook == "pre-rollback") or ("--unless-down" in args) != (hook == "pre-rollback"):
+                if (
+                    args[args.index(flag) + 1] != str(wanted)
+                    or bool(others) != (hook == "pre-rollback")
+                    or ("--unless-down" in args) != (hook == "pre-rollback")
+                ):
                     yield f"{component} to {wanted}, {hook}: {args}"
 
 
 def never_founded() -> Iterator[str]:
     """If no replica ever had a volume, there are no votes to take."""
     for phases, expected in ((["Pending"] * 3, False), (["Bound", "Pending", "Pending"], True)):
-        there = [running("order"), *(claim("order", ordinal, phase) for ordinal, phase in enumerate(phases))]
-        if bool(render({"order": {"replicas": 1}}, existing=there).find("Job", "toystore-scale-in")) != expected:
+        there = [
+            running("order"),
+            *(claim("order", ordinal, phase) for ordinal, phase in enumerate(phases)),
+        ]
+        if (
+            bool(
+                render({"order": {"replicas": 1}}, existing=there).find("Job", "toystore-scale-in")
+            )
+            != expected
+        ):
             yield f"volumes that are {phases}"
 
 
@@ -270,7 +349,9 @@ def notes(rendered: Rendered) -> Iterator[str]:
 def versions() -> Iterator[str]:
     """The chart's version is the store's."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
-    store = tomllib.loads((REPOSITORY / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+    store = tomllib.loads((REPOSITORY / "Cargo.toml").read_text())["workspace"]["package"][
+        "version"
+    ]
     if chart != store:
         yield f"the chart is for {chart}, and the store is {store}"
 
@@ -299,12 +380,17 @@ def main(out: Path) -> int:
     report.check("votes are taken before replicas are removed", scaling_in())
     report.check("a group that never existed has no votes to take", never_founded())
     report.check("immutable fields are refused before anything is applied", immutable())
-    report.check("replicas that only become ready together are not replaced one by one", unschedulable())
+    report.check(
+        "replicas that only become ready together are not replaced one by one", unschedulable()
+    )
     report.check("strings stay strings, in YAML 1.1 and 1.2", strings())
     report.check("two releases share nothing", two_releases())
     report.check("a load test runs once, and stays", load_tests())
     checks = [schemas, pods.check, wiring.check, environment.check]
-    report.check(f"each of {len(mutations.mutations())} mistakes made on purpose is found", mutations.check(checks))
+    report.check(
+        f"each of {len(mutations.mutations())} mistakes made on purpose is found",
+        mutations.check(checks),
+    )
     report.check("k8s/ is up to date with the chart", plain.check())
     print(f"{report.passed} passed, {report.failed} failed")
     return 1 if report.failed else 0

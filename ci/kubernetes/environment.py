@@ -17,12 +17,18 @@ def known(command: str) -> set[str] | None:
     They are read from `--help` if `TOYSTORE` names the program, else from docs/settings.md, which a
     test keeps equal to it."""
     if program := os.environ.get("TOYSTORE"):
-        said = subprocess.run([program, command, "--help"], capture_output=True, text=True, check=False)
+        said = subprocess.run(
+            [program, command, "--help"], capture_output=True, text=True, check=False
+        )
         # The help is wrapped at the terminal's width.
-        words = re.findall(r"(?<=\[env: )[A-Z0-9_]+|(?<=\s)--[a-z0-9-]+", re.sub(r"\s+", " ", said.stdout))
+        words = re.findall(
+            r"(?<=\[env: )[A-Z0-9_]+|(?<=\s)--[a-z0-9-]+", re.sub(r"\s+", " ", said.stdout)
+        )
         return set(words) if said.returncode == 0 else None
     page = (REPOSITORY / "docs/settings.md").read_text()
-    section = re.search(rf"^## `toystore {command}`$(.*?)(?=^## |^<!--|\Z)", page, re.DOTALL | re.MULTILINE)
+    section = re.search(
+        rf"^## `toystore {command}`$(.*?)(?=^## |^<!--|\Z)", page, re.DOTALL | re.MULTILINE
+    )
     return set(re.findall(r"`([A-Z0-9_]+|--[a-z0-9-]+)` \|", section[1])) if section else None
 
 

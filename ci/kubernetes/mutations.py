@@ -33,7 +33,11 @@ class Mutation:
 
 def mutations() -> list[Mutation]:
     by_file = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
-    return [Mutation(file, one["old"], one["new"], one["complaint"]) for file, those in by_file.items() for one in those]
+    return [
+        Mutation(file, one["old"], one["new"], one["complaint"])
+        for file, those in by_file.items()
+        for one in those
+    ]
 
 
 def check(checks: list[Check]) -> Iterator[str]:
@@ -49,5 +53,7 @@ def check(checks: list[Check]) -> Iterator[str]:
                 continue
             path.write_text(text.replace(mutation.old, mutation.new))
             rendered = render(VALUES, chart=chart)
-            if not any(mutation.complaint in mistake for check in checks for mistake in check(rendered)):
+            if not any(
+                mutation.complaint in mistake for check in checks for mistake in check(rendered)
+            ):
                 yield f"{mutation.file}: {mutation.new!r} instead of {mutation.old!r} is not found by any check"

@@ -1,6 +1,6 @@
 """`k8s/`: the chart, rendered for use without Helm.
 
-    HELM_DRIVER=memory python plain.py      writes it
+HELM_DRIVER=memory python plain.py      writes it
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from render import CHART, REPOSITORY, Object, load, render
 DIRECTORY = REPOSITORY / "k8s"
 NAMESPACE = "toystore"
 # The Secret is not in the repository: users create it (k8s/README.md), and pods wait for it.
-VALUES: Object = {"internalToken": {"existingSecret": "toystore-internal"}, "networkPolicy": {"enabled": True}}
+VALUES: Object = {
+    "internalToken": {"existingSecret": "toystore-internal"},
+    "networkPolicy": {"enabled": True},
+}
 HEAD = "# Rendered from helm/toystore by `just chart-write`. Change it there.\n"
 # Labels and annotations about Helm, which would be wrong here.
 OF_HELM = re.compile(r"^\s*(helm\.sh/chart: .*|app\.kubernetes\.io/managed-by: .*)\n", re.MULTILINE)
@@ -41,9 +44,16 @@ def files() -> dict[str, str]:
         by_component.setdefault(f"{file}.yaml", []).append(text)
     load_test = render({**VALUES, "loadTest": {"enabled": True}}, namespace=NAMESPACE)
     job = next(text for thing, text in documents(load_test.text) if thing["kind"] == "Job")
-    rendered_files = {name: HEAD + "---\n" + "---\n".join(texts) for name, texts in by_component.items()}
+    rendered_files = {
+        name: HEAD + "---\n" + "---\n".join(texts) for name, texts in by_component.items()
+    }
     # Without a release no names keep the runs apart, so each `kubectl create` generates one.
-    job = re.sub(r'^  name: "toystore-loadtest-\w+"$', '  generateName: "toystore-loadtest-"', job, flags=re.MULTILINE)
+    job = re.sub(
+        r'^  name: "toystore-loadtest-\w+"$',
+        '  generateName: "toystore-loadtest-"',
+        job,
+        flags=re.MULTILINE,
+    )
     job = re.sub(r"^  annotations:\n(    toystore/loadtest-.*\n)+", "", job, flags=re.MULTILINE)
     return rendered_files | {"loadtest/job.yaml": HEAD + job}
 

@@ -11,7 +11,16 @@ from collections.abc import Iterator
 from render import Object, Rendered
 
 # https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
-RESTRICTED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+RESTRICTED_VOLUMES = {
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
 SECCOMP = {"RuntimeDefault", "Localhost"}
 FLOAT = re.compile(r"\d(\.\d+)?e\+\d+")
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
@@ -113,7 +122,10 @@ def store_rules(thing: Object, spec: Object) -> Iterator[str]:
         if image.endswith(":latest") or not (":" in image or "@" in image):
             yield f"the image {image} has no version"
         resources = container.get("resources", {})
-        if "memory" not in resources.get("limits", {}) or not {"cpu", "memory"} <= resources.get("requests", {}).keys():
+        if (
+            "memory" not in resources.get("limits", {})
+            or not {"cpu", "memory"} <= resources.get("requests", {}).keys()
+        ):
             yield "it has no resource requests"
         names = [variable["name"] for variable in container.get("env", [])]
         for name in {name for name in names if names.count(name) > 1}:
@@ -126,7 +138,9 @@ def store_rules(thing: Object, spec: Object) -> Iterator[str]:
         if thing["kind"] in {"Deployment", "StatefulSet"}:
             yield from probes(container)
         mounts = {mount["name"] for mount in container.get("volumeMounts", [])}
-        claims = [claim["metadata"]["name"] for claim in thing["spec"].get("volumeClaimTemplates", [])]
+        claims = [
+            claim["metadata"]["name"] for claim in thing["spec"].get("volumeClaimTemplates", [])
+        ]
         volumes = [volume["name"] for volume in spec.get("volumes", [])] + claims
         if mounts != set(volumes) or len(volumes) != len(set(volumes)):
             yield f"it mounts {sorted(mounts)}, but its volumes are {sorted(volumes)}"

@@ -1,6 +1,6 @@
 """The table of values in the chart's README, made from values.yaml.
 
-    python readme.py      writes it
+python readme.py      writes it
 """
 
 from __future__ import annotations

@@ -27,7 +27,9 @@ def _mapping(loader: Loader, node: yaml.MappingNode) -> dict:
     seen: set[str] = set()
     for key, _ in node.value:
         if key.value in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key.value!r}", key.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"duplicate key {key.value!r}", key.start_mark
+            )
         seen.add(key.value)
     return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
 
@@ -64,7 +66,9 @@ class Rendered:
         return self.objects + self.hooks
 
     def find(self, kind: str, name: str) -> Object | None:
-        return next((o for o in self.all if (o["kind"], o["metadata"]["name"]) == (kind, name)), None)
+        return next(
+            (o for o in self.all if (o["kind"], o["metadata"]["name"]) == (kind, name)), None
+        )
 
     def of(self, kind: str) -> list[Object]:
         return [thing for thing in self.all if thing["kind"] == kind]
@@ -77,7 +81,11 @@ class Refused(Exception):
 def merged(base: Object, over: Object) -> Object:
     both = dict(base)
     for key, value in over.items():
-        both[key] = merged(both[key], value) if isinstance(value, dict) and isinstance(both.get(key), dict) else value
+        both[key] = (
+            merged(both[key], value)
+            if isinstance(value, dict) and isinstance(both.get(key), dict)
+            else value
+        )
     return both
 
 
@@ -98,7 +106,12 @@ def render(
         try:
             install = Install(configuration).run(
                 # Existing objects belong to an earlier revision.
-                name, str(chart), values=values, wait=False, timeout=300, take_ownership=bool(existing)
+                name,
+                str(chart),
+                values=values,
+                wait=False,
+                timeout=300,
+                take_ownership=bool(existing),
             )
             release = asyncio.run(install)
         except HelmError as error:
@@ -122,15 +135,19 @@ def lint(chart: Path = CHART) -> list[str]:
     result = asyncio.run(Lint(configuration).run(str(chart)))
     warning = 2
     said = [message for message in result["Messages"] if message["Severity"] >= warning]
-    return [json.dumps(message) for message in said] + [str(error) for error in result["Errors"] or []]
+    return [json.dumps(message) for message in said] + [
+        str(error) for error in result["Errors"] or []
+    ]
 
 
 def _kubeconfig(address: str) -> str:
-    return yaml.safe_dump({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "it", "cluster": {"server": address}}],
-        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
-        "users": [{"name": "it", "user": {}}],
-        "current-context": "it",
-    })
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "it", "cluster": {"server": address}}],
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+            "users": [{"name": "it", "user": {}}],
+            "current-context": "it",
+        }
+    )

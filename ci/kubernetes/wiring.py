@@ -30,7 +30,18 @@ PASSING = {"scale-in", "test", "loadtest"}
 
 
 def check(rendered: Rendered) -> Iterator[str]:
-    for rule in (identities, services, selectors, stateful_sets, accounts, budgets, references, policies, monitors, others):
+    for rule in (
+        identities,
+        services,
+        selectors,
+        stateful_sets,
+        accounts,
+        budgets,
+        references,
+        policies,
+        monitors,
+        others,
+    ):
         yield from rule(rendered)
 
 
@@ -47,10 +58,14 @@ def identities(rendered: Rendered) -> Iterator[str]:
         if missing := COMMON_LABELS - metadata["labels"].keys():
             yield f"{called} has no {sorted(missing)}"
         longest = NAME_LENGTH_MAX - (REVISION_LENGTH if thing["kind"] == "StatefulSet" else 0)
-        if len(metadata["name"]) > longest or not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", metadata["name"]):
+        if len(metadata["name"]) > longest or not re.fullmatch(
+            r"[a-z]([-a-z0-9]*[a-z0-9])?", metadata["name"]
+        ):
             yield f"{called}: the name is too long, or not a DNS label"
         for key, value in metadata["labels"].items():
-            if not isinstance(value, str) or not re.fullmatch(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?", value):
+            if not isinstance(value, str) or not re.fullmatch(
+                r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?", value
+            ):
                 yield f"{called}: the label {key} cannot be {value!r}"
 
 
@@ -65,7 +80,11 @@ def matched(rendered: Rendered, labels: Object) -> list[tuple[str, Object]]:
 
 
 def ports_of(template: Object) -> dict[str, int]:
-    return {port["name"]: port["containerPort"] for c in containers(template["spec"]) for port in c.get("ports", [])}
+    return {
+        port["name"]: port["containerPort"]
+        for c in containers(template["spec"])
+        for port in c.get("ports", [])
+    }
 
 
 def services(rendered: Rendered) -> Iterator[str]:
@@ -81,7 +100,11 @@ def services(rendered: Rendered) -> Iterator[str]:
                 number = ports_of(template).get(port["targetPort"])
                 if number is None:
                     yield f"Service {name}: {component} has no port {port['targetPort']}"
-                elif spec.get("clusterIP") == "None" and not name.endswith("-metrics") and number != port["port"]:
+                elif (
+                    spec.get("clusterIP") == "None"
+                    and not name.endswith("-metrics")
+                    and number != port["port"]
+                ):
                     yield f"Service {name} is headless, and its port {port['port']} differs from the pod's {number}"
 
 
@@ -121,7 +144,11 @@ def accounts(rendered: Rendered) -> Iterator[str]:
     bound: set[str] = set()
     if cluster_wide := rendered.of("ClusterRole") + rendered.of("ClusterRoleBinding"):
         yield f"there are {len(cluster_wide)} cluster-wide rights"
-    slices = {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]}
+    slices = {
+        "apiGroups": ["discovery.k8s.io"],
+        "resources": ["endpointslices"],
+        "verbs": ["get", "list", "watch"],
+    }
     for role in rendered.of("Role"):
         if role["rules"] != [slices]:
             yield f"Role {role['metadata']['name']} allows more or less than watching EndpointSlices"
@@ -171,7 +198,11 @@ def references(rendered: Rendered) -> Iterator[str]:
                 for field, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
                     if reference := variable.get("valueFrom", {}).get(field):
                         wanted.append((kind, reference["name"], reference["key"]))
-        wanted += [("ConfigMap", v["configMap"]["name"], None) for v in template["spec"].get("volumes", []) if "configMap" in v]
+        wanted += [
+            ("ConfigMap", v["configMap"]["name"], None)
+            for v in template["spec"].get("volumes", [])
+            if "configMap" in v
+        ]
         for kind, other, key in wanted:
             if kind == "Secret" and other == own_secret:
                 continue
@@ -225,13 +256,23 @@ def monitors(rendered: Rendered) -> Iterator[str]:
                     yield f"PodMonitor {monitor['metadata']['name']}: {component} has no port {endpoint['port']}"
     for monitor in rendered.of("ServiceMonitor"):
         labels = monitor["spec"]["selector"]["matchLabels"]
-        found = [service for service in rendered.of("Service") if labels.items() <= service["metadata"]["labels"].items()]
+        found = [
+            service
+            for service in rendered.of("Service")
+            if labels.items() <= service["metadata"]["labels"].items()
+        ]
         ports = {port["name"] for service in found for port in service["spec"]["ports"]}
-        if len(found) != 1 or not {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} <= ports:
+        if (
+            len(found) != 1
+            or not {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} <= ports
+        ):
             yield f"ServiceMonitor {monitor['metadata']['name']} selects {[s['metadata']['name'] for s in found]}"
     for _, _, template in pods(rendered):
         annotations = template["metadata"].get("annotations", {})
-        if "prometheus.io/port" in annotations and int(annotations["prometheus.io/port"]) != ports_of(template)["internal"]:
+        if (
+            "prometheus.io/port" in annotations
+            and int(annotations["prometheus.io/port"]) != ports_of(template)["internal"]
+        ):
             yield f"prometheus.io/port is {annotations['prometheus.io/port']}, which has no metrics"
 
 
@@ -241,7 +282,9 @@ def others(rendered: Rendered) -> Iterator[str]:
             for path in rule["http"]["paths"]:
                 backend = path["backend"]["service"]
                 service = rendered.find("Service", backend["name"])
-                if not service or backend["port"]["name"] not in {port["name"] for port in service["spec"]["ports"]}:
+                if not service or backend["port"]["name"] not in {
+                    port["name"] for port in service["spec"]["ports"]
+                }:
                     yield f"Ingress {ingress['metadata']['name']} leads to no service port"
     for scaler in rendered.of("HorizontalPodAutoscaler"):
         target = scaler["spec"]["scaleTargetRef"]

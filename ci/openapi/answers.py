@@ -43,7 +43,9 @@ def described(path: str) -> list[Answer]:
             bodies += [content["example"]] if "example" in content else []
             answers += [Answer(operation["operationId"], int(status), body) for body in bodies]
     codes = {answer.code for answer in answers}
-    assert {answer.operation for answer in answers} == set(OPERATIONS), "an operation is not described"
+    assert {answer.operation for answer in answers} == set(OPERATIONS), (
+        "an operation is not described"
+    )
     assert len(answers) > 30 and len(codes) > 10, f"only {len(answers)} answers: {codes}"
     return answers
 
@@ -71,7 +73,11 @@ class Store:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 body = json.dumps(store.next.body).encode()
                 self.send_response(store.next.status)
-                headers = {"Content-Type": "application/json", "Content-Length": len(body), "Retry-After": 1}
+                headers = {
+                    "Content-Type": "application/json",
+                    "Content-Length": len(body),
+                    "Retry-After": 1,
+                }
                 for name, value in headers.items():
                     self.send_header(name, str(value))
                 self.end_headers()

@@ -9,7 +9,15 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from answers import Answer, Store, described, repeated
-from openapi_client import ApiClient, ApiException, Configuration, ErrorCode, NewOrder, OrdersApi, ProductsApi
+from openapi_client import (
+    ApiClient,
+    ApiException,
+    Configuration,
+    ErrorCode,
+    NewOrder,
+    OrdersApi,
+    ProductsApi,
+)
 
 T = TypeVar("T")
 
@@ -23,7 +31,9 @@ def answered(call: Callable[[], T]) -> T:
         except ApiException as error:
             return error
 
-    answer = repeated(attempt, lambda answer: isinstance(answer, ApiException) and answer.status == 503)
+    answer = repeated(
+        attempt, lambda answer: isinstance(answer, ApiException) and answer.status == 503
+    )
     if isinstance(answer, ApiException):
         raise answer
     return answer
@@ -44,7 +54,10 @@ def shop(client: ApiClient) -> None:
     assert tux in toys, tux
     key = str(uuid.uuid4())
     order = NewOrder(name="Tux", quantity=3)
-    placed = [answered(lambda: orders.place_order(order, idempotency_key=key)).data.order_number for _ in range(2)]
+    placed = [
+        answered(lambda: orders.place_order(order, idempotency_key=key)).data.order_number
+        for _ in range(2)
+    ]
     assert placed[0] == placed[1], f"the same key has two numbers: {placed}"
     found = answered(lambda: orders.read_order(placed[0])).data
     assert found == answered(lambda: orders.read_order_by_post(placed[0])).data
@@ -52,9 +65,15 @@ def shop(client: ApiClient) -> None:
     assert refusal(lambda: products.read_product("Unicorn")) == ErrorCode.NO_SUCH_PRODUCT
     assert refusal(lambda: orders.read_order(999_999)) == ErrorCode.NO_SUCH_ORDER
     too_many, other_key = NewOrder(name="Tux", quantity=1_000), str(uuid.uuid4())
-    assert refusal(lambda: orders.place_order(too_many, idempotency_key=other_key)) == ErrorCode.OUT_OF_STOCK
+    assert (
+        refusal(lambda: orders.place_order(too_many, idempotency_key=other_key))
+        == ErrorCode.OUT_OF_STOCK
+    )
     reused = NewOrder(name="Fox", quantity=1)
-    assert refusal(lambda: orders.place_order(reused, idempotency_key=key)) == ErrorCode.IDEMPOTENCY_KEY_REUSED
+    assert (
+        refusal(lambda: orders.place_order(reused, idempotency_key=key))
+        == ErrorCode.IDEMPOTENCY_KEY_REUSED
+    )
 
 
 def decode(document: str) -> int:
@@ -86,4 +105,6 @@ def decode(document: str) -> int:
 
 if __name__ == "__main__":
     shop(ApiClient(Configuration(host=sys.argv[1])))
-    print(f"openapi-generator: its Python client shopped, and decoded {decode(sys.argv[2])} answers")
+    print(
+        f"openapi-generator: its Python client shopped, and decoded {decode(sys.argv[2])} answers"
+    )

@@ -21,7 +21,9 @@ T = TypeVar("T")
 def answered(call: Callable[[], T]) -> T:
     """The answer to a call, which is repeated while the store is unavailable."""
     temporary = {ErrorCode.UNAVAILABLE, ErrorCode.OVERLOADED}
-    return repeated(call, lambda answer: isinstance(answer, ErrorAnswer) and answer.error.code in temporary)
+    return repeated(
+        call, lambda answer: isinstance(answer, ErrorAnswer) and answer.error.code in temporary
+    )
 
 
 def shop(client: Client) -> None:
@@ -30,6 +32,7 @@ def shop(client: Client) -> None:
     assert tux in toys and tux.price == 25.99, tux
     key = str(uuid.uuid4())
     order = NewOrder(name="Tux", quantity=3)
+
     def place(order: NewOrder, key: str) -> object:
         return answered(lambda: place_order.sync(client=client, body=order, idempotency_key=key))
 
@@ -47,7 +50,9 @@ def shop(client: Client) -> None:
         (place(order, "x"), ErrorCode.BAD_REQUEST),
     ]
     for answer, code in refused:
-        assert isinstance(answer, ErrorAnswer) and answer.error.code == code and answer.error.message, (answer, code)
+        assert (
+            isinstance(answer, ErrorAnswer) and answer.error.code == code and answer.error.message
+        ), (answer, code)
 
 
 def decode(document: str) -> int:

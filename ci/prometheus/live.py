@@ -43,7 +43,10 @@ def main(binary: str) -> int:
         with prometheus(shop, Path(directory)) as watch, shoppers(shop):
             since = time.time()
             until("every process was scraped", lambda: scraped(watch) == len(shop.metrics))
-            until("every process was scraped several times", lambda: fewest_scrapes(watch) >= SCRAPES_MIN)
+            until(
+                "every process was scraped several times",
+                lambda: fewest_scrapes(watch) >= SCRAPES_MIN,
+            )
             shop.kill(shop.leader())
             found += [*all_scraped(watch, shop), *dashboards_show(watch, since), *rules_work(watch)]
             found += [*all_there(shop)]
@@ -57,7 +60,13 @@ def well_formed(shop: Store) -> Iterator[str]:
     """What promtool reports about each `/metrics`."""
     for name, at in shop.metrics.items():
         text = get(f"http://{at}/metrics")
-        linted = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        linted = subprocess.run(
+            ["promtool", "check", "metrics"],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if linted.returncode or linted.stderr or linted.stdout:
             yield f"{name}: promtool check metrics: {linted.stdout}{linted.stderr}"
 
@@ -94,7 +103,9 @@ def shoppers(shop: Store) -> Iterator[None]:
 
 
 def scraped(watch: Prometheus) -> int:
-    return sum(target["health"] == "up" for target in watch.get("targets", state="active")["activeTargets"])
+    return sum(
+        target["health"] == "up" for target in watch.get("targets", state="active")["activeTargets"]
+    )
 
 
 def fewest_scrapes(watch: Prometheus) -> int:
@@ -119,7 +130,9 @@ def rules_work(watch: Prometheus) -> Iterator[str]:
 
     # A rule that is reported as unknown below was not evaluated in time.
     with contextlib.suppress(TimeoutError):
-        until("every rule was evaluated", lambda: all(rule["health"] != "unknown" for rule in rules()))
+        until(
+            "every rule was evaluated", lambda: all(rule["health"] != "unknown" for rule in rules())
+        )
     for rule in rules():
         if rule["health"] != "ok":
             yield f"rule {rule['name']}: {rule['health']}: {rule.get('lastError')}"
@@ -127,7 +140,9 @@ def rules_work(watch: Prometheus) -> Iterator[str]:
             yield f"rule {rule['name']} fires: {rule['alerts']}"
 
     def is_recorded(name: str) -> bool:
-        return bool(watch.get("query", query=f'last_over_time({{__name__="{name}"}}[1m])')["result"])
+        return bool(
+            watch.get("query", query=f'last_over_time({{__name__="{name}"}}[1m])')["result"]
+        )
 
     for name in still_missing(sorted(sources.recorded()), is_recorded):
         yield f"rule {name}: records nothing"
@@ -135,7 +150,9 @@ def rules_work(watch: Prometheus) -> Iterator[str]:
 
 def dashboards_show(watch: Prometheus, since: float) -> Iterator[str]:
     """Each query returns a number at some moment."""
-    for query in still_missing(sources.dashboard_queries(), lambda query: watch.has_data(query.text, since)):
+    for query in still_missing(
+        sources.dashboard_queries(), lambda query: watch.has_data(query.text, since)
+    ):
         yield f"{query.where}: no data: {query.text}"
 
 

@@ -52,7 +52,12 @@ def metric_names(expression: object) -> Iterator[str]:
         case promql_parser.Call():
             for argument in expression.args:
                 yield from metric_names(argument)
-        case promql_parser.AggregateExpr() | promql_parser.UnaryExpr() | promql_parser.ParenExpr() | promql_parser.SubqueryExpr():
+        case (
+            promql_parser.AggregateExpr()
+            | promql_parser.UnaryExpr()
+            | promql_parser.ParenExpr()
+            | promql_parser.SubqueryExpr()
+        ):
             yield from metric_names(expression.expr)
         case promql_parser.NumberLiteral() | promql_parser.StringLiteral():
             pass
@@ -83,7 +88,9 @@ def variable_names() -> Iterator[Query]:
         for variable in json.loads(path.read_text())["templating"]["list"]:
             if variable["type"] == "query":
                 of = re.fullmatch(r"label_values\((\w+(?:\{.*\})?), \w+\)", variable["query"])
-                yield Query(f"{path.name}: variable {variable['name']}", filled_in(of[1] if of else "?"))
+                yield Query(
+                    f"{path.name}: variable {variable['name']}", filled_in(of[1] if of else "?")
+                )
 
 
 def filled_in(text: str) -> str:
@@ -110,7 +117,12 @@ def recorded() -> set[str]:
 def tested_alerts() -> set[str]:
     """The alerts with a test in which they fire."""
     tests = yaml.safe_load(RULES_TEST.read_text())["tests"]
-    return {case["alertname"] for test in tests for case in test["alert_rule_test"] if case.get("exp_alerts")}
+    return {
+        case["alertname"]
+        for test in tests
+        for case in test["alert_rule_test"]
+        if case.get("exp_alerts")
+    }
 
 
 def documented_metrics() -> set[str]:

@@ -64,7 +64,9 @@ class Store:
             for name, at in self.metrics.items():
                 text = get(f"http://{at}/metrics") if name.startswith("order") else ""
                 if 'role{group="order",role="leader"} 1' in text:
-                    term = re.search(r'^toystore_replication_term\{group="order"\} (\d+)', text, re.MULTILINE)
+                    term = re.search(
+                        r'^toystore_replication_term\{group="order"\} (\d+)', text, re.MULTILINE
+                    )
                     assert term, f"{name} does not tell its term"
                     led[int(term[1])] = name
             return bool(led)
@@ -77,9 +79,20 @@ class Store:
 
     def shoppers(self, sessions: int) -> subprocess.Popen:
         host, port = self.api.split(":")
-        command = [self.binary, "client", "--front-host", host, "--front-port", port, "--run-type", "session"]
+        command = [
+            self.binary,
+            "client",
+            "--front-host",
+            host,
+            "--front-port",
+            port,
+            "--run-type",
+            "session",
+        ]
         command += ["--n-threads", "8", "--p", "0.4", "--n-repeats", str(sessions)]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.directory)
+        return subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.directory
+        )
 
 
 @contextlib.contextmanager
@@ -91,7 +104,10 @@ def store(binary: str, directory: Path) -> Iterator[Store]:
     with said.open("w") as out, (directory / "up.log").open("w") as log:
         process = subprocess.Popen(command, stdout=out, stderr=log, env=environment)
     try:
-        until("the store is open", lambda: "Ctrl-C stops" in said.read_text() or process.poll() is not None)
+        until(
+            "the store is open",
+            lambda: "Ctrl-C stops" in said.read_text() or process.poll() is not None,
+        )
         if process.poll() is not None:
             raise RuntimeError((directory / "up.log").read_text())
         yield described(binary, directory)
@@ -105,13 +121,25 @@ def load_test(of: Store) -> Iterator[None]:
     """A load test that runs during the check: one more process with metrics."""
     host, port = of.api.split(":")
     held, metrics = free_port()
-    command = [of.binary, "load", "--front-host", host, "--front-port", port, "--metrics-port", str(metrics)]
+    command = [
+        of.binary,
+        "load",
+        "--front-host",
+        host,
+        "--front-port",
+        port,
+        "--metrics-port",
+        str(metrics),
+    ]
     command += ["--rate", "50", "--seconds", "3600", "--warm-up-seconds", "0", "--no-check"]
     with (of.directory / "load.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     of.metrics["load"] = f"127.0.0.1:{metrics}"
     try:
-        until("the load test tells its metrics", lambda: "toystore_load" in get(f"http://{of.metrics['load']}/metrics"))
+        until(
+            "the load test tells its metrics",
+            lambda: "toystore_load" in get(f"http://{of.metrics['load']}/metrics"),
+        )
         yield
     finally:
         process.kill()
@@ -134,7 +162,9 @@ class Prometheus:
     at: str
 
     def get(self, path: str, **parameters: str) -> dict:
-        answer = json.loads(get(f"http://{self.at}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"))
+        answer = json.loads(
+            get(f"http://{self.at}/api/v1/{path}?{urllib.parse.urlencode(parameters)}")
+        )
         assert answer["status"] == "success", answer
         return answer["data"]
 
@@ -142,7 +172,9 @@ class Prometheus:
         """Whether the query returns a number at any second since then."""
         window = {"start": str(since), "end": str(time.time()), "step": "1"}
         series = self.get("query_range", query=query, **window)["result"]
-        return any(value not in {"NaN", "+Inf", "-Inf"} for one in series for _, value in one["values"])
+        return any(
+            value not in {"NaN", "+Inf", "-Inf"} for one in series for _, value in one["values"]
+        )
 
 
 @contextlib.contextmanager
@@ -150,18 +182,28 @@ def prometheus(of: Store, directory: Path) -> Iterator[Prometheus]:
     """Runs it with the repository's configuration; only the addresses are the store's."""
     source = ROOT / "monitoring/prometheus.yml"
     config = yaml.safe_load(source.read_text())
-    config["rule_files"] = [str((source.parent / pattern).resolve()) for pattern in config["rule_files"]]
+    config["rule_files"] = [
+        str((source.parent / pattern).resolve()) for pattern in config["rule_files"]
+    ]
     for target in config["scrape_configs"][0]["static_configs"]:
         target["targets"] = [of.metrics[target["labels"]["pod"]]]
     written = directory / "prometheus.yml"
     written.write_text(yaml.safe_dump(config))
     held, port = free_port()
     at = f"127.0.0.1:{port}"
-    command = ["prometheus", f"--config.file={written}", f"--storage.tsdb.path={directory / 'tsdb'}", f"--web.listen-address={at}"]
+    command = [
+        "prometheus",
+        f"--config.file={written}",
+        f"--storage.tsdb.path={directory / 'tsdb'}",
+        f"--web.listen-address={at}",
+    ]
     with (directory / "prometheus.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        until("Prometheus is ready", lambda: "Ready" in get(f"http://{at}/-/ready") or process.poll() is not None)
+        until(
+            "Prometheus is ready",
+            lambda: "Ready" in get(f"http://{at}/-/ready") or process.poll() is not None,
+        )
         yield Prometheus(at)
     finally:
         process.terminate()

@@ -32,7 +32,11 @@ def panels() -> Iterator[str]:
             yield f"{where}: no description"
         if panel["datasource"]["uid"] != "$datasource":
             yield f"{where}: a data source of its own"
-        defaults = panel["fieldConfig"]["defaults"] if panel["type"] != "heatmap" else {"unit": panel["options"]["yAxis"]["unit"]}
+        defaults = (
+            panel["fieldConfig"]["defaults"]
+            if panel["type"] != "heatmap"
+            else {"unit": panel["options"]["yAxis"]["unit"]}
+        )
         if panel["type"] != "state-timeline" and not defaults.get("unit"):
             yield f"{where}: no unit"
         at = panel["gridPos"]
@@ -70,5 +74,7 @@ if __name__ == "__main__":
     found = list(mistakes())
     print(*found, sep="\n")
     queries = len(sources.dashboard_queries()) + len(sources.rule_queries())
-    print(f"{queries} queries in {len(sources.DASHBOARDS)} dashboards and the rules: {len(found)} mistakes")
+    print(
+        f"{queries} queries in {len(sources.DASHBOARDS)} dashboards and the rules: {len(found)} mistakes"
+    )
     sys.exit(bool(found))

@@ -94,7 +94,12 @@ LANGUAGES: list[tuple[re.Pattern[str], Callable[[str], Prose]]] = [
     (re.compile(r"\.md$"), in_markdown),
     (re.compile(r"\.rs$"), in_rust),
     (re.compile(r"\.py$"), in_python),
-    (re.compile(r"\.(sh|ya?ml|toml|tpl)$|requirements\.txt$|(^|/)(\.\w+ignore|Dockerfile|justfile)$"), in_hashes),
+    (
+        re.compile(
+            r"\.(sh|ya?ml|toml|tpl)$|requirements\.txt$|(^|/)(\.\w+ignore|Dockerfile|justfile)$"
+        ),
+        in_hashes,
+    ),
     (re.compile(r"\.(css|js|mjs|html)$"), in_blocks),
 ]
 
@@ -125,7 +130,9 @@ def too_long(text: str, find: Callable[[str], Prose]) -> list[int]:
         if len(lines[number - 1]) <= WIDTH or is_code or not words:
             continue
         is_table = words[0].startswith("|")
-        is_trailing = find is not in_markdown and not lines[number - 1].lstrip().startswith(prose.strip())
+        is_trailing = find is not in_markdown and not lines[number - 1].lstrip().startswith(
+            prose.strip()
+        )
         wraps = len(words) > 1 or is_trailing
         if wraps and not is_table and not REFERENCE.match(prose) and not LINTER.search(prose):
             found.append(number)

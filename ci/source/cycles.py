@@ -60,13 +60,20 @@ def cycles(graph: dict[str, set[str]]) -> Iterator[set[str]]:
 
 def roots() -> list[str]:
     """The root files of all crates: libraries and programs."""
-    return [path for path in files("crates/*/src/lib.rs", "crates/*/src/main.rs", "bench/src/main.rs")]
+    return [
+        path for path in files("crates/*/src/lib.rs", "crates/*/src/main.rs", "bench/src/main.rs")
+    ]
 
 
 def crates() -> dict[str, set[str]]:
     """Which crates of the workspace each crate depends on, without those of tests."""
-    manifests = {path.split("/")[1]: tomllib.loads(read(path)) for path in files("crates/*/Cargo.toml")}
-    return {name: set(manifest.get("dependencies", {})) & set(manifests) for name, manifest in manifests.items()}
+    manifests = {
+        path.split("/")[1]: tomllib.loads(read(path)) for path in files("crates/*/Cargo.toml")
+    }
+    return {
+        name: set(manifest.get("dependencies", {})) & set(manifests)
+        for name, manifest in manifests.items()
+    }
 
 
 def main() -> int:

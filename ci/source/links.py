@@ -25,7 +25,19 @@ MENTION = re.compile(
 )
 # Files that programs write while they run.
 MADE = re.compile(r"^(fuzz/(corpus|artifacts|target)\b|bench/target\b)")
-TEXTS = ["*.md", "*.rs", "*.py", "*.toml", "*.yaml", "*.yml", "*.sh", ".ci/*", "ci/*", "justfile", "Dockerfile"]
+TEXTS = [
+    "*.md",
+    "*.rs",
+    "*.py",
+    "*.toml",
+    "*.yaml",
+    "*.yml",
+    "*.sh",
+    ".ci/*",
+    "ci/*",
+    "justfile",
+    "Dockerfile",
+]
 
 
 def prose(text: str) -> Iterator[tuple[int, str]]:
@@ -81,7 +93,9 @@ def stale_mentions(path: str) -> Iterator[str]:
         for mention in MENTION.finditer(line):
             named = mention[1]
             # The text may be about one directory, such as k8s/.
-            known = is_there(named) or any(is_there(f"{top}/{named}") for top in ("k8s", os.path.dirname(path) or "."))
+            known = is_there(named) or any(
+                is_there(f"{top}/{named}") for top in ("k8s", os.path.dirname(path) or ".")
+            )
             if not known and not MADE.match(named):
                 yield f"{path}:{number}: there is no {named}"
 
@@ -90,7 +104,11 @@ def main() -> int:
     markdown = files("*.md")
     mistakes = [mistake for path in markdown for mistake in dead_links(path)]
     # The ratchets' lists may be older than a rename.
-    texts = [path for path in files(*TEXTS) if not (path.startswith("ci/source/") and path.endswith(".txt"))]
+    texts = [
+        path
+        for path in files(*TEXTS)
+        if not (path.startswith("ci/source/") and path.endswith(".txt"))
+    ]
     mistakes += dict.fromkeys(mistake for path in texts for mistake in stale_mentions(path))
     print(*mistakes, sep="\n", end="\n" if mistakes else "")
     print(f"links: {len(markdown)} Markdown files, {len(mistakes)} dead")

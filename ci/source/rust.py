@@ -23,7 +23,9 @@ NOISE = re.compile(
 MODULE = re.compile(r"((?:#\[[^\]]*\]\s*)*)(?:pub(?:\([^)]*\))?\s+)?\bmod\s+(\w+)\s*([;{])")
 USE = re.compile(r"((?:#\[[^\]]*\]\s*)*)(pub(?:\([^)]*\))?\s+)?\buse\s+([^;]+);")
 PATH = re.compile(r"(?<![\w:])((?:crate|self|super)(?:::\s*\w+)+)")
-ITEM = r"\b(?:struct|enum|union|trait|type|fn|const|static|mod|macro_rules!|macro)\s+(?:mut\s+)?{}\b"
+ITEM = (
+    r"\b(?:struct|enum|union|trait|type|fn|const|static|mod|macro_rules!|macro)\s+(?:mut\s+)?{}\b"
+)
 TEST = re.compile(r"cfg\(test\)")
 
 
@@ -109,8 +111,11 @@ def fill(module: Module, directory: PurePosixPath, read: dict[str, str]) -> None
     for attributes, name, end in MODULE.findall(text):
         if end == "{" or TEST.search(attributes):
             continue
-        named = re.search(r'path\s*=', attributes)
-        for file, below in ((directory / f"{name}.rs", directory / name), (directory / name / "mod.rs", directory / name)):
+        named = re.search(r"path\s*=", attributes)
+        for file, below in (
+            (directory / f"{name}.rs", directory / name),
+            (directory / name / "mod.rs", directory / name),
+        ):
             if str(file) in read and not named:
                 child = module.children[name] = Module(str(file), module)
                 fill(child, below, read)
@@ -125,7 +130,10 @@ def fill(module: Module, directory: PurePosixPath, read: dict[str, str]) -> None
             if not visible:
                 module.uses.add(steps)
     rest = USE.sub("", text)
-    module.uses |= {tuple(re.split(r"::\s*", path)) for path in PATH.findall(re.sub(r"pub\((?:in )?[\w:]+\)", "", rest))}
+    module.uses |= {
+        tuple(re.split(r"::\s*", path))
+        for path in PATH.findall(re.sub(r"pub\((?:in )?[\w:]+\)", "", rest))
+    }
     for child in module.children:
         module.uses |= {(child, item) for item in re.findall(rf"(?<![\w:]){child}::(\w+)", rest)}
 

@@ -12,7 +12,10 @@ def graph(**sources: str) -> dict[str, set[str]]:
     """The graph of a crate; `a__b` is the text of src/a/b.rs, `a__mod` that of src/a/mod.rs."""
     files = {f"src/{name.replace('__', '/')}.rs": text for name, text in sources.items()}
     found = rust.uses(rust.load("src/lib.rs", files))
-    return {file.removeprefix("src/"): {target.removeprefix("src/") for target in targets} for file, targets in found.items()}
+    return {
+        file.removeprefix("src/"): {target.removeprefix("src/") for target in targets}
+        for file, targets in found.items()
+    }
 
 
 class Imports(unittest.TestCase):
@@ -36,24 +39,37 @@ class Imports(unittest.TestCase):
         self.assertEqual((found["lib.rs"], found["a/mod.rs"]), (set(), set()))
 
     def test_a_parent_that_uses_its_child_and_is_used_by_it_is_a_cycle(self) -> None:
-        found = graph(lib="mod a;", a__mod="mod one;\nuse one::f;\npub struct Config;", a__one="use super::Config;\npub fn f() {}")
+        found = graph(
+            lib="mod a;",
+            a__mod="mod one;\nuse one::f;\npub struct Config;",
+            a__one="use super::Config;\npub fn f() {}",
+        )
         self.assertEqual(list(cycles.cycles(found)), [{"a/mod.rs", "a/one.rs"}])
 
     def test_names_that_were_exported_with_a_glob_are_found(self) -> None:
-        found = graph(lib="mod a;\nmod b;", a__mod="mod one;\npub use one::*;", a__one="pub fn f() {}", b="use crate::a::f;")
+        found = graph(
+            lib="mod a;\nmod b;",
+            a__mod="mod one;\npub use one::*;",
+            a__one="pub fn f() {}",
+            b="use crate::a::f;",
+        )
         self.assertEqual(found["b.rs"], {"a/one.rs"})
 
     def test_tests_comments_and_strings_do_not_count(self) -> None:
         found = graph(
             lib="mod a;\nmod b;\n#[cfg(test)]\nmod tests;",
-            a="// use crate::b::B;\nconst S: &str = \"use crate::b::B; {\";\n#[cfg(test)]\nmod tests { use crate::b::B; fn f() {} }\npub struct A;",
+            a='// use crate::b::B;\nconst S: &str = "use crate::b::B; {";\n#[cfg(test)]\nmod tests { use crate::b::B; fn f() {} }\npub struct A;',
             b="use crate::a::A;\npub struct B;",
             tests="use crate::a::A;",
         )
         self.assertEqual(found, {"lib.rs": set(), "a.rs": set(), "b.rs": {"a.rs"}})
 
     def test_visibility_and_other_crates_do_not_count(self) -> None:
-        found = graph(lib="mod a;\nmod b;", a="use tokio::sync::watch;\npub(in crate::b) struct A;\npub(super) fn refuse() {}", b="")
+        found = graph(
+            lib="mod a;\nmod b;",
+            a="use tokio::sync::watch;\npub(in crate::b) struct A;\npub(super) fn refuse() {}",
+            b="",
+        )
         self.assertEqual(found["a.rs"], set())
 
 

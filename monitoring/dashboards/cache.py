@@ -9,14 +9,18 @@ from panels import HALF, QUARTER, THIRD, number, page, quantile, quantiles, seri
 HITS = "sum(rate(toystore_cache_hits_total{S}[$__rate_interval]))"
 MISSES = "sum(rate(toystore_cache_misses_total{S}[$__rate_interval]))"
 CHANGE = "toystore_catalog_change_duration_seconds{S}"
-READ = 'toystore_http_request_duration_seconds{S,port="public",method="GET",route="/products/{name}"}'
+READ = (
+    'toystore_http_request_duration_seconds{S,port="public",method="GET",route="/products/{name}"}'
+)
 # A single read, or a batch of concurrent reads.
 FETCH = 'toystore_http_client_request_duration_seconds{S,target="catalog",route=~"/products/.name.|/products/batch"}'
 TELL = 'toystore_http_client_request_duration_seconds{S,target="frontend",route="/cache"}'
 
 
 def build() -> dashboard.Dashboard:
-    what = "Hits and misses, the leases that let caches serve, and what a change of stock waits for."
+    what = (
+        "Hits and misses, the leases that let caches serve, and what a change of stock waits for."
+    )
     built = page("Cache", "cache", what)
     for part in (_at_a_glance, _contents, _lease, _changes):
         built = part(built)
@@ -31,9 +35,20 @@ def hit_ratio() -> str:
 def _at_a_glance(built: dashboard.Dashboard) -> dashboard.Dashboard:
     return (
         built.with_row(dashboard.Row("At a glance"))
-        .with_panel(number("Hit ratio", "Product reads that the cache answered.", hit_ratio(), unit="percentunit"))
         .with_panel(
-            number("Capacity", "Products that fit into the cache of one frontend; 0: switched off.", "max(toystore_cache_capacity_products{S})")
+            number(
+                "Hit ratio",
+                "Product reads that the cache answered.",
+                hit_ratio(),
+                unit="percentunit",
+            )
+        )
+        .with_panel(
+            number(
+                "Capacity",
+                "Products that fit into the cache of one frontend; 0: switched off.",
+                "max(toystore_cache_capacity_products{S})",
+            )
         )
         .with_panel(
             number(
@@ -43,8 +58,22 @@ def _at_a_glance(built: dashboard.Dashboard) -> dashboard.Dashboard:
                 bad_from=1,
             )
         )
-        .with_panel(number("Product read, p50", "Half of the product reads are answered within this time; these are hits, if hits are more than half.", quantile(0.5, READ), unit="s"))
-        .with_panel(number("Fetch, p50", "Time of a product read that goes to the catalog.", quantile(0.5, FETCH), unit="s"))
+        .with_panel(
+            number(
+                "Product read, p50",
+                "Half of the product reads are answered within this time; these are hits, if hits are more than half.",
+                quantile(0.5, READ),
+                unit="s",
+            )
+        )
+        .with_panel(
+            number(
+                "Fetch, p50",
+                "Time of a product read that goes to the catalog.",
+                quantile(0.5, FETCH),
+                unit="s",
+            )
+        )
         .with_panel(
             number(
                 "Change, p99",
@@ -88,7 +117,10 @@ def _contents(built: dashboard.Dashboard) -> dashboard.Dashboard:
             series(
                 "Products in the cache",
                 "And how many fit. Orders remove products, product reads add them.",
-                {"{{pod}} {{instance}}": "toystore_cache_products{S}", "capacity": "max(toystore_cache_capacity_products{S})"},
+                {
+                    "{{pod}} {{instance}}": "toystore_cache_products{S}",
+                    "capacity": "max(toystore_cache_capacity_products{S})",
+                },
                 span=THIRD,
             )
         )
@@ -114,7 +146,9 @@ def _lease(built: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Renewals",
                 "Each frontend renews its lease every third of its duration. Failures: the catalog has no leader, or withholds the lease "
                 "until this frontend has confirmed an invalidation.",
-                {"{{outcome}}": "sum by (outcome) (rate(toystore_cache_lease_renewals_total{S}[$__rate_interval]))"},
+                {
+                    "{{outcome}}": "sum by (outcome) (rate(toystore_cache_lease_renewals_total{S}[$__rate_interval]))"
+                },
                 unit="ops",
                 span=QUARTER,
                 colors={"granted": "green", "failed": "red"},
@@ -154,7 +188,9 @@ def _changes(built: dashboard.Dashboard) -> dashboard.Dashboard:
             series(
                 "Invalidations",
                 "`expired`: the frontend did not confirm, and the change waited for the end of its lease.",
-                {"{{outcome}}": "sum by (outcome) (rate(toystore_catalog_invalidations_total{S}[$__rate_interval]))"},
+                {
+                    "{{outcome}}": "sum by (outcome) (rate(toystore_catalog_invalidations_total{S}[$__rate_interval]))"
+                },
                 unit="ops",
                 span=THIRD,
                 colors={"confirmed": "green", "expired": "red"},

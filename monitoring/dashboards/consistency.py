@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from panels import HALF, QUARTER, RARELY, STORE, THIRD, Queries, heat, mean, number, page, quantile, quantiles, series, timeline
+from panels import (
+    HALF,
+    QUARTER,
+    RARELY,
+    STORE,
+    THIRD,
+    Queries,
+    heat,
+    mean,
+    number,
+    page,
+    quantile,
+    quantiles,
+    series,
+    timeline,
+)
 
 ROLES = {
     4: ("leader", "green"),
@@ -13,14 +28,21 @@ ROLES = {
     1: ("learner", "purple"),
     0: ("empty", "dark-gray"),
 }
-ORDINALS = {0: ("none", "red"), **{ordinal: (f"replica {ordinal}", f"super-light-{color}") for ordinal, color in enumerate(
-    ("green", "blue", "purple", "yellow", "orange"), start=1)}}
+ORDINALS = {
+    0: ("none", "red"),
+    **{
+        ordinal: (f"replica {ordinal}", f"super-light-{color}")
+        for ordinal, color in enumerate(("green", "blue", "purple", "yellow", "orange"), start=1)
+    },
+}
 
 
 def roles() -> Queries:
     """One number per replica: its role, by `ROLES`."""
     each = " or ".join(
-        f'{value} * toystore_replication_role{{{STORE},role="{name}"}}' for value, (name, _) in ROLES.items() if value
+        f'{value} * toystore_replication_role{{{STORE},role="{name}"}}'
+        for value, (name, _) in ROLES.items()
+        if value
     )
     return {"{{group}} {{pod}} {{instance}}": f"sum by (group, pod, instance) ({each})"}
 
@@ -68,7 +90,11 @@ def _at_a_glance(built: dashboard.Dashboard) -> dashboard.Dashboard:
             )
         )
         .with_panel(
-            number("Order term", "Grows with each election.", 'max(toystore_replication_term{S,group="order"})')
+            number(
+                "Order term",
+                "Grows with each election.",
+                'max(toystore_replication_term{S,group="order"})',
+            )
         )
         .with_panel(
             number(
@@ -145,7 +171,11 @@ def _elections(built: dashboard.Dashboard) -> dashboard.Dashboard:
             series(
                 "Phases of an election, mean",
                 "Polling all replicas; the others stand, to give up their promise; the candidate stands; a majority confirms it.",
-                {"{{group}} {{phase}}": mean("toystore_election_phase_duration_seconds{S}", "group, phase", RARELY)},
+                {
+                    "{{group}} {{phase}}": mean(
+                        "toystore_election_phase_duration_seconds{S}", "group, phase", RARELY
+                    )
+                },
                 unit="s",
                 span=QUARTER,
             )
@@ -180,7 +210,9 @@ def _log(built: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Followers' lag",
                 "Entries that a follower lacks, as the leader knows it. One or two under load are in flight. The lag of a replica that was away "
                 "falls steeply.",
-                {"{{group}}, replica {{ordinal}}": "max by (group, ordinal) (toystore_replication_lag_entries{S})"},
+                {
+                    "{{group}}, replica {{ordinal}}": "max by (group, ordinal) (toystore_replication_lag_entries{S})"
+                },
                 span=THIRD,
             )
         )
@@ -188,7 +220,9 @@ def _log(built: dashboard.Dashboard) -> dashboard.Dashboard:
             series(
                 "Not applied yet",
                 "Committed entries that a replica has not yet applied to its state.",
-                {each: "toystore_replication_committed_index{S} - toystore_replication_applied_index{S}"},
+                {
+                    each: "toystore_replication_committed_index{S} - toystore_replication_applied_index{S}"
+                },
                 span=THIRD,
             )
         )
@@ -256,7 +290,11 @@ def _disks(built: dashboard.Dashboard) -> dashboard.Dashboard:
             series(
                 "Checkpoints, mean",
                 "Time to write the state to disk; meanwhile nothing is applied.",
-                {each: mean("toystore_replication_checkpoint_seconds{S}", "group, pod, instance", RARELY)},
+                {
+                    each: mean(
+                        "toystore_replication_checkpoint_seconds{S}", "group, pod, instance", RARELY
+                    )
+                },
                 unit="s",
                 span=QUARTER,
             )

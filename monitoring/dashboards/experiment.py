@@ -6,7 +6,19 @@ from grafana_foundation_sdk.builders import dashboard
 
 from cache import hit_ratio
 from consistency import role_timeline
-from panels import FULL, OURS, RARELY, THIRD, mean, number, page, quantile, quantiles, series, timeline
+from panels import (
+    FULL,
+    OURS,
+    RARELY,
+    THIRD,
+    mean,
+    number,
+    page,
+    quantile,
+    quantiles,
+    series,
+    timeline,
+)
 from shoppers import COUNT, ERRORS, ORDER, READ, STATUS_COLORS
 
 STARTED = f"changes(process_start_time_seconds{{S}}[$__rate_interval]) {OURS}"
@@ -23,12 +35,46 @@ def build() -> dashboard.Dashboard:
 def _figures(built: dashboard.Dashboard) -> dashboard.Dashboard:
     return (
         built.with_row(dashboard.Row("Figures"))
-        .with_panel(number("Product reads", "Per second.", f'sum(rate({COUNT},route="/products/{{name}}"}}[$__rate_interval]))', unit="reqps"))
-        .with_panel(number("Orders", "Acknowledged.", "sum(rate(toystore_order_placed_total{S}[$__rate_interval]))", unit="ops"))
-        .with_panel(number("Product read, p50", "Hits and misses together.", quantile(0.5, READ), unit="s"))
-        .with_panel(number("Order, p50", "All answers, including refusals.", quantile(0.5, ORDER), unit="s"))
-        .with_panel(number("Hit ratio", "Product reads that the cache answered.", hit_ratio(), unit="percentunit"))
-        .with_panel(number("Errors", "Share of answers with 5xx.", ERRORS, unit="percentunit", bad_from=0.001, decimals=2))
+        .with_panel(
+            number(
+                "Product reads",
+                "Per second.",
+                f'sum(rate({COUNT},route="/products/{{name}}"}}[$__rate_interval]))',
+                unit="reqps",
+            )
+        )
+        .with_panel(
+            number(
+                "Orders",
+                "Acknowledged.",
+                "sum(rate(toystore_order_placed_total{S}[$__rate_interval]))",
+                unit="ops",
+            )
+        )
+        .with_panel(
+            number("Product read, p50", "Hits and misses together.", quantile(0.5, READ), unit="s")
+        )
+        .with_panel(
+            number("Order, p50", "All answers, including refusals.", quantile(0.5, ORDER), unit="s")
+        )
+        .with_panel(
+            number(
+                "Hit ratio",
+                "Product reads that the cache answered.",
+                hit_ratio(),
+                unit="percentunit",
+            )
+        )
+        .with_panel(
+            number(
+                "Errors",
+                "Share of answers with 5xx.",
+                ERRORS,
+                unit="percentunit",
+                bad_from=0.001,
+                decimals=2,
+            )
+        )
     )
 
 
@@ -46,7 +92,14 @@ def _effects(built: dashboard.Dashboard) -> dashboard.Dashboard:
                 colors=STATUS_COLORS,
             )
         )
-        .with_panel(quantiles("Latency of product reads", "With the cache off every read goes to the catalog.", READ, span=THIRD))
+        .with_panel(
+            quantiles(
+                "Latency of product reads",
+                "With the cache off every read goes to the catalog.",
+                READ,
+                span=THIRD,
+            )
+        )
         .with_panel(
             quantiles(
                 "Latency of orders",
@@ -109,13 +162,19 @@ def _causes(built: dashboard.Dashboard) -> dashboard.Dashboard:
             timeline(
                 "Processes",
                 "Up: answered the scrape. A process that was killed and restarted within a scrape interval shows in the next panel only.",
-                {"{{pod}} {{instance}}": f"up{{S}} and on (namespace, job, instance) last_over_time(toystore_build_info[$__range])"},
+                {
+                    "{{pod}} {{instance}}": f"up{{S}} and on (namespace, job, instance) last_over_time(toystore_build_info[$__range])"
+                },
                 {1: ("up", "green"), 0: ("down", "red")},
                 span=FULL,
                 height=6,
             )
         )
-        .with_panel(series("Restarts", "Restarted processes.", {"{{pod}} {{instance}}": STARTED}, span=THIRD))
+        .with_panel(
+            series(
+                "Restarts", "Restarted processes.", {"{{pod}} {{instance}}": STARTED}, span=THIRD
+            )
+        )
         .with_panel(
             series(
                 "Without a leader, mean",

@@ -5,7 +5,15 @@ The description of each panel says what it shows, and what it means.
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import common, dashboard, heatmap, prometheus, stat, statetimeline, timeseries
+from grafana_foundation_sdk.builders import (
+    common,
+    dashboard,
+    heatmap,
+    prometheus,
+    stat,
+    statetimeline,
+    timeseries,
+)
 from grafana_foundation_sdk.models import common as look
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
@@ -59,8 +67,14 @@ def series(
 ) -> timeseries.Panel:
     """Lines over time."""
     panel = _with(timeseries.Panel(), title, what, queries, span, 8).unit(unit)
-    panel = panel.line_width(1).fill_opacity(40 if stacked else 8).show_points(look.VisibilityMode.AUTO)
-    panel = panel.tooltip(common.VizTooltipOptions().mode(look.TooltipDisplayMode.MULTI).sort(look.SortOrder.DESCENDING))
+    panel = (
+        panel.line_width(1).fill_opacity(40 if stacked else 8).show_points(look.VisibilityMode.AUTO)
+    )
+    panel = panel.tooltip(
+        common.VizTooltipOptions()
+        .mode(look.TooltipDisplayMode.MULTI)
+        .sort(look.SortOrder.DESCENDING)
+    )
     legend = common.VizLegendOptions().display_mode(look.LegendDisplayMode.LIST)
     panel = panel.legend(legend.placement(look.LegendPlacement.BOTTOM).show_legend(True))
     if stacked:
@@ -73,7 +87,9 @@ def series(
     if high is not None:
         panel = panel.max(high)
     for pattern, color in (colors or {}).items():
-        fixed = model.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": color})
+        fixed = model.DynamicConfigValue(
+            id_val="color", value={"mode": "fixed", "fixedColor": color}
+        )
         panel = panel.override_by_regexp(pattern, [fixed])
     return panel
 
@@ -97,11 +113,18 @@ def number(
     if bad_from is not None:
         steps.append(model.Threshold(value=bad_from, color="red"))
     if bad_below is not None:
-        steps = [model.Threshold(value=None, color="red"), model.Threshold(value=bad_below, color="green")]
-    panel = panel.thresholds(dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps))
+        steps = [
+            model.Threshold(value=None, color="red"),
+            model.Threshold(value=bad_below, color="green"),
+        ]
+    panel = panel.thresholds(
+        dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
+    )
     panel = panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
     panel = panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-    panel = panel.graph_mode(look.BigValueGraphMode.AREA if names is None else look.BigValueGraphMode.NONE)
+    panel = panel.graph_mode(
+        look.BigValueGraphMode.AREA if names is None else look.BigValueGraphMode.NONE
+    )
     panel = panel.color_mode(look.BigValueColorMode.VALUE)
     if decimals is not None:
         panel = panel.decimals(decimals)
@@ -123,7 +146,13 @@ def timeline(
     panel = _with(statetimeline.Panel(), title, what, queries, span, height)
     names = {value: name for value, (name, _) in states.items()}
     colors = {value: color for value, (_, color) in states.items()}
-    panel = panel.mappings([_names(names, colors)]).merge_values(True).row_height(0.8).line_width(0).fill_opacity(75)
+    panel = (
+        panel.mappings([_names(names, colors)])
+        .merge_values(True)
+        .row_height(0.8)
+        .line_width(0)
+        .fill_opacity(75)
+    )
     panel = panel.show_value(look.VisibilityMode.AUTO)
     panel = panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
     legend = common.VizLegendOptions().display_mode(look.LegendDisplayMode.LIST)
@@ -133,7 +162,9 @@ def timeline(
 def heat(title: str, what: str, query: str, *, unit: str = "s", span: int = HALF) -> heatmap.Panel:
     """A histogram over time: time to the right, buckets upwards. `query` gives rates by `le`."""
     target = _target("{{le}}", query).format(PromQueryFormat.HEATMAP)
-    panel = heatmap.Panel().title(title).description(what).datasource(PROMETHEUS).span(span).height(8)
+    panel = (
+        heatmap.Panel().title(title).description(what).datasource(PROMETHEUS).span(span).height(8)
+    )
     color = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").steps(64)
     panel = panel.with_target(target.ref_id("A")).calculate(False).color(color)
     panel = panel.y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(look.AxisPlacement.LEFT))
@@ -148,21 +179,35 @@ def _names(names: dict[int, str], colors: dict[int, str]) -> model.ValueMap:
     return model.ValueMap(options=results)
 
 
-def page(title: str, uid: str, what: str, *, refresh: str = "10s", since: str = "now-30m") -> dashboard.Dashboard:
+def page(
+    title: str, uid: str, what: str, *, refresh: str = "10s", since: str = "now-30m"
+) -> dashboard.Dashboard:
     """An empty dashboard with the common variables."""
     built = dashboard.Dashboard(f"Toy store / {title}").uid(f"toystore-{uid}").description(what)
-    built = built.tags(["toystore"]).refresh(refresh).time(since, "now").timezone("browser").readonly()
+    built = (
+        built.tags(["toystore"]).refresh(refresh).time(since, "now").timezone("browser").readonly()
+    )
     built = built.tooltip(model.DashboardCursorSync.CROSSHAIR)
-    links = dashboard.DashboardLink("Toy store").type(model.DashboardLinkType.DASHBOARDS).tags(["toystore"])
+    links = (
+        dashboard.DashboardLink("Toy store")
+        .type(model.DashboardLinkType.DASHBOARDS)
+        .tags(["toystore"])
+    )
     built = built.link(links.include_vars(True).keep_time(True).as_dropdown(True))
-    built = built.with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
-    built = built.with_variable(_labels("namespace", "Namespace", "label_values(toystore_build_info, namespace)"))
+    built = built.with_variable(
+        dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
+    )
+    built = built.with_variable(
+        _labels("namespace", "Namespace", "label_values(toystore_build_info, namespace)")
+    )
     jobs = 'label_values(toystore_build_info{namespace=~"$namespace"}, job)'
     return built.with_variable(_labels("job", "Job", jobs))
 
 
 def _labels(name: str, label: str, query: str) -> dashboard.QueryVariable:
-    variable = dashboard.QueryVariable(name).label(label).datasource(PROMETHEUS).query(query).multi(True)
+    variable = (
+        dashboard.QueryVariable(name).label(label).datasource(PROMETHEUS).query(query).multi(True)
+    )
     # Not the list of all values: if Prometheus sets no such label, the list is empty.
     variable = variable.include_all(True).all_value(".*").sort(model.VariableSort.ALPHABETICAL_ASC)
     everything = model.VariableOption(selected=True, text="All", value="$__all")
@@ -173,7 +218,9 @@ def quantile(share: float, selector: str, by: str = "", over: str = SOON) -> str
     """A quantile of a histogram over a recent window. `selector`: `name{S,…}` without `_bucket`."""
     name, _, labels = selector.partition("{")
     labels_by = f"le, {by}" if by else "le"
-    return f"histogram_quantile({share}, sum by ({labels_by}) (rate({name}_bucket{{{labels}[{over}])))"
+    return (
+        f"histogram_quantile({share}, sum by ({labels_by}) (rate({name}_bucket{{{labels}[{over}])))"
+    )
 
 
 def quantiles(

@@ -7,7 +7,9 @@ from grafana_foundation_sdk.builders import dashboard
 from panels import OURS, QUARTER, THIRD, heat, mean, number, page, quantile, quantiles, series
 
 PUBLIC = 'toystore_http_request_duration_seconds{S,port="public"}'
-READ = 'toystore_http_request_duration_seconds{S,port="public",method="GET",route="/products/{name}"}'
+READ = (
+    'toystore_http_request_duration_seconds{S,port="public",method="GET",route="/products/{name}"}'
+)
 ORDER = 'toystore_http_request_duration_seconds{S,port="public",method="POST",route="/orders"}'
 COUNT = 'toystore_http_request_duration_seconds_count{S,port="public"'
 
@@ -19,7 +21,11 @@ ERRORS = (
 
 
 def build() -> dashboard.Dashboard:
-    built = page("Shoppers", "shoppers", "What shoppers notice (traffic, errors, latency), and what causes it.")
+    built = page(
+        "Shoppers",
+        "shoppers",
+        "What shoppers notice (traffic, errors, latency), and what causes it.",
+    )
     for part in (_at_a_glance, _traffic, _latency, _inside, _stock, _processes):
         built = part(built)
     return built
@@ -29,7 +35,12 @@ def _at_a_glance(built: dashboard.Dashboard) -> dashboard.Dashboard:
     return (
         built.with_row(dashboard.Row("At a glance"))
         .with_panel(
-            number("Requests", "Answered requests of shoppers.", f"sum(rate({COUNT}}}[$__rate_interval]))", unit="reqps")
+            number(
+                "Requests",
+                "Answered requests of shoppers.",
+                f"sum(rate({COUNT}}}[$__rate_interval]))",
+                unit="reqps",
+            )
         )
         .with_panel(
             number(
@@ -86,7 +97,9 @@ def _traffic(built: dashboard.Dashboard) -> dashboard.Dashboard:
             series(
                 "Requests by route",
                 "Requests of shoppers by route. `none` is a path that does not exist.",
-                {"{{method}} {{route}}": f"sum by (method, route) (rate({COUNT}}}[$__rate_interval]))"},
+                {
+                    "{{method}} {{route}}": f"sum by (method, route) (rate({COUNT}}}[$__rate_interval]))"
+                },
                 unit="reqps",
                 span=THIRD,
                 stacked=True,
@@ -108,7 +121,9 @@ def _traffic(built: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Orders by outcome",
                 "What shoppers were told about their orders. Orders that were refused before their body was read, because the limit was reached, are under "
                 "Admission.",
-                {"{{outcome}}": "sum by (outcome) (rate(toystore_frontend_orders_total{S}[$__rate_interval])) > 0"},
+                {
+                    "{{outcome}}": "sum by (outcome) (rate(toystore_frontend_orders_total{S}[$__rate_interval])) > 0"
+                },
                 unit="ops",
                 span=THIRD,
                 stacked=True,
@@ -236,7 +251,9 @@ def _stock(built: dashboard.Dashboard) -> dashboard.Dashboard:
             series(
                 "Restocked products",
                 "Sold-out products that were restocked.",
-                {"restocked": "sum(increase(toystore_catalog_restocks_total{S}[$__rate_interval]))"},
+                {
+                    "restocked": "sum(increase(toystore_catalog_restocks_total{S}[$__rate_interval]))"
+                },
                 span=THIRD,
             )
         )
@@ -269,7 +286,13 @@ def _processes(built: dashboard.Dashboard) -> dashboard.Dashboard:
             )
         )
         .with_panel(
-            series("Memory", "Resident memory.", {each: f"process_resident_memory_bytes{{S}} {OURS}"}, unit="bytes", span=QUARTER)
+            series(
+                "Memory",
+                "Resident memory.",
+                {each: f"process_resident_memory_bytes{{S}} {OURS}"},
+                unit="bytes",
+                span=QUARTER,
+            )
         )
         .with_panel(
             series(
@@ -283,5 +306,3 @@ def _processes(built: dashboard.Dashboard) -> dashboard.Dashboard:
             )
         )
     )
-
-

@@ -1,7 +1,7 @@
 """Writes the dashboards' JSON into the chart, for Kubernetes and for a Grafana of your own.
 
-    python write.py            writes
-    python write.py --check    prints what differs, and exits with 1
+python write.py            writes
+python write.py --check    prints what differs, and exits with 1
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ import experiment
 import shoppers
 
 WHERE = Path(__file__).resolve().parents[2] / "helm/toystore/files/dashboards"
-DASHBOARDS = {"shoppers": shoppers, "consistency": consistency, "cache": cache, "experiment": experiment}
+DASHBOARDS = {
+    "shoppers": shoppers,
+    "consistency": consistency,
+    "cache": cache,
+    "experiment": experiment,
+}
 
 
 def main() -> int:
