@@ -6,9 +6,15 @@ import json
 import os
 import secrets
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+# The limit for orders to be acknowledged, and for containers to become healthy: the machine may be
+# busy.
+PATIENCE_S = 120
 
 
 class Broken(Exception):
@@ -18,6 +24,14 @@ class Broken(Exception):
 def sure(holds: object, otherwise: str) -> None:
     if not holds:
         raise Broken(otherwise)
+
+
+def eventually(what: str, holds: Callable[[], object]) -> None:
+    """Waits until `holds` returns true, ten times a second."""
+    late_s = time.monotonic() + PATIENCE_S
+    while not holds():
+        sure(time.monotonic() < late_s, f"after {PATIENCE_S} s still not: {what}")
+        time.sleep(0.1)
 
 
 def run(*command: str, timeout_s: float = 120, environment: dict[str, str] | None = None) -> str:

@@ -1,22 +1,19 @@
-"""Shoppers: threads that place orders over REST, one after the other, and record the answers."""
+"""Shoppers: the store's own client in a container; and single requests over REST."""
 
 from __future__ import annotations
 
+import csv
 import http.client
-import json
-import random
+import itertools
+import os
+import subprocess
+import tempfile
 import threading
 import time
-import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
-from engine import Broken, sure
-
-TOYS = ["Tux", "Fox", "Whale", "Elephant", "Python"]
-
-# The limit for one order with all its retries, and for containers to become healthy: the machine
-# may be busy.
-PATIENCE_S = 120
+from engine import PATIENCE_S, Project, eventually, sure
 
 
 def get(
@@ -56,94 +53,93 @@ class Order:
     name: str
     quantity: int
     key: str
-    at_s: float = field(compare=False)
-
-
-class Shopper:
-    """Places orders over one kept-alive connection.
-
-    An order that gets no answer, or is refused with 503 or 507, is sent again with the same key.
-    """
-
-    def __init__(self, host: str, port: int) -> None:
-        self.connection = http.client.HTTPConnection(host, port, timeout=15)
-
-    def order(self, name: str, quantity: int) -> Order:
-        key, body = str(uuid.uuid4()), json.dumps({"name": name, "quantity": quantity})
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
-        late_s = time.monotonic() + PATIENCE_S
-        while time.monotonic() < late_s:
-            try:
-                self.connection.request("POST", "/orders", body, headers)
-                answer = self.connection.getresponse()
-                text = answer.read()
-            except (OSError, http.client.HTTPException):
-                self.connection.close()
-                time.sleep(0.02)
-                continue
-            if answer.status == 200:
-                return Order(
-                    json.loads(text)["data"]["order_number"], name, quantity, key, time.monotonic()
-                )
-            sure(
-                answer.status in (503, 507), f"an order is answered with {answer.status}: {text!r}"
-            )
-            time.sleep(0.02)
-        raise Broken(f"no answer to an order within {PATIENCE_S} s")
 
 
 class Shoppers:
-    """Several concurrent shoppers, until they are closed."""
+    """`toystore client`: each session is an order for 1 to 3 pieces, over a kept-alive connection.
 
-    def __init__(self, host: str, port: int, count: int) -> None:
-        self.orders: list[Order] = []
-        self.failure: Exception | None = None
-        self.closed = threading.Event()
-        self.changed = threading.Condition()
-        self.threads = [
-            threading.Thread(target=self.shop, args=(host, port), daemon=True) for _ in range(count)
+    An order that gets no answer, or is refused for now, is sent again with the same key. An order
+    that is refused for good makes the client fail at its end.
+    """
+
+    def __init__(self, project: Project, host: str, port: int, *options: str) -> None:
+        self.directory = tempfile.TemporaryDirectory()
+        # A pipe instead of a file shows when an order is acknowledged. The client's user writes it.
+        orders_file = Path(self.directory.name) / "orders"
+        os.mkfifo(orders_file)
+        orders_file.chmod(0o666)
+        orders_file.parent.chmod(0o755)
+        container = ["--network", "host", "--volume", f"{self.directory.name}:/data"]
+        command = [
+            "client",
+            "--front-host",
+            host,
+            "--front-port",
+            str(port),
+            "--orders-file",
+            "/data/orders",
         ]
-        for thread in self.threads:
-            thread.start()
+        # The machine is shared, and a few hundred orders per second are enough.
+        habits = ["--p", "1", "--quantity-max", "3", "--think-ms", "10", "--tries", "100"]
+        self.process = subprocess.Popen(
+            [
+                "docker",
+                "run",
+                "--rm",
+                "--label",
+                project.label,
+                *container,
+                project.image,
+                *command,
+                *habits,
+                *options,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.orders: list[Order] = []
+        self.times_s: list[float] = []
+        self.reader = threading.Thread(target=self.record, args=(orders_file,), daemon=True)
+        self.reader.start()
 
-    def shop(self, host: str, port: int) -> None:
-        shopper = Shopper(host, port)
-        try:
-            while not self.closed.is_set():
-                order = shopper.order(random.choice(TOYS), random.randint(1, 3))
-                with self.changed:
-                    self.orders.append(order)
-                    self.changed.notify_all()
-                # The machine is shared, and a few hundred orders per second are enough.
-                time.sleep(0.01)
-        except Exception as failure:  # noqa: BLE001 (raised again in the main thread)
-            with self.changed:
-                self.failure = failure
-                self.changed.notify_all()
+    def record(self, orders_file: Path) -> None:
+        with orders_file.open(newline="", encoding="utf-8") as rows:
+            for row in csv.DictReader(rows):
+                self.times_s.append(time.monotonic())
+                self.orders.append(
+                    Order(int(row["number"]), row["name"], int(row["quantity"]), row["order_id"])
+                )
 
     def acknowledge(self, more: int) -> None:
         """Waits until that many more orders are acknowledged."""
-        with self.changed:
-            goal = len(self.orders) + more
-            self.changed.wait_for(
-                lambda: self.failure or len(self.orders) >= goal, timeout=PATIENCE_S
-            )
-            if self.failure:
-                raise self.failure
-            sure(
-                len(self.orders) >= goal,
-                f"{len(self.orders)} orders were acknowledged, {goal} were expected",
-            )
+        goal = len(self.orders) + more
+        eventually(
+            f"{more} more orders are acknowledged",
+            lambda: len(self.orders) >= goal or self.process.poll() is not None,
+        )
+        if len(self.orders) < goal:
+            self.finish()
+            sure(len(self.orders) >= goal, f"the client ends after {len(self.orders)} orders")
 
     def gap_ms(self, since_s: float) -> float:
         """The longest time without an acknowledgement since `since_s`."""
-        times = sorted(order.at_s for order in self.orders if order.at_s >= since_s)
-        return 1000 * max(after - before for before, after in zip([since_s, *times], times))
+        times = [since_s, *(time_s for time_s in self.times_s if time_s >= since_s)]
+        return 1000 * max(after - before for before, after in itertools.pairwise(times))
 
     def close(self) -> list[Order]:
-        self.closed.set()
-        for thread in self.threads:
-            thread.join(PATIENCE_S)
-        if self.failure:
-            raise self.failure
+        """Ends the client before its time."""
+        self.process.terminate()
+        return self.finish()
+
+    def finish(self) -> list[Order]:
+        """Waits until the client ends. Unless it is a mere `session`, it has read every order."""
+        said, _ = self.process.communicate(timeout=PATIENCE_S)
+        sure(
+            self.process.returncode == 0,
+            f"the client ends with {self.process.returncode}: {said[-2000:]}",
+        )
+        self.reader.join()
+        self.directory.cleanup()
         return self.orders

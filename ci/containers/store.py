@@ -9,14 +9,13 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cluster import cluster
-from engine import Broken, Project, docker, inspect, sure
+from engine import Broken, Project, docker, eventually, inspect, sure
 from image import USER
-from shop import PATIENCE_S, TOYS, Order, Shopper, Shoppers, get, read
+from shop import Order, Shoppers, get, read
 
 ORDERS = ["order-1", "order-2", "order-3"]
 SERVICES = ["catalog", *ORDERS, "frontend"]
@@ -28,14 +27,6 @@ GAP_MAX_MS = 20_000
 # The memory of a small frontend.
 SMALL_MIB = 64
 WORKERS = "toystore_runtime_workers_threads"
-
-
-def eventually(what: str, holds: Callable[[], object]) -> None:
-    """Waits until `holds` returns true, ten times a second."""
-    late_s = time.monotonic() + PATIENCE_S
-    while not holds():
-        sure(time.monotonic() < late_s, f"after {PATIENCE_S} s still not: {what}")
-        time.sleep(0.1)
 
 
 class Store:
@@ -129,19 +120,12 @@ class Store:
 
     def open(self) -> str:
         port = self.project.published("frontend", 1110)
-        for toy in TOYS:
-            # A sold-out product is restocked with many pieces.
-            self.orders.append(Shopper(HOST, port).order(toy, self.stock(toy)))
-            eventually(f"{toy} is restocked", lambda toy=toy: self.stock(toy) > 1000)
-        self.shopping = Shoppers(HOST, port, count=4)
+        # Until they are closed; then the orders are read here, and compared with the ledgers.
+        options = ["--n-threads", "4", "--seconds", "3600", "--run-type", "session"]
+        self.shopping = Shoppers(self.project, HOST, port, *options)
         begun_s = time.monotonic()
         self.shopping.acknowledge(300)
         return f"300 orders in {time.monotonic() - begun_s:.1f} s"
-
-    def stock(self, toy: str) -> int:
-        status, body = read(HOST, self.project.published("frontend", 1110), f"/products/{toy}")
-        sure(status == 200, f"{toy}: {status}")
-        return json.loads(body)["data"]["quantity"]
 
     def status(self, service: str) -> dict | None:
         """The status of a replica; nothing while it cannot be reached."""
@@ -265,11 +249,11 @@ class Store:
     def small_frontend(self) -> str:
         bounds = ["--memory", f"{SMALL_MIB}m", "--memory-swap", f"{SMALL_MIB}m", "--cpus", "0.2"]
         container, address = self.another_frontend("small", *bounds)
-        shopping = Shoppers(address, 1110, count=16)
-        begun_s = time.monotonic()
-        shopping.acknowledge(500)
-        rate = len(shopping.orders) / (time.monotonic() - begun_s)
-        self.orders += shopping.close()
+        shopping = Shoppers(self.project, address, 1110, "--n-threads", "16", "--n-repeats", "40")
+        orders = shopping.finish()
+        sure(len(orders) >= 500, f"of 640 sessions, {len(orders)} placed an order")
+        rate = len(orders) / (shopping.times_s[-1] - shopping.times_s[0])
+        self.orders += orders
         state = inspect(container)["State"]
         sure(state["Running"] and not state["OOMKilled"], f"it has died: {state}")
         with open(f"/proc/{state['Pid']}/status", encoding="ascii") as status:
@@ -322,11 +306,14 @@ class Store:
                 for word in ("--env", f"{name}={value}")
             ]
             container, address = self.another_frontend("pod", *api.pod(), after=variables)
-            self.orders.append(Shopper(address, 1110).order("Tux", 1))
+            options = ["--n-threads", "1", "--n-repeats", "10"]
+            orders = Shoppers(self.project, address, 1110, *options).finish()
+            sure(orders, "nothing was ordered")
+            self.orders += orders
             eventually("both services are watched", lambda: api.watches == set(services))
             sure(api.refused == 0, f"{api.refused} of its requests were refused")
             self.end(container)
-        return "over TLS, with a service account's token; one order"
+        return f"over TLS, with a service account's token; {len(orders)} orders"
 
     def another_frontend(
         self, name: str, *options: str, after: list[str] | None = None
