@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from collections.abc import Iterator
 
 from pods import containers, pods
@@ -14,17 +12,8 @@ from render import REPOSITORY, Rendered
 def known(command: str) -> set[str] | None:
     """The variables and flags of a subcommand, or `None` if there is no such subcommand.
 
-    They are read from `--help` if `TOYSTORE` names the program, else from docs/settings.md, which a
-    test keeps equal to it."""
-    if program := os.environ.get("TOYSTORE"):
-        said = subprocess.run(
-            [program, command, "--help"], capture_output=True, text=True, check=False
-        )
-        # The help is wrapped at the terminal's width.
-        words = re.findall(
-            r"(?<=\[env: )[A-Z0-9_]+|(?<=\s)--[a-z0-9-]+", re.sub(r"\s+", " ", said.stdout)
-        )
-        return set(words) if said.returncode == 0 else None
+    A test keeps docs/settings.md equal to what the program knows.
+    """
     page = (REPOSITORY / "docs/settings.md").read_text()
     section = re.search(
         rf"^## `toystore {command}`$(.*?)(?=^## |^<!--|\Z)", page, re.DOTALL | re.MULTILINE

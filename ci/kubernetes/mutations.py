@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +18,8 @@ from render import CHART, Rendered, render
 # Objects that must exist for the mistakes to show.
 VALUES = {"networkPolicy": {"enabled": True}, "catalog": {"restock": {"level": 10_000_000}}}
 
+CHECKOV = Path(__file__).with_name("checkov.yaml")
+
 Check = Callable[[Rendered], Iterable[str]]
 
 
@@ -22,7 +27,7 @@ Check = Callable[[Rendered], Iterable[str]]
 class Mutation:
     """Replaces `old` by `new` in the template `file`.
 
-    `complaint` is a part of the message that a check must give.
+    `complaint` is a part of the message that a check must give, or the id of a policy of checkov.
     """
 
     file: str
@@ -41,8 +46,11 @@ def mutations() -> list[Mutation]:
 
 
 def check(checks: list[Check]) -> Iterator[str]:
-    """The mutations that no check finds."""
+    """The mutations that neither a check nor checkov finds."""
     with tempfile.TemporaryDirectory() as directory:
+        manifests = Path(directory) / "manifests"
+        manifests.mkdir()
+        left: dict[str, Mutation] = {}
         for number, mutation in enumerate(mutations()):
             chart = Path(directory) / str(number) / "toystore"
             shutil.copytree(CHART, chart)
@@ -53,7 +61,24 @@ def check(checks: list[Check]) -> Iterator[str]:
                 continue
             path.write_text(text.replace(mutation.old, mutation.new))
             rendered = render(VALUES, chart=chart)
-            if not any(
-                mutation.complaint in mistake for check in checks for mistake in check(rendered)
-            ):
+            if not any(mutation.complaint in it for check in checks for it in check(rendered)):
+                left[f"/{number}.yaml"] = mutation
+                manifests.joinpath(f"{number}.yaml").write_text(rendered.text)
+        found = policies(manifests)
+        for file, mutation in left.items():
+            if (file, mutation.complaint) not in found:
                 yield f"{mutation.file}: {mutation.new!r} instead of {mutation.old!r} is not found by any check"
+
+
+def policies(manifests: Path) -> set[tuple[str, str]]:
+    """What checkov finds: the files, each with the id of a policy."""
+    checkov = [
+        Path(sys.executable).with_name("checkov"),
+        "--config-file",
+        CHECKOV,
+        "--output",
+        "json",
+    ]
+    said = subprocess.run([*checkov, "--directory", manifests], capture_output=True, check=False)
+    failed = json.loads(said.stdout)["results"]["failed_checks"]
+    return {(one["file_path"], one["check_id"]) for one in failed}

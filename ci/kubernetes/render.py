@@ -19,26 +19,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CHART = REPOSITORY / "helm" / "toystore"
 
 
-class Loader(yaml.SafeLoader):
-    """YAML as the API server reads it with strict field validation: duplicate keys are errors."""
-
-
-def _mapping(loader: Loader, node: yaml.MappingNode) -> dict:
-    seen: set[str] = set()
-    for key, _ in node.value:
-        if key.value in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"duplicate key {key.value!r}", key.start_mark
-            )
-        seen.add(key.value)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
-
-
-Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
 def load(text: str) -> list[Object]:
-    return [thing for thing in yaml.load_all(text, Loader) if thing is not None]
+    return [thing for thing in yaml.safe_load_all(text) if thing is not None]
 
 
 def load_1_2(text: str) -> list[Object]:
@@ -127,6 +109,15 @@ def render(
         hooks=[thing for hook in hooks for thing in load(hook["manifest"])],
         notes=release["info"]["notes"],
     )
+
+
+def refusal(values: Object, existing: list[Object] | None = None) -> str:
+    """Why Helm refuses the values; empty if it takes them."""
+    try:
+        render(values, existing=existing)
+    except Refused as why:
+        return str(why)
+    return ""
 
 
 def lint(chart: Path = CHART) -> list[str]:
