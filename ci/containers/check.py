@@ -29,7 +29,7 @@ class Report:
         """Runs a check and prints its result. Returns whether it passed."""
         try:
             found = run()
-        except Exception as wrong:  # noqa: BLE001 (any exception is a failed check)
+        except Exception as wrong:
             self.failed += 1
             reason = wrong if isinstance(wrong, Broken) else traceback.format_exc()
             print(f"FAILED  {what}\n{textwrap.indent(str(reason), ' ' * 8)}", flush=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from json_handler import JsonHandler
+from json_handler import JsonHandler, Object
 
 NAMESPACE = "shop"
 # Where a pod finds the token of its service account.
@@ -38,7 +38,7 @@ class Cluster:
     refused: int = 0
     watches: set[str] = field(default_factory=set)
 
-    def slice(self, service: str) -> dict:
+    def slice(self, service: str) -> Object:
         endpoints = [
             {
                 "addresses": [address],

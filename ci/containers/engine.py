@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from json_handler import Object
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 # The limit for orders to be acknowledged, and for containers to become healthy: the machine may be
@@ -60,7 +62,7 @@ def docker(*arguments: str, timeout_s: float = 120) -> str:
     return run("docker", *arguments, timeout_s=timeout_s)
 
 
-def inspect(thing: str) -> dict:
+def inspect(thing: str) -> Object:
     return json.loads(docker("inspect", thing))[0]
 
 

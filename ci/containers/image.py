@@ -32,7 +32,9 @@ def members(image: str) -> Iterator[tarfile.TarInfo]:
         ["docker", "save", image], check=True, capture_output=True, timeout=60
     ).stdout
     with tarfile.open(fileobj=io.BytesIO(saved)) as archive:
-        manifest = json.load(archive.extractfile("manifest.json"))
+        index = archive.extractfile("manifest.json")
+        assert index
+        manifest = json.load(index)
         for layer in manifest[0]["Layers"]:
             with tarfile.open(fileobj=archive.extractfile(layer)) as files:
                 yield from files

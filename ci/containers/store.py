@@ -15,6 +15,7 @@ from pathlib import Path
 from cluster import cluster
 from engine import Broken, Project, docker, eventually, inspect, sure
 from image import USER
+from json_handler import Object
 from shop import Order, Shoppers, get, read
 
 ORDERS = ["order-1", "order-2", "order-3"]
@@ -60,8 +61,7 @@ class Store:
             sure(
                 mounts == ([] if service == "frontend" else ["/data"]), f"{service} mounts {mounts}"
             )
-            with open(f"/proc/{container['State']['Pid']}/status", encoding="ascii") as status:
-                told = dict(line.rstrip("\n").split(":\t", 1) for line in status if ":\t" in line)
+            told = process_status(container)
             sure(told["Uid"].split() == [str(USER)] * 4, f"{service} runs as {told['Uid']}")
             sure(int(told["CapEff"], 16) == 0, f"{service} has capabilities: {told['CapEff']}")
         return f"user {USER}, no capabilities, read-only roots"
@@ -127,7 +127,7 @@ class Store:
         self.shopping.acknowledge(300)
         return f"300 orders in {time.monotonic() - begun_s:.1f} s"
 
-    def status(self, service: str) -> dict | None:
+    def status(self, service: str) -> Object | None:
         """The status of a replica; nothing while it cannot be reached."""
         try:
             address = self.project.address(self.project.container(service))
@@ -244,7 +244,9 @@ class Store:
             ["docker", "cp", source, "-"], check=True, capture_output=True, timeout=60
         ).stdout
         with tarfile.open(fileobj=io.BytesIO(copied)) as archive:
-            return archive.extractfile("log.csv").read()
+            file = archive.extractfile("log.csv")
+            assert file
+            return file.read()
 
     def small_frontend(self) -> str:
         bounds = ["--memory", f"{SMALL_MIB}m", "--memory-swap", f"{SMALL_MIB}m", "--cpus", "0.2"]
@@ -256,9 +258,7 @@ class Store:
         self.orders += orders
         state = inspect(container)["State"]
         sure(state["Running"] and not state["OOMKilled"], f"it has died: {state}")
-        with open(f"/proc/{state['Pid']}/status", encoding="ascii") as status:
-            told = dict(line.split(":", 1) for line in status)
-        peak_mib = int(told["VmHWM"].split()[0]) / 1024
+        peak_mib = int(process_status(inspect(container))["VmHWM"].split()[0]) / 1024
         workers, usual = (
             metric(at, 1111, WORKERS)
             for at in (address, self.project.address(self.project.container("frontend")))
@@ -377,6 +377,12 @@ class Store:
             return self.project.compose("logs", "--no-color", "--tail", "40")
         except Broken as broken:
             return str(broken)
+
+
+def process_status(container: Object) -> dict[str, str]:
+    """What the kernel tells about its process."""
+    text = Path(f"/proc/{container['State']['Pid']}/status").read_text()
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
 
 def metric(address: str, port: int, name: str) -> float:

@@ -12,9 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from json_handler import JsonHandler
-
-Object = dict
+from json_handler import JsonHandler, Object
 
 # The resources of the cluster: group and version, kind, plural.
 RESOURCES = [

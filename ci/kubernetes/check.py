@@ -14,7 +14,7 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import kubernetes_validate
@@ -26,7 +26,8 @@ import plain
 import pods
 import readme
 import wiring
-from render import CHART, REPOSITORY, Object, Rendered, lint, load_1_2, refusal, render
+from json_handler import Object
+from render import CHART, REPOSITORY, Rendered, called, lint, load_1_2, refusal, render
 from scenarios import HOSTILE_VALUES, IMMUTABLE, REFUSED, claim, running, scenarios
 
 # The oldest Kubernetes that Chart.yaml allows, and the newest one with a schema.
@@ -59,7 +60,7 @@ def schemas(rendered: Rendered) -> Iterator[str]:
                     json.dumps(thing, default=lambda date: {"date": str(date)}), version
                 )
             ):
-                yield f"{version}: {thing['kind']} {thing['metadata']['name']}: {mistake}"
+                yield f"{version}: {called(thing)}: {mistake}"
 
 
 # Cached, because most objects are the same in most renderings.
@@ -150,7 +151,9 @@ def two_releases() -> Iterator[str]:
             namespace=namespace,
         )
         for thing in rendered.all:
-            identities = [(thing["kind"], namespace, thing["metadata"]["name"])]
+            identities: list[tuple[str, ...]] = [
+                (thing["kind"], namespace, thing["metadata"]["name"])
+            ]
             if thing["metadata"]["labels"]["app.kubernetes.io/component"] == "dashboard":
                 for file, text in thing["data"].items():
                     identities += [("file", file)] + [
@@ -236,10 +239,8 @@ def token() -> Iterator[str]:
     if not upgraded or upgraded["data"] != first["data"]:
         yield "an upgrade changes the token"
     chosen = render({"internalToken": {"value": "one-of-ones-own"}}, existing=[first])
-    if (
-        base64.b64decode(chosen.find("Secret", "toystore-internal")["data"]["token"])
-        != b"one-of-ones-own"
-    ):
+    secret = chosen.find("Secret", "toystore-internal")
+    if not secret or base64.b64decode(secret["data"]["token"]) != b"one-of-ones-own":
         yield "a token of one's own is not taken"
     if templates(chosen) != templates(render({})):
         yield "the pods tell something of the token"
@@ -330,7 +331,7 @@ def main(out: Path) -> int:
     for what, rendered in scenarios():
         manifest = "\n---\n".join([rendered.text, *rendered.hook_texts])
         out.joinpath(what.replace(" ", "-").replace("'", "") + ".yaml").write_text(manifest)
-        rules: list[tuple[str, Callable[[Rendered], Iterator[str]]]] = [
+        rules: list[tuple[str, mutations.Check]] = [
             (f"Kubernetes' schemas, {' and '.join(VERSIONS)}, strict", schemas),
             ("pods: the store's own rules, and what checkov misses", pods.check),
             ("names, selectors, ports, accounts, quorums", wiring.check),
@@ -351,7 +352,7 @@ def main(out: Path) -> int:
     report.check("strings stay strings, in YAML 1.1 and 1.2", strings())
     report.check("two releases share nothing", two_releases())
     report.check("a load test runs once, and stays", load_tests())
-    checks = [schemas, pods.check, wiring.check, environment.check]
+    checks: list[mutations.Check] = [schemas, pods.check, wiring.check, environment.check]
     report.check(
         f"each of {len(mutations.mutations())} mistakes made on purpose is found",
         mutations.check(checks),

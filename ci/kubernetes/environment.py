@@ -22,7 +22,7 @@ def known(command: str) -> set[str] | None:
 
 
 def check(rendered: Rendered) -> Iterator[str]:
-    for name, thing, template in pods(rendered):
+    for name, _, template in pods(rendered):
         for container in containers(template["spec"]):
             command = container["args"][0]
             words = known(command)

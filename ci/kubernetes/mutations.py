@@ -72,13 +72,8 @@ def check(checks: list[Check]) -> Iterator[str]:
 
 def policies(manifests: Path) -> set[tuple[str, str]]:
     """What checkov finds: the files, each with the id of a policy."""
-    checkov = [
-        Path(sys.executable).with_name("checkov"),
-        "--config-file",
-        CHECKOV,
-        "--output",
-        "json",
-    ]
-    said = subprocess.run([*checkov, "--directory", manifests], capture_output=True, check=False)
+    checkov = str(Path(sys.executable).with_name("checkov"))
+    command = [checkov, f"--config-file={CHECKOV}", f"--directory={manifests}", "--output=json"]
+    said = subprocess.run(command, capture_output=True, check=False)
     failed = json.loads(said.stdout)["results"]["failed_checks"]
     return {(one["file_path"], one["check_id"]) for one in failed}

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from render import CHART, REPOSITORY, Object, load, render
+from json_handler import Object
+from render import CHART, REPOSITORY, load, render
 
 DIRECTORY = REPOSITORY / "k8s"
 NAMESPACE = "toystore"

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from render import Object, Rendered
+from json_handler import Object
+from render import Rendered, called
 
 # https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 RESTRICTED_VOLUMES = {
@@ -59,7 +60,7 @@ def pods(rendered: Rendered) -> Iterator[tuple[str, Object, Object]]:
     """Each object with pods: its name in messages, itself, and its pod template."""
     for thing in rendered.all:
         if template := template_of(thing):
-            yield f"{thing['kind']} {thing['metadata']['name']}", thing, template
+            yield called(thing), thing, template
 
 
 def containers(spec: Object) -> list[Object]:
@@ -73,7 +74,7 @@ def check(rendered: Rendered) -> Iterator[str]:
             yield f"{name}: {what}"
     for thing in rendered.all:
         for what in spelling(thing):
-            yield f"{thing['kind']} {thing['metadata']['name']}: {what}"
+            yield f"{called(thing)}: {what}"
 
 
 def restricted(spec: Object) -> Iterator[str]:

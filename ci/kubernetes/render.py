@@ -13,7 +13,8 @@ import yaml
 from helm_sdkpy import Configuration, Install, Lint
 from helm_sdkpy.exceptions import HelmError
 
-from api_server import Object, api_server
+from api_server import api_server
+from json_handler import Object
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHART = REPOSITORY / "helm" / "toystore"
@@ -58,6 +59,11 @@ class Rendered:
 
 class Refused(Exception):
     """Helm refused the values."""
+
+
+def called(thing: Object) -> str:
+    """What messages call it."""
+    return f"{thing['kind']} {thing['metadata']['name']}"
 
 
 def merged(base: Object, over: Object) -> Object:

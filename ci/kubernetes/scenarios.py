@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import yaml
 
-from render import CHART, REPOSITORY, Object, Rendered, render
+from json_handler import Object
+from render import CHART, REPOSITORY, Rendered, render
 
 PLACE: Object = {
     "podLabels": {"team": "toys"},
@@ -44,7 +45,7 @@ DISK: Object = {
         "retentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Delete"},
     }
 }
-OUTSIDE: Object = [{"ipBlock": {"cidr": "203.0.113.0/24"}}]
+OUTSIDE: list[Object] = [{"ipBlock": {"cidr": "203.0.113.0/24"}}]
 
 EVERYTHING: Object = {
     "nameOverride": "toys",

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from json_handler import Object
 from pods import containers, pods, template_of
-from render import Object, Rendered
+from render import Rendered, called
 
 COMPONENT = "app.kubernetes.io/component"
 COMMON_LABELS = {
@@ -46,27 +47,25 @@ def check(rendered: Rendered) -> Iterator[str]:
 
 
 def identities(rendered: Rendered) -> Iterator[str]:
-    seen: set[tuple[str, str]] = set()
+    seen: set[str] = set()
     for thing in rendered.all:
-        metadata = thing["metadata"]
-        called = f"{thing['kind']} {metadata['name']}"
-        if (thing["kind"], metadata["name"]) in seen:
-            yield f"{called} exists twice"
-        seen.add((thing["kind"], metadata["name"]))
+        metadata, it = thing["metadata"], called(thing)
+        if it in seen:
+            yield f"{it} exists twice"
+        seen.add(it)
         if metadata.get("namespace") != rendered.namespace:
-            yield f"{called} is not in the release's namespace"
+            yield f"{it} is not in the release's namespace"
         if missing := COMMON_LABELS - metadata["labels"].keys():
-            yield f"{called} has no {sorted(missing)}"
+            yield f"{it} has no {sorted(missing)}"
         longest = NAME_LENGTH_MAX - (REVISION_LENGTH if thing["kind"] == "StatefulSet" else 0)
-        if len(metadata["name"]) > longest or not re.fullmatch(
-            r"[a-z]([-a-z0-9]*[a-z0-9])?", metadata["name"]
-        ):
-            yield f"{called}: the name is too long, or not a DNS label"
+        name = metadata["name"]
+        if len(name) > longest or not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name):
+            yield f"{it}: the name is too long, or not a DNS label"
         for key, value in metadata["labels"].items():
             if not isinstance(value, str) or not re.fullmatch(
                 r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?", value
             ):
-                yield f"{called}: the label {key} cannot be {value!r}"
+                yield f"{it}: the label {key} cannot be {value!r}"
 
 
 def matched(rendered: Rendered, labels: Object) -> list[tuple[str, Object]]:
@@ -112,11 +111,11 @@ def selectors(rendered: Rendered) -> Iterator[str]:
     for thing in rendered.of("Deployment") + rendered.of("StatefulSet"):
         found = matched(rendered, thing["spec"]["selector"]["matchLabels"])
         if [template for _, template in found] != [thing["spec"]["template"]]:
-            yield f"{thing['kind']} {thing['metadata']['name']} selects {[component for component, _ in found]}"
+            yield f"{called(thing)} selects {[component for component, _ in found]}"
         labels = thing["spec"]["template"]["metadata"]["labels"]
         for constraint in thing["spec"]["template"]["spec"].get("topologySpreadConstraints", []):
             if not constraint["labelSelector"]["matchLabels"].items() <= labels.items():
-                yield f"{thing['kind']} {thing['metadata']['name']} spreads pods other than its own"
+                yield f"{called(thing)} spreads pods other than its own"
 
 
 def stateful_sets(rendered: Rendered) -> Iterator[str]:
@@ -151,14 +150,14 @@ def accounts(rendered: Rendered) -> Iterator[str]:
     }
     for role in rendered.of("Role"):
         if role["rules"] != [slices]:
-            yield f"Role {role['metadata']['name']} allows more or less than watching EndpointSlices"
+            yield f"{called(role)} allows more or less than watching EndpointSlices"
     for binding in rendered.of("RoleBinding"):
         if not rendered.find("Role", binding["roleRef"]["name"]):
-            yield f"RoleBinding {binding['metadata']['name']} binds a role that does not exist"
+            yield f"{called(binding)} binds a role that does not exist"
         bound |= {subject["name"] for subject in binding["subjects"]}
     for account in rendered.of("ServiceAccount"):
         if account.get("automountServiceAccountToken") is not False:
-            yield f"ServiceAccount {account['metadata']['name']} mounts its token in all pods"
+            yield f"{called(account)} mounts its token in all pods"
     users: set[str] = set()
     for name, _, template in pods(rendered):
         account = template["spec"]["serviceAccountName"]
@@ -249,31 +248,26 @@ def monitors(rendered: Rendered) -> Iterator[str]:
     for monitor in rendered.of("PodMonitor"):
         found = matched(rendered, monitor["spec"]["selector"]["matchLabels"])
         if {component for component, _ in found} - {"loadtest"} != {"catalog", "order", "frontend"}:
-            yield f"PodMonitor {monitor['metadata']['name']} selects {[component for component, _ in found]}"
+            yield f"{called(monitor)} selects {[component for component, _ in found]}"
         for endpoint in monitor["spec"]["podMetricsEndpoints"]:
             for component, template in found:
                 if endpoint["port"] not in ports_of(template):
-                    yield f"PodMonitor {monitor['metadata']['name']}: {component} has no port {endpoint['port']}"
+                    yield f"{called(monitor)}: {component} has no port {endpoint['port']}"
     for monitor in rendered.of("ServiceMonitor"):
         labels = monitor["spec"]["selector"]["matchLabels"]
-        found = [
+        targets = [
             service
             for service in rendered.of("Service")
             if labels.items() <= service["metadata"]["labels"].items()
         ]
-        ports = {port["name"] for service in found for port in service["spec"]["ports"]}
-        if (
-            len(found) != 1
-            or not {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]} <= ports
-        ):
-            yield f"ServiceMonitor {monitor['metadata']['name']} selects {[s['metadata']['name'] for s in found]}"
+        ports = {port["name"] for service in targets for port in service["spec"]["ports"]}
+        scraped = {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]}
+        if len(targets) != 1 or not scraped <= ports:
+            yield f"{called(monitor)} selects {[called(service) for service in targets]}"
     for _, _, template in pods(rendered):
-        annotations = template["metadata"].get("annotations", {})
-        if (
-            "prometheus.io/port" in annotations
-            and int(annotations["prometheus.io/port"]) != ports_of(template)["internal"]
-        ):
-            yield f"prometheus.io/port is {annotations['prometheus.io/port']}, which has no metrics"
+        port = template["metadata"].get("annotations", {}).get("prometheus.io/port")
+        if port and int(port) != ports_of(template)["internal"]:
+            yield f"prometheus.io/port is {port}, which has no metrics"
 
 
 def others(rendered: Rendered) -> Iterator[str]:
@@ -282,17 +276,16 @@ def others(rendered: Rendered) -> Iterator[str]:
             for path in rule["http"]["paths"]:
                 backend = path["backend"]["service"]
                 service = rendered.find("Service", backend["name"])
-                if not service or backend["port"]["name"] not in {
-                    port["name"] for port in service["spec"]["ports"]
-                }:
-                    yield f"Ingress {ingress['metadata']['name']} leads to no service port"
+                ports = service["spec"]["ports"] if service else []
+                if backend["port"]["name"] not in {port["name"] for port in ports}:
+                    yield f"{called(ingress)} leads to no service port"
     for scaler in rendered.of("HorizontalPodAutoscaler"):
         target = scaler["spec"]["scaleTargetRef"]
         owner = rendered.find(target["kind"], target["name"])
         if not owner or "replicas" in owner["spec"]:
-            yield f"HorizontalPodAutoscaler {scaler['metadata']['name']}: its target is missing, or sets its own number of replicas"
+            yield f"{called(scaler)}: its target is missing, or sets its own number of replicas"
     for thing in rendered.all:
         if thing["kind"] not in {"Pod", "Job"} and (template := template_of(thing)):
             component = template["metadata"]["labels"][COMPONENT]
             if template["spec"]["serviceAccountName"].rpartition("-")[2] != component:
-                yield f"{thing['kind']} {thing['metadata']['name']} uses another component's account"
+                yield f"{called(thing)} uses another component's account"

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -22,7 +23,7 @@ class Answer:
 
     operation: str
     status: int
-    body: dict
+    body: dict[str, Any]
 
     @property
     def code(self) -> str | None:
@@ -31,8 +32,7 @@ class Answer:
 
 def described(path: str) -> list[Answer]:
     """All answers with a body that the document at `path` describes for OPERATIONS."""
-    with open(path, encoding="utf-8") as file:
-        document = json.load(file)
+    document = json.loads(Path(path).read_text())
     answers = []
     for operation in (it for methods in document["paths"].values() for it in methods.values()):
         if operation["operationId"] not in OPERATIONS:
@@ -71,6 +71,7 @@ class Store:
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                assert store.next
                 body = json.dumps(store.next.body).encode()
                 self.send_response(store.next.status)
                 headers = {

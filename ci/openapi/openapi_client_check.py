@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
-from answers import Answer, Store, described, repeated
 from openapi_client import (
     ApiClient,
     ApiException,
@@ -18,6 +17,8 @@ from openapi_client import (
     OrdersApi,
     ProductsApi,
 )
+
+from answers import Answer, Store, described, repeated
 
 T = TypeVar("T")
 

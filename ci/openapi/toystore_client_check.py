@@ -7,13 +7,15 @@ the second argument describes.
 import sys
 import uuid
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
-from answers import Store, described, repeated
 from toystore_client import Client
 from toystore_client.api.orders import place_order, read_order, read_order_by_post
 from toystore_client.api.products import read_product, read_products
 from toystore_client.models import ErrorAnswer, ErrorCode, NewOrder
+
+from answers import Store, described, repeated
 
 T = TypeVar("T")
 
@@ -33,13 +35,13 @@ def shop(client: Client) -> None:
     key = str(uuid.uuid4())
     order = NewOrder(name="Tux", quantity=3)
 
-    def place(order: NewOrder, key: str) -> object:
+    def place(order: NewOrder, key: str) -> Any:
         return answered(lambda: place_order.sync(client=client, body=order, idempotency_key=key))
 
     placed = [place(order, key).data.order_number for _ in range(2)]
     assert placed[0] == placed[1], f"the same key has two numbers: {placed}"
     for read in (read_order, read_order_by_post):
-        found = answered(lambda read=read: read.sync(placed[0], client=client)).data
+        found = answered(partial(read.sync, placed[0], client=client)).data
         assert (found.number, found.name, found.quantity) == (placed[0], "Tux", 3), found
     refused = [
         (answered(lambda: read_product.sync("Unicorn", client=client)), ErrorCode.NO_SUCH_PRODUCT),

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import promql_parser
 import yaml
@@ -65,7 +66,7 @@ def metric_names(expression: object) -> Iterator[str]:
             raise ValueError(f"unknown part of an expression: {expression!r}")
 
 
-def panels() -> Iterator[tuple[str, dict]]:
+def panels() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every panel except rows, with the file name of its dashboard."""
     for path in DASHBOARDS:
         for panel in json.loads(path.read_text())["panels"]:
@@ -99,7 +100,7 @@ def filled_in(text: str) -> str:
     return text
 
 
-def rules() -> Iterator[dict]:
+def rules() -> Iterator[dict[str, Any]]:
     for path in RULES:
         for group in yaml.safe_load(path.read_text())["groups"]:
             yield from group["rules"]

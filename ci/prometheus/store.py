@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -77,7 +78,7 @@ class Store:
     def kill(self, name: str) -> None:
         os.kill(self.pids[name], signal.SIGKILL)
 
-    def shoppers(self, sessions: int) -> subprocess.Popen:
+    def shoppers(self, sessions: int) -> subprocess.Popen[bytes]:
         host, port = self.api.split(":")
         command = [
             self.binary,
@@ -161,7 +162,7 @@ class Prometheus:
 
     at: str
 
-    def get(self, path: str, **parameters: str) -> dict:
+    def get(self, path: str, **parameters: str) -> Any:
         answer = json.loads(
             get(f"http://{self.at}/api/v1/{path}?{urllib.parse.urlencode(parameters)}")
         )

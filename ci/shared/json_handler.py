@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import http.server
 import json
+from typing import Any
+
+# An object in JSON or YAML.
+Object = dict[str, Any]
 
 
 class JsonHandler(http.server.BaseHTTPRequestHandler):
@@ -14,7 +18,7 @@ class JsonHandler(http.server.BaseHTTPRequestHandler):
     # first.
     wbufsize = -1
 
-    def answer(self, status: int, body: dict) -> None:
+    def answer(self, status: int, body: Object) -> None:
         text = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -60,9 +60,7 @@ def cycles(graph: dict[str, set[str]]) -> Iterator[set[str]]:
 
 def roots() -> list[str]:
     """The root files of all crates: libraries and programs."""
-    return [
-        path for path in files("crates/*/src/lib.rs", "crates/*/src/main.rs", "bench/src/main.rs")
-    ]
+    return files("crates/*/src/lib.rs", "crates/*/src/main.rs", "bench/src/main.rs")
 
 
 def crates() -> dict[str, set[str]]:

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from tree import ROOT, files, read
 
@@ -79,7 +80,7 @@ def dead_links(path: str) -> Iterator[str]:
         if re.match(r"[a-z]+:", target):
             continue
         file, _, anchor = target.partition("#")
-        where = os.path.normpath(os.path.join(os.path.dirname(path), file)) if file else path
+        where = os.path.normpath(Path(path).parent / file) if file else path
         if not is_there(where):
             yield f"{path}:{number}: {target}: there is no {where}"
         elif anchor and where.endswith(".md") and anchor not in anchors(read(where)):
@@ -94,7 +95,7 @@ def stale_mentions(path: str) -> Iterator[str]:
             named = mention[1]
             # The text may be about one directory, such as k8s/.
             known = is_there(named) or any(
-                is_there(f"{top}/{named}") for top in ("k8s", os.path.dirname(path) or ".")
+                is_there(f"{top}/{named}") for top in ("k8s", Path(path).parent)
             )
             if not known and not MADE.match(named):
                 yield f"{path}:{number}: there is no {named}"

@@ -134,8 +134,8 @@ def fill(module: Module, directory: PurePosixPath, read: dict[str, str]) -> None
         tuple(re.split(r"::\s*", path))
         for path in PATH.findall(re.sub(r"pub\((?:in )?[\w:]+\)", "", rest))
     }
-    for child in module.children:
-        module.uses |= {(child, item) for item in re.findall(rf"(?<![\w:]){child}::(\w+)", rest)}
+    for inner in module.children:
+        module.uses |= {(inner, item) for item in re.findall(rf"(?<![\w:]){inner}::(\w+)", rest)}
 
 
 def resolve(module: Module, path: list[str], crate: Module, tries: int = 12) -> Module | None:

@@ -163,7 +163,7 @@ def _causes(built: dashboard.Dashboard) -> dashboard.Dashboard:
                 "Processes",
                 "Up: answered the scrape. A process that was killed and restarted within a scrape interval shows in the next panel only.",
                 {
-                    "{{pod}} {{instance}}": f"up{{S}} and on (namespace, job, instance) last_over_time(toystore_build_info[$__range])"
+                    "{{pod}} {{instance}}": "up{S} and on (namespace, job, instance) last_over_time(toystore_build_info[$__range])"
                 },
                 {1: ("up", "green"), 0: ("down", "red")},
                 span=FULL,

@@ -5,6 +5,8 @@ The description of each panel says what it shows, and what it means.
 
 from __future__ import annotations
 
+from typing import Any
+
 from grafana_foundation_sdk.builders import (
     common,
     dashboard,
@@ -45,7 +47,7 @@ def _target(legend: str, query: str) -> prometheus.Dataquery:
     return prometheus.Dataquery().expr(fill(query)).legend_format(legend).range()
 
 
-def _with(panel, title: str, what: str, queries: Queries, span: int, height: int):
+def _with(panel: Any, title: str, what: str, queries: Queries, span: int, height: int) -> Any:
     panel = panel.title(title).description(what).datasource(PROMETHEUS).span(span).height(height)
     for number, (legend, query) in enumerate(queries.items()):
         panel = panel.with_target(_target(legend, query).ref_id(chr(ord("A") + number)))

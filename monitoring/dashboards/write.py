@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
@@ -42,7 +43,7 @@ def main() -> int:
     return 0
 
 
-def rendered(module) -> str:
+def rendered(module: ModuleType) -> str:
     return JSONEncoder(sort_keys=True, indent=2).encode(module.build().build()) + "\n"
 
 
