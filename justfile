@@ -14,6 +14,7 @@ check:
     python3 ci/source/links.py
     python3 ci/source/columns.py
     python3 ci/source/cycles.py
+    bash ci/python
     cargo clippy --workspace --all-targets --locked -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
