@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from engine import variables
 from json_handler import JsonHandler, Object
 
 NAMESPACE = "shop"
@@ -78,11 +79,7 @@ class Cluster:
             "KUBERNETES_SERVICE_HOST": self.address,
             "KUBERNETES_SERVICE_PORT": str(self.port),
         }
-        return [
-            "--volume",
-            f"{self.account}:{ACCOUNT}:ro",
-            *(word for name, value in told.items() for word in ("--env", f"{name}={value}")),
-        ]
+        return [f"--volume={self.account}:{ACCOUNT}:ro", *variables(told)]
 
 
 def certificates(directory: Path, address: str) -> tuple[Path, Path, Path]:
@@ -91,55 +88,18 @@ def certificates(directory: Path, address: str) -> tuple[Path, Path, Path]:
     They are RSA and for an IP address, as kubeadm makes them.
     """
 
-    def openssl(*arguments: str) -> None:
-        subprocess.run(
-            ["openssl", *arguments], cwd=directory, check=True, capture_output=True, timeout=60
-        )
+    def openssl(arguments: str) -> None:
+        command = ["openssl", *arguments.split()]
+        subprocess.run(command, cwd=directory, check=True, capture_output=True, timeout=60)
 
-    openssl(
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.crt",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=kubernetes",
-    )
-    openssl(
-        "req",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-keyout",
-        "server.key",
-        "-out",
-        "server.csr",
-        "-subj",
-        "/CN=kube-apiserver",
-    )
+    new_key = "-newkey rsa:2048 -nodes -keyout"
+    openssl(f"req -x509 {new_key} ca.key -out ca.crt -days 2 -subj /CN=kubernetes")
+    openssl(f"req {new_key} server.key -out server.csr -subj /CN=kube-apiserver")
     directory.joinpath("server.ext").write_text(
         f"subjectAltName=DNS:kubernetes.default.svc,IP:{address}\nextendedKeyUsage=serverAuth\nkeyUsage=digitalSignature,keyEncipherment\n"
     )
-    signed = (
-        "-in",
-        "server.csr",
-        "-CA",
-        "ca.crt",
-        "-CAkey",
-        "ca.key",
-        "-CAcreateserial",
-        "-days",
-        "2",
-        "-extfile",
-        "server.ext",
-    )
-    openssl("x509", "-req", *signed, "-out", "server.crt")
+    signed = "-CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile server.ext"
+    openssl(f"x509 -req -in server.csr {signed} -out server.crt")
     return directory / "ca.crt", directory / "server.key", directory / "server.crt"
 
 
@@ -155,11 +115,8 @@ def cluster(
     token = secrets.token_hex()
     account = directory / "account"
     account.mkdir()
-    for name, text in {
-        "ca.crt": authority.read_text(),
-        "token": token,
-        "namespace": NAMESPACE,
-    }.items():
+    files = {"ca.crt": authority.read_text(), "token": token, "namespace": NAMESPACE}
+    for name, text in files.items():
         account.joinpath(name).write_text(text)
     account.chmod(0o755)
     directory.chmod(0o755)

@@ -62,6 +62,11 @@ def docker(*arguments: str, timeout_s: float = 120) -> str:
     return run("docker", *arguments, timeout_s=timeout_s)
 
 
+def variables(of: dict[str, str]) -> list[str]:
+    """The options that set these variables in a container."""
+    return [f"--env={name}={value}" for name, value in of.items()]
+
+
 def inspect(thing: str) -> Object:
     return json.loads(docker("inspect", thing))[0]
 

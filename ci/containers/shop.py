@@ -69,31 +69,17 @@ class Shoppers:
         os.mkfifo(orders_file)
         orders_file.chmod(0o666)
         orders_file.parent.chmod(0o755)
-        container = ["--network", "host", "--volume", f"{self.directory.name}:/data"]
-        command = [
-            "client",
-            "--front-host",
-            host,
-            "--front-port",
-            str(port),
-            "--orders-file",
-            "/data/orders",
+        container = [
+            f"--label={project.label}",
+            "--network=host",
+            f"--volume={orders_file.parent}:/data",
         ]
+        store = [f"--front-host={host}", f"--front-port={port}", "--orders-file=/data/orders"]
         # The machine is shared, and a few hundred orders per second are enough.
-        habits = ["--p", "1", "--quantity-max", "3", "--think-ms", "10", "--tries", "100"]
+        habits = ["--p=1", "--quantity-max=3", "--think-ms=10", "--tries=100"]
+        client = [project.image, "client", *store, *habits, *options]
         self.process = subprocess.Popen(
-            [
-                "docker",
-                "run",
-                "--rm",
-                "--label",
-                project.label,
-                *container,
-                project.image,
-                *command,
-                *habits,
-                *options,
-            ],
+            ["docker", "run", "--rm", *container, *client],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

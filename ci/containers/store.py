@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cluster import cluster
-from engine import Broken, Project, docker, eventually, inspect, sure
+from engine import Broken, Project, docker, eventually, inspect, sure, variables
 from image import USER
 from json_handler import Object
 from shop import Order, Shoppers, get, read
@@ -88,13 +88,8 @@ class Store:
     def names(self) -> str:
         """As in a cluster: a short name, search domains, ndots:5."""
         domain, url = "shop.svc.cluster.test", "http://{}:1130/readyz"
-        on_network = [
-            "--network",
-            self.project.network("inside"),
-            "--read-only",
-            "--cap-drop",
-            "ALL",
-        ]
+        inside = self.project.network("inside")
+        on_network = [f"--network={inside}", "--read-only", "--cap-drop=ALL"]
         # A catalog of its own, which "stock" reaches only through a search domain.
         name = ["--network-alias", f"stock.{domain}", "--tmpfs", f"/data:uid={USER}"]
         # Without a token it would listen on loopback only.
@@ -107,14 +102,8 @@ class Store:
         search = ["--dns-search", domain, "--dns-option", "ndots:5"]
         health = [self.project.image, "health", "--timeout-ms", "5000", "--url"]
         self.project.run("--rm", *on_network, *search, *health, url.format("stock"))
-        self.project.run(
-            "--rm",
-            *on_network,
-            "--add-host",
-            f"by-hosts-file:{address}",
-            *health,
-            url.format("by-hosts-file"),
-        )
+        by_hosts_file = f"--add-host=by-hosts-file:{address}"
+        self.project.run("--rm", *on_network, by_hosts_file, *health, url.format("by-hosts-file"))
         docker("rm", "--force", stock)
         return "both"
 
@@ -292,20 +281,10 @@ class Store:
             tempfile.TemporaryDirectory() as directory,
             cluster(Path(directory), gateway, services, ports) as api,
         ):
-            names = {
-                "ORDER_SERVICE": "order-peers",
-                "CATALOG_SERVICE": "catalog-peers",
-                "BIND_HOST": "::",
-            }
-            nowhere = {f"ORDER_HOST_{number}": "unknown.invalid" for number in (1, 2, 3)} | {
-                "CATALOG_HOST": "unknown.invalid"
-            }
-            variables = [
-                word
-                for name, value in (names | nowhere).items()
-                for word in ("--env", f"{name}={value}")
-            ]
-            container, address = self.another_frontend("pod", *api.pod(), after=variables)
+            services_by_name = {"ORDER_SERVICE": "order-peers", "CATALOG_SERVICE": "catalog-peers"}
+            hosts = ["CATALOG_HOST", *(f"ORDER_HOST_{number}" for number in (1, 2, 3))]
+            after = services_by_name | {"BIND_HOST": "::"} | dict.fromkeys(hosts, "unknown.invalid")
+            container, address = self.another_frontend("pod", *api.pod(), after=after)
             options = ["--n-threads", "1", "--n-repeats", "10"]
             orders = Shoppers(self.project, address, 1110, *options).finish()
             sure(orders, "nothing was ordered")
@@ -316,7 +295,7 @@ class Store:
         return f"over TLS, with a service account's token; {len(orders)} orders"
 
     def another_frontend(
-        self, name: str, *options: str, after: list[str] | None = None
+        self, name: str, *options: str, after: dict[str, str] | None = None
     ) -> tuple[str, str]:
         """Starts a frontend beside that of compose.yaml.
 
@@ -324,30 +303,10 @@ class Store:
         its address.
         """
         usual = inspect(self.project.container("frontend"))["Config"]["Env"]
-        variables = [
-            word
-            for variable in usual
-            if not variable.startswith("FRONT_HOST=")
-            for word in ("--env", variable)
-        ]
-        hardening = [
-            "--read-only",
-            "--cap-drop",
-            "ALL",
-            "--security-opt",
-            "no-new-privileges:true",
-            "--user",
-            str(USER),
-        ]
-        network = [
-            "--network",
-            self.project.network("inside"),
-            "--network-alias",
-            name,
-            "--env",
-            f"FRONT_HOST={name}",
-        ]
-        told = [*options, *hardening, *network, *variables, *(after or [])]
+        settings = dict(it.split("=", 1) for it in usual) | {"FRONT_HOST": name} | (after or {})
+        hardening = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges:true"]
+        network = [f"--network={self.project.network('inside')}", f"--network-alias={name}"]
+        told = [*options, *hardening, f"--user={USER}", *network, *variables(settings)]
         container = self.project.run("--detach", *told, self.project.image, "frontend").strip()
         address = self.project.address(container)
         eventually(f"the frontend {name} is ready", lambda: answers(address, 1110, "/readyz"))

@@ -6,176 +6,22 @@ import copy
 import functools
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import yaml
 
 from json_handler import Object
-from render import CHART, REPOSITORY, Rendered, render
+from render import CHART, REPOSITORY, Rendered, merged, render
 
-PLACE: Object = {
-    "podLabels": {"team": "toys"},
-    "podAnnotations": {"example.com/note": "yes"},
-    "nodeSelector": {"kubernetes.io/os": "linux"},
-    "tolerations": [{"key": "toys", "operator": "Exists", "effect": "NoSchedule"}],
-    "affinity": {
-        "nodeAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": {
-                "nodeSelectorTerms": [
-                    {
-                        "matchExpressions": [
-                            {
-                                "key": "kubernetes.io/arch",
-                                "operator": "In",
-                                "values": ["amd64", "arm64"],
-                            }
-                        ]
-                    }
-                ]
-            }
-        }
-    },
-    "priorityClassName": "toys",
-    "topologySpread": {"hostname": "DoNotSchedule", "zone": "DoNotSchedule"},
-    "extraEnv": [{"name": "WORKER_THREADS", "value": "2"}],
-}
-DISK: Object = {
-    "persistence": {
-        "storageClass": "fast",
-        "accessMode": "ReadWriteOncePod",
-        "retentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Delete"},
-    }
-}
-OUTSIDE: list[Object] = [{"ipBlock": {"cidr": "203.0.113.0/24"}}]
+VALUES: Object = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
+SMOKE_TEST = {"loadTest": {"scenario": (REPOSITORY / "loadtest" / "smoke.toml").read_text()}}
+EVERYTHING = merged(VALUES["everything"], SMOKE_TEST)
+REFUSED: list[tuple[Object, str]] = VALUES["refused"]
+IMMUTABLE: list[tuple[Object, list[str]]] = VALUES["immutable"]
 
-EVERYTHING: Object = {
-    "nameOverride": "toys",
-    "image": {
-        "registry": "registry.example",
-        "repository": "team/toystore",
-        "digest": "sha256:" + "0" * 64,
-        "pullPolicy": "Always",
-    },
-    "imagePullSecrets": [{"name": "registry"}],
-    "log": {"format": "text", "level": "order=debug,info"},
-    "internalToken": {"value": "a-token-of-ones-own"},
-    "serviceAccounts": {"annotations": {"example.com/role": "toys"}},
-    "frontend": {
-        **PLACE,
-        "cacheSize": 1000000,
-        "service": {
-            "type": "NodePort",
-            "port": 80,
-            "nodePort": 30110,
-            "annotations": {"example.com/lb": "internal"},
-        },
-        "ingress": {
-            "enabled": True,
-            "className": "nginx",
-            "annotations": {"example.com/limit": "100"},
-            "hosts": ["toys.example", "shop.example"],
-            "tls": [{"hosts": ["toys.example"], "secretName": "toys-tls"}],
-        },
-        "autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 9},
-    },
-    "catalog": {
-        **PLACE,
-        **DISK,
-        "replicas": 3,
-        "products": "name,price,quantity\nTux,25.99,100\n",
-        "restock": {"intervalMs": 3600000, "level": 10000000},
-    },
-    "order": {**PLACE, **DISK, "replicas": 5},
-    "networkPolicy": {
-        "enabled": True,
-        "publicFrom": OUTSIDE,
-        "apiServer": {"to": OUTSIDE},
-        "extraEgress": [{"ports": [{"port": 4317}], "to": OUTSIDE}],
-    },
-    "metrics": {
-        "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
-        "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
-        "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Toys"}},
-    },
-    "loadTest": {
-        "enabled": True,
-        "scenario": (REPOSITORY / "loadtest" / "smoke.toml").read_text(),
-        "nodeSelector": {"role": "load"},
-    },
-}
-
-# The smallest store: without volumes, budgets and monitoring.
-LEAST: Object = {
-    "frontend": {"replicas": 1, "topologySpread": {"hostname": "Ignore", "zone": "Ignore"}},
-    "catalog": {
-        "replicas": 1,
-        "persistence": {"enabled": False},
-        "podDisruptionBudget": {"enabled": False},
-    },
-    "order": {"replicas": 1, "persistence": {"enabled": False}},
-    "metrics": {"scrapeAnnotations": False, "serviceMonitor": {"enabled": True}},
-    "loadTest": {
-        "enabled": True,
-        "shoppers": 16,
-        "metricsPort": 0,
-        "extraEnv": [{"name": "SEED", "value": "7"}],
-    },
-}
-
-# Unusual values: a tag that is a number, and volumes created by hand.
-UNUSUAL: Object = {"image": {"tag": 20260101}, "order": {"persistence": {"storageClass": "-"}}}
-
-# Strings that some YAML parser, 1.1 or 1.2, reads as something else unless they are quoted. Those
-# that are valid labels and names come first.
-HOSTILE_NAMES = [
-    "123",
-    "1e3",
-    "0x10",
-    "0o17",
-    "true",
-    "null",
-    "no",
-    "y",
-    "off",
-    "2026-01-01",
-    "08",
-    "1.5",
-    "1.e3",
-]
-HOSTILE_LABELS = [*HOSTILE_NAMES, "1_000", "1__0", "0b1_0", "NULL", "Off", "1E5", "0X1f", ""]
-HOSTILE = [
-    *HOSTILE_LABELS,
-    "=",
-    "<<",
-    "~",
-    "-",
-    ".5",
-    "+1",
-    ".inf",
-    ".NaN",
-    "12:30:45",
-    "- a",
-    "a: b",
-    "a #b",
-    "&a",
-    "*a",
-    "!a",
-    "%a",
-    "@a",
-    "`a",
-    "? a",
-    "|",
-    ">",
-    "[",
-    "{",
-    "'",
-    '"',
-    "\\",
-    " a ",
-    "a\nb",
-    "\ta",
-    "2001-12-14t21:59:43.10-05:00",
-    "\u0085\u2028\ufeff",
-]
+HOSTILE_NAMES: list[str] = VALUES["hostile_names"]
+HOSTILE_LABELS: list[str] = HOSTILE_NAMES + VALUES["hostile_labels"]
+HOSTILE: list[str] = HOSTILE_LABELS + VALUES["hostile"]
 
 
 def numbered(words: list[str]) -> Object:
@@ -240,37 +86,6 @@ HOSTILE_VALUES: Object = {
     },
 }
 
-# Values that must be refused, and a word of the error message.
-REFUSED: list[tuple[Object, str]] = [
-    ({"order": {"replicas": 2}}, "replicas"),
-    ({"catalog": {"replicas": 0}}, "replicas"),
-    ({"order": {"replica": 3}}, "replica"),
-    ({"frontend": {"ingres": {}}}, "ingres"),
-    ({"image": {"digest": "sha256:12"}}, "digest"),
-    ({"internalToken": {"value": "short"}}, "value"),
-    ({"internalToken": {"enabled": False}}, "enabled"),
-    ({"catalog": {"leaseMs": 5000}}, "leaseMs"),
-    ({"order": {"topologySpread": {"hostname": "Never"}}}, "hostname"),
-    ({"loadTest": {"purchaseProbability": 1.5}}, "purchaseProbability"),
-    (
-        {"metrics": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}},
-        "scraped twice",
-    ),
-    ({"order": {"podLabels": {"app.kubernetes.io/name": "mine"}}}, "order.podLabels"),
-    (
-        {
-            "metrics": {
-                "podMonitor": {"enabled": True, "labels": {"app.kubernetes.io/instance": "mine"}}
-            }
-        },
-        "metrics.podMonitor.labels",
-    ),
-    (
-        {"frontend": {"autoscaling": {"enabled": True, "minReplicas": 4, "maxReplicas": 3}}},
-        "maxReplicas",
-    ),
-]
-
 
 def running(component: str, replicas: int = 3, values: Object | None = None) -> Object:
     """A StatefulSet of an installed store, as the API server returns it."""
@@ -301,47 +116,14 @@ def claim(component: str, ordinal: int, phase: str) -> Object:
     }
 
 
-# Changes that no upgrade of the default store can make, and parts of the error message: the value,
-# and what to do.
-IMMUTABLE: list[tuple[Object, list[str]]] = [
-    (
-        {"order": {"persistence": {"size": "10Gi"}}},
-        [
-            "order.persistence.size=1Gi",
-            "patch pvc data-toystore-order-$n",
-            '"storage":"10Gi"',
-            "delete statefulset toystore-order --cascade=orphan",
-        ],
-    ),
-    (
-        {"catalog": {"persistence": {"size": "500Mi"}}},
-        ["catalog.persistence.size=1Gi", "cannot be made smaller"],
-    ),
-    (
-        {"order": {"persistence": {"storageClass": "fast"}}},
-        ["order.persistence.storageClass", "--cascade=orphan"],
-    ),
-    (
-        {"order": {"persistence": {"accessMode": "ReadWriteOncePod"}}},
-        ["order.persistence.accessMode", "--cascade=orphan"],
-    ),
-    (
-        {"catalog": {"persistence": {"enabled": False}}},
-        ["catalog.persistence.enabled", "--cascade=orphan"],
-    ),
-    ({"nameOverride": "shop", "fullnameOverride": "toystore"}, ["nameOverride"]),
-    ({"fullnameOverride": "another"}, ["fullnameOverride"]),
-]
-
-
 def scenarios() -> Iterator[tuple[str, Rendered]]:
     yield "default values", render({})
     yield "values-ha.yaml", render(yaml.safe_load((CHART / "values-ha.yaml").read_text()))
     yield "everything on", render(EVERYTHING, name="shop")
-    yield "the least", render(LEAST)
+    yield "the least", render(VALUES["least"])
     # Helm allows at most 53 characters.
     yield "a long name", render({}, name="a" * 53, namespace="n" * 63)
-    yield "unusual words", render(UNUSUAL, name="my.toystore")
+    yield "unusual words", render(VALUES["unusual"], name="my.toystore")
     yield (
         "a Secret of one's own",
         render({"internalToken": {"existingSecret": "mine", "key": "secret"}}),

@@ -80,17 +80,9 @@ class Store:
 
     def shoppers(self, sessions: int) -> subprocess.Popen[bytes]:
         host, port = self.api.split(":")
-        command = [
-            self.binary,
-            "client",
-            "--front-host",
-            host,
-            "--front-port",
-            port,
-            "--run-type",
-            "session",
-        ]
-        command += ["--n-threads", "8", "--p", "0.4", "--n-repeats", str(sessions)]
+        front = [f"--front-host={host}", f"--front-port={port}"]
+        habits = ["--run-type=session", "--n-threads=8", "--p=0.4", f"--n-repeats={sessions}"]
+        command = [self.binary, "client", *front, *habits]
         return subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.directory
         )
@@ -122,17 +114,9 @@ def load_test(of: Store) -> Iterator[None]:
     """A load test that runs during the check: one more process with metrics."""
     host, port = of.api.split(":")
     held, metrics = free_port()
-    command = [
-        of.binary,
-        "load",
-        "--front-host",
-        host,
-        "--front-port",
-        port,
-        "--metrics-port",
-        str(metrics),
-    ]
-    command += ["--rate", "50", "--seconds", "3600", "--warm-up-seconds", "0", "--no-check"]
+    front = [f"--front-host={host}", f"--front-port={port}", f"--metrics-port={metrics}"]
+    load = ["--rate=50", "--seconds=3600", "--warm-up-seconds=0", "--no-check"]
+    command = [of.binary, "load", *front, *load]
     with (of.directory / "load.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     of.metrics["load"] = f"127.0.0.1:{metrics}"
