@@ -5,11 +5,11 @@
 //! and subtracted.
 
 use anyhow::{Result, ensure};
-use client::load::{self, LoadPlan, Stage};
 use report::Document;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 use toystore::local::{ChildProcess, StoreMember};
+use workload::load::{self, LoadPlan, Stage};
 
 use crate::benchmark::Benchmark;
 use crate::cached::warm;

@@ -4,10 +4,10 @@
 //! which invalidates a product in the cache. It takes turns with P1's load on the same store.
 
 use anyhow::{Result, ensure};
-use client::Latency;
-use client::load::{self, LoadPlan, LoadRequestKind, LoadStats, Popularity, RequestStats, Stage};
 use report::Document;
 use serde::Serialize;
+use workload::Latency;
+use workload::load::{self, LoadPlan, LoadRequestKind, LoadStats, Popularity, RequestStats, Stage};
 
 use crate::benchmark::Benchmark;
 use crate::cached::{Lookups, WRK, url, warm};

@@ -11,10 +11,10 @@
 use std::collections::HashSet;
 
 use anyhow::{Context, Result, ensure};
-use client::load::{self, LoadPlan, LoadRequestKind, Stage};
 use report::Document;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use workload::load::{self, LoadPlan, LoadRequestKind, Stage};
 
 use crate::benchmark::Benchmark;
 use crate::context::BenchContext;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use api::{Address, ProductName};
-use client::load::{self, LoadPlan, LoadRequestKind, Stage};
 use tokio::time::{Instant, sleep};
 use toystore::local::{ChildProcess, LocalStore, PortBase, StoreLayout, StoreMember};
+use workload::load::{self, LoadPlan, LoadRequestKind, Stage};
 
 /// Bootstrapping a group takes a second or two; more on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -8,9 +8,9 @@ use api::{Address, Quantity};
 use serde::Serialize;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
+use workload::base_url;
 
 use crate::retrying_store::RetryPolicy;
-use crate::store_client::base_url;
 
 /// Each shopper has a connection and a task.
 const SHOPPERS_MAX: u32 = 10_000;

@@ -1,5 +1,5 @@
-//! Shoppers, and a load generator: both use the store through its public REST API only, and then
-//! verify that the store kept every order.
+//! `toystore client` and `toystore load`: shoppers, and a load test. Both use the store through its
+//! public REST API only, and then verify that the store kept every order.
 //!
 //! # What a shopper does
 //!
@@ -40,7 +40,7 @@
 //!   it is the time that the shopper waited. Failed requests are counted, but have no latency.
 //! * Each shopper waits for a response before it sends the next request, so a slow store receives
 //!   fewer requests. People shop like that, but it does not measure a store at a fixed rate
-//!   ("coordinated omission"). Use [`load`] for that.
+//!   ("coordinated omission"). Use [`loadtest`] for that.
 //! * A failed order may have been placed all the same. It was not acknowledged, so it is not
 //!   verified.
 //! * The CSV file is flushed whenever no order is waiting to be written, but it is not synced: it
@@ -48,28 +48,26 @@
 //!
 //! # Reading order
 //!
-//! `config`, `run`, `shopper`, `retrying_store`, `store_client`, `verification`, `report`; then
-//! [`load`] (the load generator) and [`loadtest`] (`toystore load`).
+//! `config`, `run`, `session_plan`, `shopper`, `retrying_store`, `verification`, `report`; then
+//! [`loadtest`] (`toystore load`). The requests and the load generator are in the crate
+//! [`workload`].
 
 mod config;
-pub mod load;
 pub mod loadtest;
 mod orders_file;
 mod progress;
 mod report;
 mod retrying_store;
 mod run;
+mod session_plan;
 mod shopper;
 mod shopping_stats;
-mod store_client;
 mod verification;
-mod workload;
 
 pub use config::{Config, RunType, settings, shopping_settings};
 pub use orders_file::AcknowledgedOrder;
 pub use report::ShoppingSummary;
 pub use retrying_store::RetryPolicy;
 pub use run::{RunError, run};
-pub use shopping_stats::{CappedList, Latency, RequestKind, RequestSummary};
-pub use store_client::{Purchase, StoreClient, StoreClientError, base_url, parse_address};
+pub use shopping_stats::{CappedList, RequestKind, RequestSummary};
 pub use verification::{Mismatch, OrderVerification};

@@ -171,10 +171,12 @@ mod tests {
     use api::public::Order;
     use api::{OrderId, OrderNumber, ProductName, Quantity};
     use uuid::Uuid;
+    use workload::Latency;
 
     use super::*;
     use crate::orders_file::AcknowledgedOrder;
-    use crate::shopping_stats::{Latency, RequestKind};
+
+    use crate::shopping_stats::RequestKind;
 
     fn flawless() -> ShoppingSummary {
         let request = |kind, answered, retries, per_second, p50_us| {

@@ -8,9 +8,9 @@ use api::public::{NewOrder, Order};
 use api::{OrderId, OrderNumber, Product, ProductName};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use workload::{Purchase, StoreClient, StoreClientError};
 
 use crate::shopping_stats::{RequestKind, ShoppingStats};
-use crate::store_client::{Purchase, StoreClient, StoreClientError};
 
 /// A shopper stops after this many failed requests in a row, each after all of its attempts.
 const CONSECUTIVE_FAILURES_MAX: u32 = 3;

@@ -11,17 +11,17 @@ use service::lifecycle::{ExitCode, ExitError};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use workload::{StoreClient, StoreClientError, base_url};
 
 use crate::config::{Config, RunType};
 use crate::orders_file::{self, OrdersFileSender};
 use crate::progress;
 use crate::report::ShoppingSummary;
 use crate::retrying_store::{RetryPolicy, RetryingStore};
+use crate::session_plan::SessionPlan;
 use crate::shopper::{FinishedShopper, Shopper};
 use crate::shopping_stats::{RequestKind, ShoppingStats};
-use crate::store_client::{StoreClient, StoreClientError, base_url};
 use crate::verification::{self, OrderVerification};
-use crate::workload::Workload;
 
 /// How often a store that is still starting is polled.
 const STARTUP_POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -101,7 +101,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<ShoppingSumm
     }
 
     let begun = Instant::now();
-    let finished = run.shop(Workload::for_shoppers(&config, seed, &products), orders_sender).await;
+    let finished = run.shop(SessionPlan::for_shoppers(&config, seed, &products), orders_sender).await;
     let shopping = begun.elapsed();
     let written = match orders_writer {
         Some(orders_writer) => {
@@ -166,16 +166,16 @@ impl ClientRun<'_> {
     /// Runs all shoppers, each in a task of its own.
     async fn shop(
         &self,
-        workloads: impl Iterator<Item = Workload>,
+        plans: impl Iterator<Item = SessionPlan>,
         orders_sender: Option<OrdersFileSender>,
     ) -> Vec<FinishedShopper> {
         let mut shoppers = JoinSet::new();
         let deadline = self.config.time_limit.map(|limit| Instant::now() + limit);
-        for workload in workloads {
+        for plan in plans {
             let store = StoreClient::new(self.base.clone(), self.config.retry_policy.request_timeout);
             let (policy, stats) = (self.config.retry_policy, Arc::clone(&self.stats));
             let store = RetryingStore::new(store, policy, stats, self.stop.clone());
-            shoppers.spawn(Shopper { store, workload, orders_file: orders_sender.clone() }.shop(
+            shoppers.spawn(Shopper { store, plan, orders_file: orders_sender.clone() }.shop(
                 self.config.sessions,
                 deadline,
                 self.config.think_time,

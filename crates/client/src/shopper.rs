@@ -5,11 +5,11 @@ use std::time::Duration;
 use api::OrderId;
 use api::public::NewOrder;
 use tokio::time::Instant;
+use workload::Purchase;
 
 use crate::orders_file::{AcknowledgedOrder, OrdersFileSender};
 use crate::retrying_store::RetryingStore;
-use crate::store_client::Purchase;
-use crate::workload::{PlannedSession, Workload};
+use crate::session_plan::{PlannedSession, SessionPlan};
 
 /// A shopper before its first session.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct Shopper {
     /// Its client of the store.
     pub(crate) store: RetryingStore,
     /// What it reads and orders.
-    pub(crate) workload: Workload,
+    pub(crate) plan: SessionPlan,
     /// Records acknowledged orders; without it, nothing is ordered.
     pub(crate) orders_file: Option<OrdersFileSender>,
 }
@@ -45,7 +45,7 @@ impl Shopper {
             if !self.store.should_continue() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 break;
             }
-            let session = self.workload.next().expect("a workload is endless");
+            let session = self.plan.next().expect("a plan is endless");
             if let Some(order) = self.run_session(session).await {
                 orders.push(order.clone());
                 if !self.record(order).await {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::store_client::StoreClientError;
+use workload::{Latency, StoreClientError};
 
 /// Longer than any request takes by default: three attempts of 6 s and two pauses of 2 s. Longer
 /// latencies are recorded as this value.
@@ -50,17 +50,6 @@ impl fmt::Display for RequestKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
-}
-
-/// Latency percentiles in microseconds: the median, the 90th and the 99th percentile, and the
-/// maximum.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "the line above describes all four")]
-pub struct Latency {
-    pub p50_us: u64,
-    pub p90_us: u64,
-    pub p99_us: u64,
-    pub max_us: u64,
 }
 
 /// One kind of request over a run.
@@ -194,12 +183,7 @@ impl ShoppingStats {
     pub(crate) fn summary(&self, kind: RequestKind, elapsed: Duration) -> Option<RequestSummary> {
         let requests = self.of(kind);
         let histogram = &requests.latency_us;
-        let latency = Latency {
-            p50_us: histogram.value_at_quantile(0.5),
-            p90_us: histogram.value_at_quantile(0.9),
-            p99_us: histogram.value_at_quantile(0.99),
-            max_us: histogram.max(),
-        };
+        let latency = Latency::of(histogram);
         let answered = histogram.len();
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
         let per_second = if elapsed.is_zero() { 0.0 } else { answered as f64 / elapsed.as_secs_f64() };

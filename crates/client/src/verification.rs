@@ -5,12 +5,12 @@ use std::fmt;
 use api::public::{NewOrder, Order};
 use api::{OrderId, OrderNumber};
 use serde::Serialize;
+use workload::Purchase;
 
 use crate::orders_file::AcknowledgedOrder;
 use crate::retrying_store::RetryingStore;
 use crate::shopper::FinishedShopper;
 use crate::shopping_stats::CappedList;
-use crate::store_client::Purchase;
 
 /// A promise that the store broke.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

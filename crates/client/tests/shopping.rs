@@ -7,14 +7,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use api::Quantity;
-use client::{
-    Config, Mismatch, RequestKind, RequestSummary, RetryPolicy, RunError, RunType, ShoppingSummary, StoreClientError,
-    run,
-};
+use client::{Config, Mismatch, RequestKind, RequestSummary, RetryPolicy, RunError, RunType, ShoppingSummary, run};
 use fake_store::{Bug, FakeStore, RequestFault};
 use service::lifecycle::{ExitCode, ExitError};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+use workload::StoreClientError;
 
 const TOYS: &[(&str, u64)] = &[("Magic 8-Ball?", 1_000_000), ("Tux", 1_000_000), ("Whale", 1_000_000)];
 

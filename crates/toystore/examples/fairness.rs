@@ -24,10 +24,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use api::{Address, ProductName};
-use client::load::{self, LoadModel, LoadPlan, LoadRequestKind, LoadStats, Stage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use workload::load::{self, LoadModel, LoadPlan, LoadRequestKind, LoadStats, Stage};
 
 use release_store::memory_mib;
 

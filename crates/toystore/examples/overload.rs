@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use api::{Address, ProductName};
-use client::load::{self, LoadModel, LoadPlan, LoadRequestKind, LoadStats, RequestStats, Stage};
+use workload::load::{self, LoadModel, LoadPlan, LoadRequestKind, LoadStats, RequestStats, Stage};
 
 use release_store::memory_mib;
 

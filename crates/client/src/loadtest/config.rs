@@ -6,13 +6,13 @@ use std::time::Duration;
 use api::Address;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
+use workload::load::{LoadModel, Stage, Visit};
+use workload::parse_address;
 
 use super::scenario::Scenario;
 use super::scenario::{CONNECTIONS_MAX, RATE_MAX, REQUEST_TIMEOUT_MS_MAX, SECONDS_MAX};
 use super::threshold::Threshold;
 use crate::config::read_front;
-use crate::load::{LoadModel, Stage, Visit};
-use crate::store_client::parse_address;
 
 /// The default rate, in visits per second.
 const RATE: f64 = 100.0;

@@ -8,10 +8,10 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use serde::Serialize;
 use tempfile::NamedTempFile;
+use workload::load::{LoadInterval, LoadPlan, LoadRequestKind, RequestStats};
 
 use super::page;
 use super::report::{LoadReport, Quantiles};
-use crate::load::{LoadInterval, LoadPlan, LoadRequestKind, RequestStats};
 
 /// Writes the HTML, JSON and CSV files. [`LatencyLog`] writes the latencies.
 pub(super) fn write(dir: &Path, report: &LoadReport, plan: &LoadPlan, intervals: &[LoadInterval]) -> io::Result<()> {
@@ -181,7 +181,7 @@ mod tests {
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
     use super::*;
-    use crate::load::testing::stats;
+    use crate::loadtest::testing::stats;
 
     #[test]
     fn the_latency_log_can_be_read_back() {

@@ -9,7 +9,7 @@ use service::http::{Limits, Listener, serve};
 use service::lifecycle::Task;
 use service::metrics::{LATENCY_BUCKETS_S, registered, registry};
 
-use crate::load::{LoadInterval, LoadRequestKind, RequestStats};
+use workload::load::{LoadInterval, LoadRequestKind, RequestStats};
 
 /// The values of the label `outcome`.
 const OUTCOMES: [&str; 6] = ["done", "sold_out", "refused", "other", "timed_out", "connection_error"];
@@ -77,7 +77,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::load::testing::stats;
+    use crate::loadtest::testing::stats;
 
     #[tokio::test]
     async fn intervals_add_up() {

@@ -1,8 +1,8 @@
 //! `toystore load`: a load test with a verdict.
 //!
 //! A [`Scenario`], from a file or from flags, has the stages of the load. [`run`] waits until the
-//! store is ready, [loads](load) it, [verifies](crate::load::verification) the orders, and compares
-//! the measured values with the scenario's [thresholds](Threshold).
+//! store is ready, [loads](workload::load) it, [verifies](workload::load::verification) the orders,
+//! and compares the measured values with the scenario's [thresholds](Threshold).
 //!
 //! | exit code | meaning |
 //! |---|---|
@@ -31,6 +31,8 @@ mod page;
 mod progress;
 mod report;
 mod scenario;
+#[cfg(test)]
+mod testing;
 mod threshold;
 
 use std::io;
@@ -38,8 +40,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use service::lifecycle::{ExitCode, ExitError};
 use tokio_util::sync::CancellationToken;
+use workload::load::{self, ConnectError, LoadInterval, LoadPlan, verification};
 
-use crate::load::{self, ConnectError, LoadInterval, LoadPlan, verification};
 use crate::run::wait_until_open;
 use crate::{RetryPolicy, RunError};
 
@@ -84,7 +86,7 @@ impl From<LoadTestError> for ExitError {
 /// Runs a load test. After `stop` is cancelled, it still verifies the orders and returns a report.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<LoadReport, LoadTestError> {
     let front = &config.targets[0];
-    let base = crate::base_url(front).map_err(RunError::BadAddress)?;
+    let base = workload::base_url(front).map_err(RunError::BadAddress)?;
     let metrics = LoadMetrics::new();
     let served = config.metrics_port.map(|port| metrics.serve(port)).transpose();
     let _served = served.map_err(LoadTestError::Metrics)?;

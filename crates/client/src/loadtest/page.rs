@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use report::{Annotation, Axis, Document, Plot, Scale, Series, SeriesStyle};
+use workload::load::{LoadInterval, LoadModel, LoadPlan, LoadRequestKind, Visit};
 
 use super::report::{LoadReport, Quantiles, RequestReport, StageReport, in_ms};
-use crate::load::{LoadInterval, LoadModel, LoadPlan, LoadRequestKind, Visit};
 
 /// The maximum number of points of a line; longer series are aggregated.
 const POINTS_MAX: usize = 300;
@@ -116,7 +116,7 @@ fn points(intervals: &[LoadInterval]) -> Vec<LoadInterval> {
 
 fn annotations(plan: &LoadPlan) -> Vec<Annotation> {
     let mut begin = Duration::ZERO;
-    let annotation = |stage: &crate::load::Stage| {
+    let annotation = |stage: &workload::load::Stage| {
         let annotation = Annotation { x: begin.as_secs_f64(), label: stage.name.clone() };
         begin += stage.length;
         annotation

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::load::{LoadInterval, LoadPlan, LoadStats};
+use workload::load::{LoadInterval, LoadPlan, LoadStats};
 
 /// Seconds between two log lines.
 const LINE_SECONDS: u64 = 10;

@@ -8,11 +8,11 @@ use hdrhistogram::Histogram;
 use report::CheckResult;
 use serde::Serialize;
 use service::lifecycle::ExitCode;
+use workload::load::verification::Verification;
+use workload::load::{LoadPlan, LoadRequestKind, LoadResult, LoadStats, RequestStats};
 
 use super::config::Config;
 use super::threshold::ThresholdResult;
-use crate::load::verification::Verification;
-use crate::load::{LoadPlan, LoadRequestKind, LoadResult, LoadStats, RequestStats};
 
 /// The report of a load test. `Display` writes it as text.
 #[derive(Clone, Debug, Serialize)]

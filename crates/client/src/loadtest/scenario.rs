@@ -23,9 +23,9 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use workload::load::{LoadModel, Popularity, REQUEST_TIMEOUT, Stage, Visit};
 
 use super::threshold::Threshold;
-use crate::load::{LoadModel, Popularity, REQUEST_TIMEOUT, Stage, Visit};
 
 /// Each connection takes a task and a file descriptor.
 pub(super) const CONNECTIONS_MAX: usize = 20_000;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use crate::load::{LoadRequestKind, LoadStats, RequestStats};
+use workload::load::{LoadRequestKind, LoadStats, RequestStats};
 
 /// A limit for a value that is measured in the stages that count.
 #[derive(Clone, Debug, PartialEq)]
@@ -176,7 +176,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::load::testing::stats;
+    use crate::loadtest::testing::stats;
 
     fn result(threshold: &str) -> ThresholdResult {
         // 90 queries of 10 ms, 9 of 100 ms, and one that timed out after 1 s; no orders; 2 visits

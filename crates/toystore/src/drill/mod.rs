@@ -324,7 +324,7 @@ impl Drill<'_> {
             seed: self.seed,
             elapsed_ms: 0,
             shoppers: self.config.shoppers,
-            order_latency: client::Latency::default(),
+            order_latency: workload::Latency::default(),
             faults: Vec::new(),
             events: Vec::new(),
             errors: ErrorCounts::default(),
@@ -338,7 +338,7 @@ impl Drill<'_> {
 
 /// The first few products of the catalog.
 async fn products(front: &Address) -> Result<Vec<ProductName>, String> {
-    let store = client::StoreClient::new(client::base_url(front)?, recovery::RECOVERY_TIMEOUT);
+    let store = workload::StoreClient::new(workload::base_url(front)?, recovery::RECOVERY_TIMEOUT);
     let products = store.products().await.map_err(|error| format!("cannot list the products: {error}"))?;
     let names: Vec<_> = products.into_iter().map(|product| product.name).take(PRODUCTS).collect();
     if names.is_empty() { Err("the catalog is empty".into()) } else { Ok(names) }

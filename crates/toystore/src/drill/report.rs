@@ -5,9 +5,9 @@ use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use ::report::CheckResult;
-use client::Latency;
 use history::{Counts, Verdict};
 use serde::Serialize;
+use workload::Latency;
 
 use super::drill_log::Stages;
 use super::fault::Fault;

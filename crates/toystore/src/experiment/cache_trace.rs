@@ -10,10 +10,10 @@ use std::time::Duration;
 use api::frontend::CacheContents;
 use api::public::NewOrder;
 use api::{OrderId, ProductName, Quantity};
-use client::{Purchase, StoreClient};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
+use workload::{Purchase, StoreClient};
 
 use super::target::{CacheMode, Target};
 
@@ -127,8 +127,8 @@ pub(super) async fn trace(target: &Target, steps: u32, seed: u64) -> Result<Opti
         return Ok(None);
     };
     let frontend = target.frontend(CacheMode::On).expect("every target has a frontend with a cache");
-    let store = StoreClient::new(client::base_url(frontend)?, ANSWER_TIMEOUT);
-    let text = |error: client::StoreClientError| error.to_string();
+    let store = StoreClient::new(workload::base_url(frontend)?, ANSWER_TIMEOUT);
+    let text = |error: workload::StoreClientError| error.to_string();
     let products: Vec<_> = store.products().await.map_err(text)?.into_iter().map(|product| product.name).collect();
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut recorder = TraceRecorder::new(LruModel::new(initial.capacity, served(initial)));

@@ -7,10 +7,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use api::Address;
-use client::parse_address;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
 use service::{Token, access};
+use workload::parse_address;
 
 /// Enough for any spread; with the longest length it takes several hours.
 const REPETITIONS_MAX: u32 = 1000;

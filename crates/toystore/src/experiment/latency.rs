@@ -164,7 +164,7 @@ pub(super) fn across_repetitions(
 /// A percentile of the latency of one kind of request, in milliseconds.
 pub(super) fn latency_ms(
     kind: RequestKind,
-    of: fn(&client::Latency) -> u64,
+    of: fn(&workload::Latency) -> u64,
 ) -> impl Fn(&LatencyMeasurement) -> Option<f64> {
     move |measurement| {
         let us = of(&measurement.request(kind)?.latency);
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn repetitions_are_summarised() {
         let measurement = |repetition, p50_us| {
-            let latency = client::Latency { p50_us, ..Default::default() };
+            let latency = workload::Latency { p50_us, ..Default::default() };
             let kind = RequestKind::Query;
             let request = RequestSummary { kind, answered: 1, retries: 0, failed: 0, per_second: 1.0, latency };
             let combination = Combination { repetition, probability: 20, cache: CacheMode::On };

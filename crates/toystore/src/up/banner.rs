@@ -61,7 +61,7 @@ Ctrl-C stops everything.
 /// The name of a product that the store sells.
 async fn product(layout: &StoreLayout) -> String {
     let products = async {
-        let store = client::StoreClient::new(client::base_url(&layout.public(1)).ok()?, PRODUCTS_TIMEOUT);
+        let store = workload::StoreClient::new(workload::base_url(&layout.public(1)).ok()?, PRODUCTS_TIMEOUT);
         let products = store.products().await.ok()?;
         let usual = products.iter().find(|product| product.name.to_string() == "Tux");
         usual.or(products.first()).map(|product| product.name.to_string())

@@ -4,12 +4,12 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use api::{Address, ProductName};
-use client::load::{self, LoadPlan, Stage};
 use futures::StreamExt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
+use workload::load::{self, LoadPlan, Stage};
 
 use crate::harness::{TIMEOUT, TestStore};
 

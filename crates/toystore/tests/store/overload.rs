@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::ProductName;
-use client::load::{self, LoadPlan, Stage};
+use workload::load::{self, LoadPlan, Stage};
 
 use crate::harness::{TestStore, eventually};
 

@@ -18,12 +18,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Address, ProductName};
-use client::StoreClient;
 use history::{ClientId, History, HistoryRecorder};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use workload::StoreClient;
 
 use super::ack_monitor::AckMonitor;
 use super::clock::DrillClock;
@@ -83,7 +83,7 @@ impl Load {
         let mut seeds = Xoshiro256PlusPlus::seed_from_u64(config.seed);
         let mut shopper = |id, per_s: u32, of_all: u32| -> Result<DrillShopper, String> {
             let stores =
-                config.frontends.iter().map(|front| Ok(StoreClient::new(client::base_url(front)?, ANSWER_TIMEOUT)));
+                config.frontends.iter().map(|front| Ok(StoreClient::new(workload::base_url(front)?, ANSWER_TIMEOUT)));
             let random = Xoshiro256PlusPlus::seed_from_u64(seeds.random());
             let arrivals = (per_s > 0).then(|| PoissonArrivals::new(per_s, of_all));
             Ok(DrillShopper {
@@ -120,7 +120,7 @@ impl Load {
     }
 
     /// How long orders have taken so far, from the first attempt to the acknowledgement.
-    pub(super) fn latency(&self) -> client::Latency {
+    pub(super) fn latency(&self) -> workload::Latency {
         self.shared.observations.latency()
     }
 

@@ -5,9 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::ErrorCode;
-use client::{Latency, StoreClientError};
 use hdrhistogram::Histogram;
 use serde::Serialize;
+use workload::{Latency, StoreClientError};
 
 /// The highest latency that is recorded exactly, in microseconds: ten minutes.
 const LATENCY_US_MAX: u64 = 600_000_000;

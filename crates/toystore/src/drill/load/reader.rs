@@ -2,10 +2,10 @@
 //! frontend.
 
 use api::{OrderNumber, ProductName};
-use client::StoreClientError;
 use history::{History, OrderCall, OrderOutcome, OrderRead, OrderReadOutcome, ProductCall, ProductOutcome};
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
+use workload::StoreClientError;
 
 use super::shopper::{DrillShopper, RecentOrder};
 

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::{OrderNumber, ProductName};
-use client::StoreClient;
 use history::{ClientId, HistoryRecorder, Moment, RecorderFull};
 use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 use tokio_util::sync::CancellationToken;
+use workload::StoreClient;
 
 use super::arrivals::PoissonArrivals;
 use super::observations::Observations;

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use api::public::NewOrder;
 use api::{OrderId, OrderNumber, Quantity};
-use client::{Purchase, StoreClientError};
 use history::{Moment, OrderCall, OrderOutcome};
 use rand::RngExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use workload::{Purchase, StoreClientError};
 
 use super::shopper::{DrillShopper, RecentOrder};
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::attempt_log::Attempt;
 use super::schedule::Stage;
-use crate::shopping_stats::Latency;
+use crate::latency::Latency;
 
 /// One hour: longer than any request timeout. Longer latencies are recorded as this value.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
@@ -49,13 +49,16 @@ impl fmt::Display for LoadRequestKind {
 
 /// The outcome of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RequestOutcome {
+pub enum RequestOutcome {
     /// 200: the store served the request.
     Done,
     /// 409 "out of stock": the store served the request, too.
     SoldOut,
     /// 503, 507 or 429: refused for now, with or without a `Retry-After` header.
-    Refused { with_retry_after: bool },
+    Refused {
+        /// Whether the response had that header.
+        with_retry_after: bool,
+    },
     /// Any other status.
     Other,
     /// No response in time.
@@ -101,12 +104,12 @@ impl LatencyHistograms {
 
     /// Percentiles, from when a request was due.
     pub fn since_due(&self) -> Latency {
-        quantiles(&self.since_due)
+        Latency::of(&self.since_due)
     }
 
     /// Percentiles, from when a request was sent: without the wait for a free connection.
     pub fn since_sent(&self) -> Latency {
-        quantiles(&self.since_sent)
+        Latency::of(&self.since_sent)
     }
 
     /// The histogram from when requests were due, in microseconds.
@@ -120,16 +123,13 @@ impl LatencyHistograms {
     }
 }
 
-fn quantiles(histogram: &Histogram<u64>) -> Latency {
-    let at = |quantile| histogram.value_at_quantile(quantile);
-    Latency { p50_us: at(0.5), p90_us: at(0.9), p99_us: at(0.99), max_us: histogram.max() }
-}
-
 /// The latency of one request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RequestTiming {
-    pub(super) since_due: Duration,
-    pub(super) since_sent: Duration,
+pub struct RequestTiming {
+    /// From when it was due.
+    pub since_due: Duration,
+    /// From when it was sent.
+    pub since_sent: Duration,
 }
 
 /// Statistics of the requests of one kind.
@@ -166,7 +166,8 @@ impl RequestStats {
         self.refused.count() + self.other + self.timed_out + self.connection_errors
     }
 
-    pub(super) fn count(&mut self, outcome: RequestOutcome, timing: RequestTiming) {
+    /// Counts a request.
+    pub fn count(&mut self, outcome: RequestOutcome, timing: RequestTiming) {
         match outcome {
             RequestOutcome::Done | RequestOutcome::SoldOut => {
                 self.done.record(timing);
@@ -223,7 +224,8 @@ impl LoadStats {
         }
     }
 
-    pub(super) fn of_mut(&mut self, kind: LoadRequestKind) -> &mut RequestStats {
+    /// The statistics of one kind, to add to them.
+    pub fn of_mut(&mut self, kind: LoadRequestKind) -> &mut RequestStats {
         match kind {
             LoadRequestKind::Query => &mut self.queries,
             LoadRequestKind::Order => &mut self.orders,

@@ -7,8 +7,8 @@ use api::{Address, ProductName};
 use super::popularity::Popularity;
 use super::schedule::Stage;
 
-/// Longer than the store's own deadline of 5 s.
-pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(6);
+/// How long a response is waited for: longer than the store's own deadline of 5 s.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// The requests of one visit.
 #[derive(Clone, Copy, Debug, PartialEq)]

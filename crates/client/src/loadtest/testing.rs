@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::stats::{LoadRequestKind, LoadStats, RequestOutcome, RequestTiming};
+use workload::load::{LoadRequestKind, LoadStats, RequestOutcome, RequestTiming};
 
 /// Statistics of one kind of request: counts and latencies of the served requests, and of those
 /// that timed out.

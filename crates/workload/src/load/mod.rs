@@ -1,9 +1,9 @@
 //! A load generator: sends requests at a given rate, or as fast as they are answered, and counts
 //! their outcomes.
 //!
-//! [Shoppers](crate) wait for each response and retry failed requests, as people do. That does not
-//! measure an overloaded store: a slow store receives fewer requests, and the requests that it
-//! delayed are not seen. This load generator does not wait:
+//! Shoppers (`toystore client`) wait for each response and retry failed requests, as people do.
+//! That does not measure an overloaded store: a slow store receives fewer requests, and the
+//! requests that it delayed are not seen. This load generator does not wait:
 //!
 //! * **Open loop** ([`LoadModel::Open`]): visit *n* is due at a fixed time, whatever happened to
 //!   the others. The next free connection takes it. Latencies count from when a request was *due*,
@@ -66,11 +66,13 @@ use time_series::TimeSeries;
 use worker::LoadWorker;
 
 pub use connection::ConnectError;
-pub(crate) use plan::REQUEST_TIMEOUT;
-pub use plan::{LoadPlan, Visit};
+pub use plan::{LoadPlan, REQUEST_TIMEOUT, Visit};
 pub use popularity::Popularity;
 pub use schedule::{LoadModel, Stage};
-pub use stats::{LatencyHistograms, LoadInterval, LoadRequestKind, LoadResult, LoadStats, RequestStats};
+pub use stats::{
+    LatencyHistograms, LoadInterval, LoadRequestKind, LoadResult, LoadStats, RequestOutcome, RequestStats,
+    RequestTiming,
+};
 
 /// Connections that are opened at the same time: a server's backlog takes this many at once.
 const CONNECTING_MAX: usize = 256;
@@ -139,7 +141,5 @@ async fn connect(plan: &LoadPlan) -> Result<Vec<LoadConnection>, ConnectError> {
     opened.collect::<Vec<_>>().await.into_iter().collect()
 }
 
-#[cfg(test)]
-pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

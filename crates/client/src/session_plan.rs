@@ -22,7 +22,7 @@ pub(crate) struct PlannedSession {
 /// The endless sequence of a shopper's sessions. Each session draws the same number of random
 /// values, so that no answer of the store shifts the later sessions.
 #[derive(Clone, Debug)]
-pub(crate) struct Workload {
+pub(crate) struct SessionPlan {
     /// Yields the same numbers on every machine and with every release of its crate.
     random: Xoshiro256PlusPlus,
     products: Arc<[ProductName]>,
@@ -30,8 +30,8 @@ pub(crate) struct Workload {
     quantity_max: Quantity,
 }
 
-impl Workload {
-    /// One workload for each shopper of the run.
+impl SessionPlan {
+    /// One plan for each shopper of the run.
     ///
     /// # Panics
     /// If there are no products.
@@ -40,7 +40,7 @@ impl Workload {
         seed: u64,
         products: &Arc<[ProductName]>,
     ) -> impl Iterator<Item = Self> {
-        assert!(!products.is_empty(), "a workload needs at least one product");
+        assert!(!products.is_empty(), "a plan needs at least one product");
         let mut seeds = Xoshiro256PlusPlus::seed_from_u64(seed);
         let (order_probability, quantity_max) = (config.order_probability, config.quantity_max);
         (0..config.shoppers).map(move |_| Self {
@@ -52,7 +52,7 @@ impl Workload {
     }
 }
 
-impl Iterator for Workload {
+impl Iterator for SessionPlan {
     type Item = PlannedSession;
 
     fn next(&mut self) -> Option<PlannedSession> {
@@ -89,7 +89,7 @@ mod tests {
             show_progress: false,
         };
         let products = ["Tux", "Uno", "Whale"].map(|name| ProductName::new(name).unwrap()).into();
-        Workload::for_shoppers(&config, seed, &products).map(|sessions| sessions.take(200).collect()).collect()
+        SessionPlan::for_shoppers(&config, seed, &products).map(|sessions| sessions.take(200).collect()).collect()
     }
 
     #[test]
