@@ -8,8 +8,6 @@
 //! The two sides take turns for each number of clients. While one side is measured, the processes
 //! of the other are paused.
 
-use std::collections::HashSet;
-
 use anyhow::{Context, Result, ensure};
 use report::Document;
 use serde::Serialize;
@@ -134,7 +132,7 @@ pub(crate) async fn order(profile: &Profile, store: &BenchStore, shoppers: usize
     let meter = Meter::start(Pid::own())?;
     let loaded = load::run(&plan, &CancellationToken::new(), |_| {}).await?;
     let generator_cores = meter.cores()?;
-    let numbers: HashSet<_> = loaded.order_numbers().collect();
+    let numbers = loaded.order_numbers();
     let mut acknowledged = 0;
     for (_, outcome) in &loaded.stages {
         let orders = outcome.of(LoadRequestKind::Order);

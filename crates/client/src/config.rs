@@ -8,13 +8,14 @@ use api::{Address, Quantity};
 use serde::Serialize;
 use service::logging::LogConfig;
 use service::settings::{Setting, Values};
-use workload::base_url;
-
-use crate::retrying_store::RetryPolicy;
+use workload::{RetryPolicy, base_url};
 
 /// Each shopper has a connection and a task.
 const SHOPPERS_MAX: u32 = 10_000;
-/// Every acknowledged order is kept in memory (about 64 bytes) until it is verified.
+/// Every attempt at an order is kept in memory (about 100 bytes) until it is verified, which takes
+/// some hundred bytes more.
+pub(crate) const ORDERS_MAX: usize = 10_000_000;
+/// At most one order each.
 const SESSIONS_MAX: u64 = 10_000_000;
 /// One hour: a cluster may have to create nodes first.
 const WAIT_MS_MAX: u64 = 3_600_000;

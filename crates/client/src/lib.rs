@@ -27,12 +27,13 @@
 //! # Verification
 //!
 //! Every order is written to a CSV file as soon as it is acknowledged. At the end of a
-//! `session_check` run, every acknowledged order is read and must be what was ordered, no two
-//! orders may have the same number, and each shopper sends its last order again with the same key,
-//! which must return the same number. A [`Mismatch`] means that the store broke a promise.
-//! [`ShoppingSummary::exit_code`] is 0 only if there was no mismatch, every request was answered,
-//! and no session and no check was left out. It is 70 if there was a mismatch, and 69 if an
-//! acknowledged order could not be read.
+//! `session_check` run, the shoppers [verify](workload::verification) all orders: every
+//! acknowledged order is read and must be what was ordered, no two orders may have the same number,
+//! and each shopper sends its last order again with the same key, which must return the same
+//! number. A failed order may have been placed all the same, so it is sent again with its key, too.
+//! A [`Mismatch`] means that the store broke a promise. [`ShoppingSummary::exit_code`] is 0 only if
+//! there was no mismatch, every request was answered, and no session and no check was left out. It
+//! is 70 if there was a mismatch, and 69 if an acknowledged order could not be read.
 //!
 //! # Caveats
 //!
@@ -41,33 +42,30 @@
 //! * Each shopper waits for a response before it sends the next request, so a slow store receives
 //!   fewer requests. People shop like that, but it does not measure a store at a fixed rate
 //!   ("coordinated omission"). Use [`loadtest`] for that.
-//! * A failed order may have been placed all the same. It was not acknowledged, so it is not
-//!   verified.
+//! * A failed order that the verification places after all is not in the CSV file.
 //! * The CSV file is flushed whenever no order is waiting to be written, but it is not synced: it
 //!   is evidence about the store, not a ledger.
 //!
 //! # Reading order
 //!
-//! `config`, `run`, `session_plan`, `shopper`, `retrying_store`, `verification`, `report`; then
-//! [`loadtest`] (`toystore load`). The requests and the load generator are in the crate
+//! `config`, `run`, `session_plan`, `shopper`, `mismatch`, `report`; then [`loadtest`] (`toystore
+//! load`). The requests, the retries, the load generator and the verification are in the crate
 //! [`workload`].
 
 mod config;
 pub mod loadtest;
+mod mismatch;
 mod orders_file;
 mod progress;
 mod report;
-mod retrying_store;
 mod run;
 mod session_plan;
 mod shopper;
 mod shopping_stats;
-mod verification;
 
 pub use config::{Config, RunType, settings, shopping_settings};
+pub use mismatch::{Mismatch, OrderVerification};
 pub use orders_file::AcknowledgedOrder;
 pub use report::ShoppingSummary;
-pub use retrying_store::RetryPolicy;
 pub use run::{RunError, run};
-pub use shopping_stats::{CappedList, RequestKind, RequestSummary};
-pub use verification::{Mismatch, OrderVerification};
+pub use shopping_stats::{CappedList, RequestSummary};

@@ -4,12 +4,13 @@ use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use report::CheckResult;
 use serde::Serialize;
 use service::lifecycle::ExitCode;
 
 use crate::config::RunType;
+use crate::mismatch::{Mismatch, OrderVerification};
 use crate::shopping_stats::{CappedList, RequestSummary};
-use crate::verification::{Mismatch, OrderVerification};
 
 /// The summary of a run. `Display` writes it as text.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -67,18 +68,25 @@ impl ShoppingSummary {
         self.verification.as_ref().map_or(0, |verification| verification.unverified)
     }
 
+    /// Whether the store kept its promises, as far as they were checked.
+    pub fn check_result(&self) -> CheckResult {
+        if self.mismatches() > 0 {
+            CheckResult::Failed
+        } else if self.unverified() > 0 {
+            CheckResult::NotChecked
+        } else {
+            CheckResult::Passed
+        }
+    }
+
     /// Success only if it [is flawless](Self::is_flawless).
     pub fn exit_code(&self) -> ExitCode {
-        if self.mismatches() > 0 {
-            ExitCode::Software
-        } else if self.unverified() > 0 {
-            ExitCode::Unverified
-        } else if self.unwritten.is_some() {
-            ExitCode::Io
-        } else if self.is_flawless() {
-            ExitCode::Ok
-        } else {
-            ExitCode::Failure
+        match self.check_result() {
+            CheckResult::Failed => ExitCode::Software,
+            CheckResult::NotChecked => ExitCode::Unverified,
+            CheckResult::Passed if self.unwritten.is_some() => ExitCode::Io,
+            CheckResult::Passed if self.is_flawless() => ExitCode::Ok,
+            CheckResult::Passed => ExitCode::Failure,
         }
     }
 }
@@ -142,18 +150,13 @@ impl ShoppingSummary {
 
     /// The verdict, in one sentence.
     pub fn verdict(&self) -> &'static str {
-        if self.mismatches() > 0 {
-            "THE STORE BROKE ITS PROMISES"
-        } else if self.unverified() > 0 {
-            "NOT CHECKED: not every acknowledged order could be read"
-        } else if self.unwritten.is_some() {
-            "a file could not be written"
-        } else if !self.is_flawless() {
-            "not every session was run, or a request failed"
-        } else if self.verification.is_some() {
-            "all orders match"
-        } else {
-            "every request was answered"
+        match self.exit_code() {
+            ExitCode::Software => "THE STORE BROKE ITS PROMISES",
+            ExitCode::Unverified => "NOT CHECKED: not every acknowledged order could be read",
+            ExitCode::Io => "a file could not be written",
+            ExitCode::Failure => "not every session was run, or a request failed",
+            _ if self.verification.is_some() => "all orders match",
+            _ => "every request was answered",
         }
     }
 }
@@ -171,12 +174,10 @@ mod tests {
     use api::public::Order;
     use api::{OrderId, OrderNumber, ProductName, Quantity};
     use uuid::Uuid;
-    use workload::Latency;
+    use workload::{Latency, RequestKind};
 
     use super::*;
     use crate::orders_file::AcknowledgedOrder;
-
-    use crate::shopping_stats::RequestKind;
 
     fn flawless() -> ShoppingSummary {
         let request = |kind, answered, retries, per_second, p50_us| {

@@ -6,22 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Address, Product, ProductName};
+use history::{ClientId, History, OrderCall};
 use reqwest::Url;
 use service::lifecycle::{ExitCode, ExitError};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use workload::{StoreClient, StoreClientError, base_url};
+use workload::verification::{self, Verification, VerificationPlan};
+use workload::{
+    AttemptLog, RequestKind, RetryPolicy, RetryingClient, RunClock, StoreClient, StoreClientError, base_url,
+};
 
-use crate::config::{Config, RunType};
+use crate::config::{Config, ORDERS_MAX, RunType};
+use crate::mismatch::{OrderVerification, VIOLATIONS_MAX, sorted};
 use crate::orders_file::{self, OrdersFileSender};
 use crate::progress;
 use crate::report::ShoppingSummary;
-use crate::retrying_store::{RetryPolicy, RetryingStore};
 use crate::session_plan::SessionPlan;
 use crate::shopper::{FinishedShopper, Shopper};
-use crate::shopping_stats::{RequestKind, ShoppingStats};
-use crate::verification::{self, OrderVerification};
+use crate::shopping_stats::ShoppingStats;
 
 /// How often a store that is still starting is polled.
 const STARTUP_POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -82,7 +85,8 @@ impl RunError {
 /// summary then says how far the shoppers came.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<ShoppingSummary, RunError> {
     let base = base_url(&config.front).map_err(RunError::BadAddress)?;
-    let run = ClientRun { config: &config, base, stats: Arc::new(ShoppingStats::new()), stop };
+    let log = Arc::new(AttemptLog::new(RunClock::start(), ORDERS_MAX).without_products());
+    let run = ClientRun { config: &config, base, stats: Arc::new(ShoppingStats::new()), log, stop };
     let products = wait_until_open(&config.front, &run.base, config.retry_policy, &run.stop).await?;
     // Created only now: the orders of an earlier run are not overwritten if the store is not there.
     let (orders_sender, orders_writer) = match config.run_type {
@@ -125,6 +129,7 @@ struct ClientRun<'a> {
     config: &'a Config,
     base: Url,
     stats: Arc<ShoppingStats>,
+    log: Arc<AttemptLog>,
     stop: CancellationToken,
 }
 
@@ -171,11 +176,11 @@ impl ClientRun<'_> {
     ) -> Vec<FinishedShopper> {
         let mut shoppers = JoinSet::new();
         let deadline = self.config.time_limit.map(|limit| Instant::now() + limit);
-        for plan in plans {
-            let store = StoreClient::new(self.base.clone(), self.config.retry_policy.request_timeout);
-            let (policy, stats) = (self.config.retry_policy, Arc::clone(&self.stats));
-            let store = RetryingStore::new(store, policy, stats, self.stop.clone());
-            shoppers.spawn(Shopper { store, plan, orders_file: orders_sender.clone() }.shop(
+        for (id, plan) in (0..).zip(plans) {
+            let (policy, log, stats) = (self.config.retry_policy, Arc::clone(&self.log), Arc::clone(&self.stats));
+            let frontends = std::slice::from_ref(&self.base);
+            let client = RetryingClient::new(ClientId(id), frontends, policy, log, stats, self.stop.clone());
+            shoppers.spawn(Shopper { client, plan, orders_file: orders_sender.clone() }.shop(
                 self.config.sessions,
                 deadline,
                 self.config.think_time,
@@ -200,12 +205,19 @@ impl ClientRun<'_> {
 
     async fn summarize(&self, finished: Vec<FinishedShopper>, seed: u64, shopping: Duration) -> ShoppingSummary {
         let Self { config, stats, .. } = self;
-        let acknowledged = finished.iter().map(|shopper| shopper.orders.len() as u64).sum();
-        let duplicate_numbers = verification::duplicate_numbers(finished.iter().flat_map(|shopper| &shopper.orders));
+        let acknowledged = finished.iter().map(|shopper| shopper.acknowledged).sum();
+        let orders = self.log.take().orders;
         let begun = Instant::now();
-        let verification = match config.run_type {
-            RunType::SessionCheck => Some(self.verify(finished, acknowledged).await),
-            RunType::Query | RunType::Session => None,
+        let (verification, duplicate_numbers) = match config.run_type {
+            RunType::SessionCheck => {
+                let verification = self.verify(finished, orders, acknowledged).await;
+                let (verification, duplicate_numbers) = OrderVerification::new(&verification);
+                (Some(verification), duplicate_numbers)
+            }
+            RunType::Query | RunType::Session => {
+                let verdict = verification::check(&History { orders, ..History::default() }, VIOLATIONS_MAX);
+                (None, sorted(&verdict.violations).0)
+            }
         };
         let verifying = begun.elapsed();
         let sessions_done = stats.sessions();
@@ -231,14 +243,20 @@ impl ClientRun<'_> {
         }
     }
 
-    /// Each shopper verifies its own orders, over its own connection.
-    async fn verify(&self, finished: Vec<FinishedShopper>, acknowledged: u64) -> OrderVerification {
-        let parts: JoinSet<OrderVerification> = finished.into_iter().map(verification::verify_orders).collect();
+    /// The shoppers verify all orders, each over its own connection. Each sends its last order
+    /// again, because the store remembers the keys of the last million orders: these are certain to
+    /// be remembered.
+    async fn verify(&self, finished: Vec<FinishedShopper>, orders: Vec<OrderCall>, acknowledged: u64) -> Verification {
+        let (clients, last_orders): (Vec<_>, Vec<_>) =
+            finished.into_iter().map(|shopper| (shopper.client, shopper.last_order)).unzip();
+        let plan = VerificationPlan {
+            orders,
+            repeat: last_orders.into_iter().flatten().collect(),
+            violations_max: VIOLATIONS_MAX,
+            sole_buyer: None,
+        };
         let done = || self.stats.finished(RequestKind::Check);
-        let mut verification = OrderVerification::default();
-        for part in self.with_progress("verifying", acknowledged, done, parts.join_all()).await {
-            verification.merge(part);
-        }
-        verification
+        let verifying = verification::verify(clients, &self.log, plan);
+        self.with_progress("verifying", acknowledged, done, verifying).await
     }
 }

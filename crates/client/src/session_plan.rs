@@ -67,10 +67,10 @@ impl Iterator for SessionPlan {
 #[cfg(test)]
 mod tests {
     use api::Address;
+    use workload::RetryPolicy;
 
     use super::*;
     use crate::config::RunType;
-    use crate::retrying_store::RetryPolicy;
 
     fn sessions(seed: u64, order_probability: f64) -> Vec<Vec<PlannedSession>> {
         let config = Config {

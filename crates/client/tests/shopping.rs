@@ -7,12 +7,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use api::Quantity;
-use client::{Config, Mismatch, RequestKind, RequestSummary, RetryPolicy, RunError, RunType, ShoppingSummary, run};
+use client::{Config, Mismatch, RequestSummary, RunError, RunType, ShoppingSummary, run};
 use fake_store::{Bug, FakeStore, RequestFault};
 use service::lifecycle::{ExitCode, ExitError};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use workload::StoreClientError;
+use workload::{RequestKind, RetryPolicy, StoreClientError};
 
 const TOYS: &[(&str, u64)] = &[("Magic 8-Ball?", 1_000_000), ("Tux", 1_000_000), ("Whale", 1_000_000)];
 
@@ -262,6 +262,17 @@ async fn a_stopped_run_reports_how_far_it_came() {
     assert_eq!(summary.verification.as_ref().unwrap().unverified, summary.acknowledged);
     assert_eq!(summary.exit_code(), ExitCode::Unverified);
     assert_eq!(recorded(&config.orders_file), sold(&store));
+}
+
+#[tokio::test]
+async fn orders_that_cannot_be_read_are_not_checked() {
+    let (store, folder) = (FakeStore::open(TOYS, None).await, TempDir::new().unwrap());
+    // Three tries for three orders; then the shopper gives up.
+    store.faults("GET /orders/", &[RequestFault::Unavailable; 9]);
+    let summary = shop(buyer(&store, &folder, 5)).await;
+    assert_eq!((summary.acknowledged, summary.unverified(), summary.mismatches()), (5, 5, 0), "{summary}");
+    assert_eq!(summary.exit_code(), ExitCode::Unverified, "{summary}");
+    assert!(summary.to_string().contains("NOT CHECKED: not every acknowledged order could be read"), "{summary}");
 }
 
 #[tokio::test]

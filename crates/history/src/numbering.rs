@@ -1,7 +1,7 @@
 //! I2: an order id has at most one number, and a number belongs to one order id. I3: numbers have
 //! no gaps at any time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use api::OrderId;
 
@@ -14,7 +14,8 @@ use crate::verdict::Violation;
 /// Checks the acknowledgements, and compares the longest ledger with the requests.
 pub(crate) fn check(index: &OrderIndex<'_>, ledgers: &[ParsedLedger<'_>], findings: &mut Findings) {
     for calls in index.by_number.values() {
-        if let Some(other) = calls.iter().find(|call| call.order_id != calls[0].order_id) {
+        let mut known = BTreeSet::from([calls[0].order_id]);
+        for other in calls.iter().filter(|call| known.insert(call.order_id)) {
             findings.add(Violation::NumberShared { one: calls[0].clone(), other: (*other).clone() });
         }
     }

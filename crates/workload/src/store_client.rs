@@ -35,6 +35,8 @@ pub enum StoreClientError {
     Unavailable {
         /// The HTTP status.
         status: u16,
+        /// The error code in the body, if it has one.
+        code: Option<ErrorCode>,
         /// The error in the body.
         what: String,
     },
@@ -52,6 +54,23 @@ impl StoreClientError {
         match self {
             Self::Unreachable(_) | Self::Timeout(_) | Self::ConnectionLost(_) | Self::Unavailable { .. } => true,
             Self::Refused(_) | Self::InvalidResponse(_) => false,
+        }
+    }
+
+    /// Whether a response arrived.
+    pub fn is_response(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } | Self::Refused(_) | Self::InvalidResponse(_) => true,
+            Self::Unreachable(_) | Self::Timeout(_) | Self::ConnectionLost(_) => false,
+        }
+    }
+
+    /// The store's error code.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Unavailable { code, .. } => *code,
+            Self::Refused(error) => Some(error.code),
+            Self::Unreachable(_) | Self::Timeout(_) | Self::ConnectionLost(_) | Self::InvalidResponse(_) => None,
         }
     }
 
@@ -119,16 +138,15 @@ impl StoreClient {
     /// Places an order. A second order with the same `id` is the same order.
     pub async fn place_order(&self, id: OrderId, order: &NewOrder) -> Result<Purchase, StoreClientError> {
         let request = self.http.post(self.url(&["orders"])).header(IDEMPOTENCY_KEY_HEADER, id.to_string()).json(order);
-        match self.send::<OrderPlaced>(request).await {
-            Ok(placed) => Ok(Purchase::Placed(placed.order_number)),
-            Err(error) if error.is_refusal(ErrorCode::OutOfStock) => Ok(Purchase::SoldOut),
-            Err(error) => Err(error),
-        }
+        purchase(self.send(request).await)
     }
 
     /// Reads the order with that number; `None` if there is none.
     pub async fn get_order(&self, number: OrderNumber) -> Result<Option<Order>, StoreClientError> {
         match self.send(self.http.get(self.url(&["orders", &number.to_string()]))).await {
+            Ok(Order { number: other, .. }) if other != number => {
+                Err(StoreClientError::InvalidResponse(format!("requested order {number}, received {other}")))
+            }
             Ok(order) => Ok(Some(order)),
             Err(error) if error.is_refusal(ErrorCode::NoSuchOrder) => Ok(None),
             Err(error) => Err(error),
@@ -151,15 +169,10 @@ impl StoreClient {
                 "status {status}, and the body is longer than {RESPONSE_BYTES_MAX} bytes"
             ))
         })?;
-        if !status.is_success() {
-            return Err(refusal(status, &body));
-        }
-        if !echoed {
+        if status.is_success() && !echoed {
             return Err(StoreClientError::InvalidResponse(format!("{SESSION_ID_HEADER} was not returned unchanged")));
         }
-        serde_json::from_slice::<Data<T>>(&body)
-            .map(|body| body.data)
-            .map_err(|error| StoreClientError::InvalidResponse(format!("status {status}, but {error}")))
+        evaluate(status, &body)
     }
 }
 
@@ -174,6 +187,34 @@ pub fn base_url(front: &Address) -> Result<Url, String> {
 pub fn parse_address(text: &str) -> Result<Address, String> {
     let address = text.rsplit_once(':').and_then(|(host, port)| Some(Address::new(host, port.parse().ok()?)));
     address.filter(|address| base_url(address).is_ok()).ok_or_else(|| format!("{text:?} is not host:port"))
+}
+
+/// What a response says about an order.
+pub(crate) fn evaluate_order(status: u16, body: &[u8]) -> Result<Purchase, StoreClientError> {
+    let status = StatusCode::from_u16(status);
+    purchase(
+        status
+            .map_err(|_| StoreClientError::InvalidResponse("no valid status".into()))
+            .and_then(|status| evaluate(status, body)),
+    )
+}
+
+fn purchase(answer: Result<OrderPlaced, StoreClientError>) -> Result<Purchase, StoreClientError> {
+    match answer {
+        Ok(placed) => Ok(Purchase::Placed(placed.order_number)),
+        Err(error) if error.is_refusal(ErrorCode::OutOfStock) => Ok(Purchase::SoldOut),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a response says.
+fn evaluate<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, StoreClientError> {
+    if !status.is_success() {
+        return Err(refusal(status, body));
+    }
+    serde_json::from_slice::<Data<T>>(body)
+        .map(|body| body.data)
+        .map_err(|error| StoreClientError::InvalidResponse(format!("status {status}, but {error}")))
 }
 
 /// The whole body, or `None` if it is too long.
@@ -194,9 +235,10 @@ fn refusal(status: StatusCode, body: &[u8]) -> StoreClientError {
     // A server that does not implement a request will not implement it the next time either.
     let is_permanent = status == StatusCode::NOT_IMPLEMENTED;
     if (status.is_server_error() && !is_permanent) || is_temporary {
+        let code = error.as_ref().ok().map(|error| error.code);
         let what =
             error.map_or_else(|_| "the body is not in the store's error format".into(), |error| error.to_string());
-        return StoreClientError::Unavailable { status: status.as_u16(), what };
+        return StoreClientError::Unavailable { status: status.as_u16(), code, what };
     }
     match error {
         Ok(error) if error.code.status() == status => StoreClientError::Refused(error),

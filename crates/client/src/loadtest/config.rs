@@ -26,8 +26,8 @@ const CHECK_SECONDS_MAX: u64 = 3600;
 /// A load test.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The public ports that connections are spread over. The list of products and the orders of
-    /// the verification are read from the first one.
+    /// The public ports that connections are spread over. The list of products is read from the
+    /// first one.
     pub targets: Vec<Address>,
     /// The stages, and everything else that is independent of the store.
     pub scenario: Scenario,

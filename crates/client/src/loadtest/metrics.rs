@@ -8,7 +8,6 @@ use service::health::{self, Readiness};
 use service::http::{Limits, Listener, serve};
 use service::lifecycle::Task;
 use service::metrics::{LATENCY_BUCKETS_S, registered, registry};
-
 use workload::load::{LoadInterval, LoadRequestKind, RequestStats};
 
 /// The values of the label `outcome`.

@@ -1,8 +1,8 @@
 //! `toystore load`: a load test with a verdict.
 //!
 //! A [`Scenario`], from a file or from flags, has the stages of the load. [`run`] waits until the
-//! store is ready, [loads](workload::load) it, [verifies](workload::load::verification) the orders,
-//! and compares the measured values with the scenario's [thresholds](Threshold).
+//! store is ready, [loads](workload::load) it, [verifies](workload::verification) the orders, and
+//! compares the measured values with the scenario's [thresholds](Threshold).
 //!
 //! | exit code | meaning |
 //! |---|---|
@@ -40,10 +40,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use service::lifecycle::{ExitCode, ExitError};
 use tokio_util::sync::CancellationToken;
-use workload::load::{self, ConnectError, LoadInterval, LoadPlan, verification};
+use workload::RetryPolicy;
+use workload::load::{self, ConnectError, LoadInterval, LoadPlan};
 
+use crate::RunError;
 use crate::run::wait_until_open;
-use crate::{RetryPolicy, RunError};
 
 pub use config::{Config, settings};
 pub use cpu::cpu_time;
@@ -117,7 +118,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<LoadReport, 
         let sole_buyer = config.sole_buyer.then_some((before, config.restock_level));
         // The verification is not stopped together with the load. A second signal ends the process.
         let (timeout, never) = (config.check_timeout, CancellationToken::new());
-        report.verification = Some(verification::verify(&plan, result, sole_buyer, timeout, &never).await);
+        report.verification = Some(load::verify(&plan, result, sole_buyer, timeout, &never).await);
     }
     // The figures are worth more than their files: the report is returned in any case.
     let written = log.finish().and_then(|()| match &config.report_dir {

@@ -5,7 +5,6 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-
 use workload::load::{LoadInterval, LoadPlan, LoadStats};
 
 /// Seconds between two log lines.

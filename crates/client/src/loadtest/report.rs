@@ -8,8 +8,8 @@ use hdrhistogram::Histogram;
 use report::CheckResult;
 use serde::Serialize;
 use service::lifecycle::ExitCode;
-use workload::load::verification::Verification;
 use workload::load::{LoadPlan, LoadRequestKind, LoadResult, LoadStats, RequestStats};
+use workload::verification::Verification;
 
 use super::config::Config;
 use super::threshold::ThresholdResult;

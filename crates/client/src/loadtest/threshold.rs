@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
-
 use workload::load::{LoadRequestKind, LoadStats, RequestStats};
 
 /// A limit for a value that is measured in the stages that count.

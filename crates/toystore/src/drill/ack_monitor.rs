@@ -4,8 +4,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use history::Moment;
 
-use super::clock::microseconds;
-
 /// A time span without an acknowledged order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Gap {
@@ -18,6 +16,11 @@ impl Gap {
     pub(super) fn length_us(self) -> u64 {
         microseconds(self.from, self.to)
     }
+}
+
+/// The time between two moments, in microseconds; 0 if `to` is the earlier one.
+pub(super) fn microseconds(from: Moment, to: Moment) -> u64 {
+    to.0.saturating_sub(from.0) / 1000
 }
 
 /// The longest gaps around one fault.

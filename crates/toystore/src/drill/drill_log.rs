@@ -10,15 +10,15 @@ use frontend::election::STARTING_ELECTION;
 use history::Moment;
 use order::{TAKES_ORDERS, TAKING_OVER};
 use serde::Serialize;
+use workload::RunClock;
 
-use super::ack_monitor::AckMonitor;
-use super::clock::{DrillClock, microseconds};
+use super::ack_monitor::{AckMonitor, microseconds};
 use crate::local::LogSink;
 
 /// Collects the log lines of all members. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct DrillLog {
-    clock: DrillClock,
+    clock: RunClock,
     state: Arc<Mutex<DrillLogState>>,
 }
 
@@ -55,7 +55,7 @@ pub struct Stages {
 
 impl DrillLog {
     /// Creates the file, or truncates it.
-    pub(super) fn begin(path: &Path, clock: DrillClock) -> io::Result<Self> {
+    pub(super) fn begin(path: &Path, clock: RunClock) -> io::Result<Self> {
         let file = BufWriter::new(File::create(path)?);
         Ok(Self {
             clock,

@@ -36,7 +36,6 @@
 
 mod ack_monitor;
 pub(crate) mod audit;
-mod clock;
 mod config;
 mod drill_log;
 mod fault;
@@ -58,11 +57,12 @@ use service::Token;
 use service::lifecycle::{ExitCode, ExitError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use workload::{Latency, RunClock, StoreClient, base_url};
 
 use crate::local::{LocalStore, PortBase, StoreLayout};
 use crate::output::print;
 use crate::subcommand::exit_by_check;
-use clock::{DrillClock, microseconds};
+use ack_monitor::microseconds;
 pub use config::{Config, Length, settings};
 use drill_log::DrillLog;
 pub use drill_log::Stages;
@@ -165,7 +165,7 @@ async fn prepare<'a>(config: &'a Config, data: &Path, seed: u64, progress: Drill
         let (redirected, proxies) = ProxyNetwork::proxying(layout).await.map_err(text)?;
         (layout, network) = (redirected, Some(proxies));
     }
-    let clock = DrillClock::start();
+    let clock = RunClock::start();
     let log = DrillLog::begin(&data.join("drill.log"), clock).map_err(text)?;
     let binary = std::env::current_exe().map_err(text)?;
     let injector = FaultInjector::new(LocalStore::new(layout, binary, log.sink()), network);
@@ -176,7 +176,7 @@ async fn prepare<'a>(config: &'a Config, data: &Path, seed: u64, progress: Drill
 struct Drill<'a> {
     config: &'a Config,
     seed: u64,
-    clock: DrillClock,
+    clock: RunClock,
     log: DrillLog,
     injector: FaultInjector,
     progress: DrillProgress,
@@ -216,7 +216,8 @@ impl Drill<'_> {
         report.errors = load.errors();
         report.order_latency = load.latency();
         self.progress.line("stopping the shoppers; checking the history");
-        let history = load.finish().await;
+        let history;
+        (history, report.unread) = load.finish().await;
         self.verify(&history, &mut report).await;
         self.injector.store.stop().await;
         self.log.note("end of the drill");
@@ -324,11 +325,12 @@ impl Drill<'_> {
             seed: self.seed,
             elapsed_ms: 0,
             shoppers: self.config.shoppers,
-            order_latency: workload::Latency::default(),
+            order_latency: Latency::default(),
             faults: Vec::new(),
             events: Vec::new(),
             errors: ErrorCounts::default(),
             counts: history::Counts::default(),
+            unread: 0,
             ledgers_identical: false,
             stopped: false,
             broken: Vec::new(),
@@ -338,7 +340,7 @@ impl Drill<'_> {
 
 /// The first few products of the catalog.
 async fn products(front: &Address) -> Result<Vec<ProductName>, String> {
-    let store = workload::StoreClient::new(workload::base_url(front)?, recovery::RECOVERY_TIMEOUT);
+    let store = StoreClient::new(base_url(front)?, recovery::RECOVERY_TIMEOUT);
     let products = store.products().await.map_err(|error| format!("cannot list the products: {error}"))?;
     let names: Vec<_> = products.into_iter().map(|product| product.name).take(PRODUCTS).collect();
     if names.is_empty() { Err("the catalog is empty".into()) } else { Ok(names) }

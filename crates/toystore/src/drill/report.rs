@@ -34,6 +34,8 @@ pub struct DrillReport {
     /// The counts of the checkers: acknowledged, lost and duplicated orders, stale reads, leaked
     /// pieces, restocks …
     pub counts: Counts,
+    /// Acknowledged orders that could not be read at the end.
+    pub unread: u64,
     /// Whether the ledgers of the replicas are byte-identical.
     pub ledgers_identical: bool,
     /// Whether the drill was stopped early, so that some scheduled faults were not injected.
@@ -132,11 +134,12 @@ impl DrillReport {
     }
 
     /// Whether every promise was kept, and whether everything was checked. A product whose history
-    /// exceeded the search budget counts as not checked, and so do faults that were not injected.
+    /// exceeded the search budget counts as not checked, and so do orders that could not be read at
+    /// the end, and faults that were not injected.
     pub fn check_result(&self) -> CheckResult {
         if !self.broken.is_empty() {
             CheckResult::Failed
-        } else if self.counts.undecided > 0 || self.stopped || self.counts.acknowledged == 0 {
+        } else if self.counts.undecided + self.unread > 0 || self.stopped || self.counts.acknowledged == 0 {
             CheckResult::NotChecked
         } else {
             CheckResult::Passed
@@ -235,6 +238,9 @@ impl Display for DrillReport {
         writeln!(f, "acknowledged orders     {}", counts.acknowledged)?;
         writeln!(f, "  lost                  {}", counts.lost)?;
         writeln!(f, "  duplicated            {}", counts.duplicated)?;
+        if self.unread > 0 {
+            writeln!(f, "  not read at the end   {}", self.unread)?;
+        }
         writeln!(f, "product reads           {}", counts.product_reads)?;
         writeln!(f, "  stale                 {}", counts.stale_reads)?;
         if counts.undecided > 0 {
@@ -335,6 +341,7 @@ mod tests {
                 .collect(),
             errors: ErrorCounts::default(),
             counts: Counts { acknowledged: 12_345, ..Counts::default() },
+            unread: 0,
             ledgers_identical: true,
             stopped: false,
             broken: Vec::new(),
@@ -365,8 +372,9 @@ mod tests {
 
     #[test]
     fn an_incomplete_check_is_not_a_pass() {
-        let unchecked: [fn(&mut DrillReport); 3] = [
+        let unchecked: [fn(&mut DrillReport); 4] = [
             |report| report.counts.undecided = 1,
+            |report| report.unread = 1,
             |report| report.stopped = true,
             |report| report.counts.acknowledged = 0,
         ];

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use client::RequestKind;
 use report::{CheckResult, Document};
+use workload::RequestKind;
 
 use super::cache_trace::{CacheAction, CacheTrace};
 use super::kills::{FAULTS, Kill, Kills};

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use api::Quantity;
-use client::{RequestKind, RequestSummary, RetryPolicy, RunType, ShoppingSummary};
+use client::{RequestSummary, RunType, ShoppingSummary};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use tokio_util::sync::CancellationToken;
+use workload::{RequestKind, RetryPolicy};
 
 use super::stats::Stats;
 use super::target::{CacheCounts, CacheMode, Target};

@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use client::RequestKind;
 use report::CheckResult;
+use workload::RequestKind;
 
 use super::cache_trace::CacheTrace;
 use super::config::{ExistingStore, ExperimentSize};

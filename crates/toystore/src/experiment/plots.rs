@@ -1,8 +1,8 @@
 //! Draws the plots of the report.
 
 use api::ProductName;
-use client::RequestKind;
 use report::{Annotation, Axis, ErrorBar, Plot, Scale, Series, SeriesStyle, Timeline, TimelineEvent, TimelineInterval};
+use workload::RequestKind;
 
 use super::cache_trace::{CacheAction, CacheTrace, TraceStep};
 use super::kills::{Kill, STEP_MS};

@@ -9,6 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::store_client::StoreClientError;
+
 /// A lost SYN is sent again after 1, 3 and 7 s. A server whose backlog is full loses SYNs.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -24,23 +26,6 @@ const HEADERS_MAX: usize = 32;
 pub struct ConnectError {
     to: Address,
     source: io::Error,
-}
-
-/// Why a request has no response.
-#[derive(Debug)]
-pub(super) enum RequestError {
-    /// The response did not arrive in time.
-    Timeout,
-    /// The connection could not be opened: the store has not seen the request.
-    Unreachable(ConnectError),
-    /// The connection was lost, or the response is malformed.
-    ConnectionLost(io::Error),
-}
-
-impl From<io::Error> for RequestError {
-    fn from(error: io::Error) -> Self {
-        Self::ConnectionLost(error)
-    }
 }
 
 /// The parts of a response that are evaluated.
@@ -83,20 +68,29 @@ impl LoadConnection {
         Ok(self)
     }
 
-    /// Sends a request and reads its response, on a new connection if none is open.
-    pub(super) async fn exchange(&mut self, request: &[u8], deadline: Instant) -> Result<LoadResponse, RequestError> {
+    /// Sends a request and reads its response, on a new connection if none is open. A malformed
+    /// response counts as a lost connection.
+    pub(super) async fn exchange(
+        &mut self,
+        request: &[u8],
+        timeout: Duration,
+    ) -> Result<LoadResponse, StoreClientError> {
+        let deadline = Instant::now() + timeout;
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => timeout_at(deadline, connect(&self.target))
                 .await
-                .map_err(|_| RequestError::Timeout)?
-                .map_err(RequestError::Unreachable)?,
+                .map_err(|_| StoreClientError::Timeout(timeout))?
+                .map_err(|error| StoreClientError::Unreachable(error.to_string()))?,
         };
         let exchange = async {
             stream.write_all(request).await?;
             receive(&mut stream, &mut self.received).await
         };
-        let response = timeout_at(deadline, exchange).await.unwrap_or(Err(RequestError::Timeout))?;
+        let response = timeout_at(deadline, exchange)
+            .await
+            .map_err(|_| StoreClientError::Timeout(timeout))?
+            .map_err(|error| StoreClientError::ConnectionLost(error.to_string()))?;
         self.stream = Some(stream).filter(|_| self.keep_alive && !response.close);
         Ok(response)
     }
@@ -114,11 +108,11 @@ async fn connect(to: &Address) -> Result<TcpStream, ConnectError> {
     opened.map_err(|source| ConnectError { to: to.clone(), source })
 }
 
-async fn receive(stream: &mut TcpStream, received: &mut Vec<u8>) -> Result<LoadResponse, RequestError> {
+async fn receive(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<LoadResponse> {
     received.clear();
     loop {
         if stream.read_buf(received).await? == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if let Some(response) = parse(received)?
             && received.len() >= response.body.end
@@ -126,7 +120,7 @@ async fn receive(stream: &mut TcpStream, received: &mut Vec<u8>) -> Result<LoadR
             return Ok(response);
         }
         if received.len() > RESPONSE_BYTES_MAX {
-            return Err(malformed("it is too long").into());
+            return Err(malformed("it is too long"));
         }
     }
 }

@@ -19,7 +19,7 @@
 //!
 //! Each request is sent once, without retries. Requests are prepared as bytes, and responses are
 //! parsed only as far as necessary, because the generator often shares its CPUs with the store that
-//! it measures. Each order has its own idempotency key and is recorded, so that [`verification`]
+//! it measures. Each order has its own idempotency key and is recorded, so that [`verify`]
 //! can check the store's promises.
 //!
 //! # Caveats
@@ -33,9 +33,8 @@
 //! # Reading order
 //!
 //! `schedule` and `plan` (what a load is), `pacer` (when visits begin), `worker` (what a connection
-//! does) with `connection` and `request_templates`, `stats`, `time_series`; then [`verification`].
+//! does) with `connection` and `request_templates`, `stats`, `time_series`; then `verify`.
 
-mod attempt_log;
 mod connection;
 mod counters;
 mod pacer;
@@ -46,7 +45,7 @@ mod run_state;
 mod schedule;
 mod stats;
 mod time_series;
-pub mod verification;
+mod verify;
 mod worker;
 
 use std::sync::Arc;
@@ -73,6 +72,7 @@ pub use stats::{
     LatencyHistograms, LoadInterval, LoadRequestKind, LoadResult, LoadStats, RequestOutcome, RequestStats,
     RequestTiming,
 };
+pub use verify::verify;
 
 /// Connections that are opened at the same time: a server's backlog takes this many at once.
 const CONNECTING_MAX: usize = 256;

@@ -1,6 +1,6 @@
 //! Requests as bytes, prepared once.
 
-use api::{Address, IDEMPOTENCY_KEY_HEADER, OrderId, OrderNumber, ProductName};
+use api::{Address, IDEMPOTENCY_KEY_HEADER, OrderId, ProductName};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
@@ -10,8 +10,6 @@ const KEY_LEN: usize = uuid::fmt::Hyphenated::LENGTH;
 /// The requests for each product, to one target.
 #[derive(Clone, Debug)]
 pub(super) struct RequestTemplates {
-    /// The HTTP version and the headers that all requests share.
-    headers: String,
     queries: Vec<Vec<u8>>,
     orders: Vec<OrderTemplate>,
 }
@@ -32,7 +30,6 @@ impl RequestTemplates {
         Self {
             queries: products.iter().map(|product| query(&headers, product)).collect(),
             orders: products.iter().map(|product| order(&headers, product)).collect(),
-            headers,
         }
     }
 
@@ -48,11 +45,6 @@ impl RequestTemplates {
         buffer.extend_from_slice(bytes);
         id.0.hyphenated().encode_lower(&mut buffer[*key_at..*key_at + KEY_LEN]);
         buffer
-    }
-
-    /// The request that reads an order.
-    pub(super) fn read_order(&self, number: OrderNumber) -> Vec<u8> {
-        format!("GET /orders/{number} {}\r\n", self.headers).into_bytes()
     }
 }
 

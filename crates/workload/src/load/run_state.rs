@@ -4,16 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use api::ProductName;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::attempt_log::AttemptLog;
 use super::counters::Counters;
 use super::pacer::ArrivalQueue;
 use super::plan::{LoadPlan, Visit};
 use super::popularity::ProductSampler;
 use super::request_templates::RequestTemplates;
 use super::schedule::Stage;
+use crate::attempt_log::AttemptLog;
+use crate::clock::RunClock;
+
+/// How many attempts at orders are recorded. Further ones are counted, but not verified.
+const ATTEMPTS_MAX: usize = 1_000_000;
 
 /// What all connections share.
 pub(super) struct RunState {
@@ -34,7 +39,8 @@ pub(super) struct RunState {
     requests: Vec<RequestTemplates>,
     pub(super) request_timeout: Duration,
     pub(super) counters: Counters,
-    pub(super) attempt_log: AttemptLog,
+    pub(super) products: Vec<ProductName>,
+    pub(super) attempt_log: Arc<AttemptLog>,
 }
 
 impl RunState {
@@ -54,7 +60,8 @@ impl RunState {
             requests: plan.targets.iter().map(requests).collect(),
             request_timeout: plan.request_timeout,
             counters: Counters::new(),
-            attempt_log: AttemptLog::default(),
+            products: plan.products.clone(),
+            attempt_log: Arc::new(AttemptLog::new(RunClock::started_at(begin), ATTEMPTS_MAX)),
         }
     }
 

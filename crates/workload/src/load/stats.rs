@@ -1,16 +1,19 @@
 //! Statistics of the requests: outcomes and latencies.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::OrderNumber;
 use hdrhistogram::Histogram;
-use history::OrderOutcome;
+use history::OrderCall;
 use serde::Serialize;
 
-use super::attempt_log::Attempt;
 use super::schedule::Stage;
+use crate::attempt_log::AttemptLog;
 use crate::latency::Latency;
+use crate::verification::acknowledged_numbers;
 
 /// One hour: longer than any request timeout. Longer latencies are recorded as this value.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
@@ -279,20 +282,15 @@ pub struct LoadResult {
     /// empty.
     pub stages: Vec<(Stage, LoadStats)>,
     /// The recorded attempts to place orders.
-    pub(crate) attempts: Vec<Attempt>,
-    /// Attempts that were not recorded, because there were too many.
-    pub(crate) attempts_dropped: u64,
-    /// The moment that the attempts' times count from.
-    pub(crate) begin: tokio::time::Instant,
+    pub(super) orders: Vec<OrderCall>,
+    /// Records the attempts of the verification, too.
+    pub(super) log: Arc<AttemptLog>,
 }
 
 impl LoadResult {
-    /// The number of each acknowledged order, without those after the first million attempts.
-    pub fn order_numbers(&self) -> impl Iterator<Item = OrderNumber> {
-        self.attempts.iter().filter_map(|attempt| match attempt.outcome {
-            OrderOutcome::Acknowledged(number) => Some(number),
-            OrderOutcome::Refused(_) | OrderOutcome::Unknown => None,
-        })
+    /// The numbers of the acknowledged orders, without those after the first million attempts.
+    pub fn order_numbers(&self) -> BTreeSet<OrderNumber> {
+        acknowledged_numbers(&self.orders)
     }
 
     /// The statistics of the stages that count.

@@ -4,15 +4,18 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::public::NewOrder;
-use api::{Address, ProductName};
-use axum::extract::Path;
+use api::{Address, ProductName, SESSION_ID_HEADER};
+use axum::extract::{Path, Request};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::latency::Latency;
+use crate::verification::Verification;
 
 async fn store(routes: Router) -> Address {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -179,10 +182,7 @@ async fn without_keep_alive_each_request_has_its_own_connection() {
 
 #[tokio::test]
 async fn a_load_without_a_store_is_an_error() {
-    // Bound, but not listening: the port stays reserved, and connections are refused.
-    let closed = tokio::net::TcpSocket::new_v4().unwrap();
-    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let address = Address::new("127.0.0.1", closed.local_addr().unwrap().port());
+    let (address, _reserved) = closed();
     let plan = plan(address, &[stage(CLOSED, 300)]);
     assert!(run(&plan, &CancellationToken::new(), |_| {}).await.is_err());
 }
@@ -230,24 +230,46 @@ async fn shelf(answer: fn(u64, u64) -> Result<u64, StatusCode>, sold_for_free: u
         let found = reads.placed.lock().unwrap().len() as u64 >= number;
         if found { (StatusCode::OK, Json(order)) } else { (StatusCode::NOT_FOUND, Json(nothing)) }
     };
-    let products = move |headers: HeaderMap| async move {
+    let products = move || async move {
         let stock = 1_000_000 - all.placed.lock().unwrap().len() as u64 - sold_for_free;
         let answer = json!({"data": [{"name": "Magic 8-Ball", "price": 1.0, "quantity": stock}]});
-        ([("session-id", headers["session-id"].clone())], Json::<Value>(answer))
+        Json::<Value>(answer)
     };
     let routes = Router::new().route("/orders", post(place)).route("/orders/{number}", get(read));
-    store(routes.route("/products", get(products))).await
+    store(routes.route("/products", get(products)).layer(middleware::from_fn(echo_session))).await
 }
 
-async fn verified(target: Address) -> verification::Verification {
-    let plan = LoadPlan {
+/// Returns the `Session-ID` of each request.
+async fn echo_session(request: Request, next: Next) -> Response {
+    let session = request.headers().get(SESSION_ID_HEADER).cloned();
+    let mut response = next.run(request).await;
+    if let Some(session) = session {
+        response.headers_mut().insert(SESSION_ID_HEADER, session);
+    }
+    response
+}
+
+/// An address that refuses connections, and the socket that reserves it.
+fn closed() -> (Address, tokio::net::TcpSocket) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    (Address::new("127.0.0.1", socket.local_addr().unwrap().port()), socket)
+}
+
+/// A load of 40 orders.
+fn forty_orders(target: Address) -> LoadPlan {
+    LoadPlan {
         visit: Visit::OneRequest { order_share: 1.0 },
         ..plan(target, &[stage(LoadModel::constant(200.0), 200), time_for_late_visits()])
-    };
+    }
+}
+
+async fn verified(target: Address) -> Verification {
+    let plan = forty_orders(target);
     let before =
         serde_json::from_value(json!([{"name": "Magic 8-Ball", "price": 1.0, "quantity": 1_000_000}])).unwrap();
     let result = load(&plan).await;
-    verification::verify(&plan, result, Some((before, None)), Duration::from_secs(30), &CancellationToken::new()).await
+    verify(&plan, result, Some((before, None)), Duration::from_secs(30), &CancellationToken::new()).await
 }
 
 #[tokio::test]
@@ -276,4 +298,26 @@ async fn duplicate_numbers_and_lost_orders_are_found() {
     assert!(twice.verdict.counts.duplicated > 0 && twice.is_broken(), "{twice}");
     let nowhere = verified(shelf(|number, _| Ok(number + 1), 0).await).await;
     assert!(nowhere.verdict.counts.lost > 0 && nowhere.is_broken(), "{nowhere}");
+}
+
+#[tokio::test]
+async fn a_verification_uses_all_targets() {
+    let mut plan = forty_orders(shelf(|number, _| Ok(number), 0).await);
+    let result = load(&plan).await;
+    let (gone, _reserved) = closed();
+    plan.targets.insert(0, gone);
+    let timeout = Duration::from_secs(30);
+    let verification = verify(&plan, result, None, timeout, &CancellationToken::new()).await;
+    assert!(verification.is_complete() && verification.read == 40, "{verification}");
+}
+
+#[tokio::test]
+async fn what_a_store_that_is_gone_has_promised_is_not_checked() {
+    let mut plan = forty_orders(shelf(|number, _| Ok(number), 0).await);
+    let result = load(&plan).await;
+    let (gone, _reserved) = closed();
+    plan.targets = vec![gone];
+    let verification = verify(&plan, result, None, Duration::ZERO, &CancellationToken::new()).await;
+    assert_eq!((verification.read, verification.unread), (0, 40), "{verification}");
+    assert_eq!(verification.check_result(), report::CheckResult::NotChecked);
 }

@@ -1,6 +1,7 @@
 //! Collects what was counted, second by second and stage by stage.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -75,7 +76,7 @@ impl<'a> TimeSeries<'a> {
             before += stage.length;
             stages.push((stage.clone(), stats));
         }
-        let (attempts, attempts_dropped) = run.attempt_log.take();
-        LoadResult { stages, attempts, attempts_dropped, begin: run.begin }
+        let log = Arc::clone(&run.attempt_log);
+        LoadResult { stages, orders: log.take().orders, log }
     }
 }

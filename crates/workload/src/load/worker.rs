@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use api::public::OrderPlaced;
-use api::{Data, ErrorBody, ErrorCode, OrderId};
-use history::{Moment, OrderOutcome};
+use api::public::NewOrder;
+use api::{OrderId, Quantity};
+use history::ClientId;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::attempt_log::Attempt;
-use super::connection::{LoadConnection, LoadResponse, RequestError};
+use super::connection::{LoadConnection, LoadResponse};
 use super::plan::Visit;
 use super::run_state::RunState;
 use super::schedule::LoadModel;
 use super::stats::{LoadRequestKind, RequestOutcome, RequestTiming};
+use crate::store_client::{Purchase, StoreClientError, evaluate_order};
 
 /// The pause after a failed attempt to connect, so that a dead store is not flooded.
 const RECONNECT_DELAY: Duration = Duration::from_millis(20);
@@ -91,8 +91,8 @@ impl LoadWorker {
         let sent = Instant::now();
         let run = Arc::clone(&self.run);
         let request = run.requests(self.index).query(product);
-        let response = self.connection.exchange(request, sent + run.request_timeout).await;
-        let outcome = request_outcome(response.as_ref(), None);
+        let response = self.connection.exchange(request, run.request_timeout).await;
+        let outcome = request_outcome(response.as_ref(), false);
         self.count(stage, LoadRequestKind::Query, outcome, due, sent);
         self.after_failure(response.err()).await;
         outcome == RequestOutcome::Done
@@ -103,20 +103,20 @@ impl LoadWorker {
         let id = OrderId(uuid::Builder::from_random_bytes(random_bytes(&mut self.random)).into_uuid());
         let run = Arc::clone(&self.run);
         let request = run.requests(self.index).order(product, id, &mut self.buffer);
-        let response = self.connection.exchange(request, sent + run.request_timeout).await;
-        let (outcome, code) = match &response {
-            Ok(response) => order_outcome(response, self.connection.body(response)),
-            Err(_) => (OrderOutcome::Unknown, None),
+        let response = self.connection.exchange(request, run.request_timeout).await;
+        let answer = match &response {
+            Ok(response) => evaluate_order(response.status, self.connection.body(response)),
+            Err(error) => Err(error.clone()),
         };
-        self.count(stage, LoadRequestKind::Order, request_outcome(response.as_ref(), code), due, sent);
-        // A request that was never sent is not an attempt.
-        if !matches!(response, Err(RequestError::Unreachable(_))) {
-            let at = |moment: Instant| Moment::after(moment.saturating_duration_since(run.begin));
-            let product = u32::try_from(product).expect("a catalog has fewer than 2^32 products");
-            let returned = response.as_ref().ok().map(|_| at(Instant::now()));
-            run.attempt_log.record(Attempt { id, product, called: at(sent), returned, outcome });
-        }
+        let sold_out = answer == Ok(Purchase::SoldOut);
+        self.count(stage, LoadRequestKind::Order, request_outcome(response.as_ref(), sold_out), due, sent);
+        let order = NewOrder { name: run.products[product].clone(), quantity: Quantity::ONE };
+        run.attempt_log.order(self.client_id(), id, order, run.attempt_log.clock().at(sent), &answer);
         self.after_failure(response.err()).await;
+    }
+
+    fn client_id(&self) -> ClientId {
+        ClientId(u32::try_from(self.index).expect("there are fewer than 2^32 connections"))
     }
 
     fn count(&self, stage: usize, kind: LoadRequestKind, outcome: RequestOutcome, due: Instant, sent: Instant) {
@@ -126,42 +126,30 @@ impl LoadWorker {
     }
 
     /// Logs a failure, and pauses before the next attempt to connect.
-    async fn after_failure(&self, failure: Option<RequestError>) {
+    async fn after_failure(&self, failure: Option<StoreClientError>) {
         match failure {
-            Some(RequestError::Unreachable(error)) => {
+            Some(StoreClientError::Unreachable(error)) => {
                 tracing::debug!(%error, "cannot open a connection");
                 sleep(RECONNECT_DELAY).await;
             }
-            Some(RequestError::ConnectionLost(error)) => tracing::debug!(%error, "lost a connection"),
-            Some(RequestError::Timeout) | None => {}
+            Some(StoreClientError::ConnectionLost(error)) => tracing::debug!(%error, "lost a connection"),
+            _ => {}
         }
     }
 }
 
-/// The outcome of a request, given the error code in its response if that was parsed.
-fn request_outcome(response: Result<&LoadResponse, &RequestError>, code: Option<ErrorCode>) -> RequestOutcome {
+/// The outcome of a request. The body of its response was only parsed as far as to see whether it
+/// says "out of stock".
+fn request_outcome(response: Result<&LoadResponse, &StoreClientError>, sold_out: bool) -> RequestOutcome {
     match response {
         Ok(response) if response.is_success() => RequestOutcome::Done,
-        Ok(_) if code == Some(ErrorCode::OutOfStock) => RequestOutcome::SoldOut,
+        Ok(_) if sold_out => RequestOutcome::SoldOut,
         Ok(LoadResponse { status: 429 | 503 | 507, retry_after, .. }) => {
             RequestOutcome::Refused { with_retry_after: *retry_after }
         }
         Ok(_) => RequestOutcome::Other,
-        Err(RequestError::Timeout) => RequestOutcome::TimedOut,
-        Err(RequestError::ConnectionLost(_) | RequestError::Unreachable(_)) => RequestOutcome::ConnectionError,
-    }
-}
-
-/// What a response says about an order, and its error code.
-pub(super) fn order_outcome(response: &LoadResponse, body: &[u8]) -> (OrderOutcome, Option<ErrorCode>) {
-    if response.is_success() {
-        let placed = serde_json::from_slice::<Data<OrderPlaced>>(body);
-        let outcome = placed.map_or(OrderOutcome::Unknown, |it| OrderOutcome::Acknowledged(it.data.order_number));
-        return (outcome, None);
-    }
-    match serde_json::from_slice::<ErrorBody>(body) {
-        Ok(ErrorBody { error }) => (OrderOutcome::of_error(error.code), Some(error.code)),
-        Err(_) => (OrderOutcome::Unknown, None),
+        Err(StoreClientError::Timeout(_)) => RequestOutcome::TimedOut,
+        Err(_) => RequestOutcome::ConnectionError,
     }
 }
 

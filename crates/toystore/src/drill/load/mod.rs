@@ -14,27 +14,28 @@ mod reader;
 mod shopper;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use api::{Address, ProductName};
-use history::{ClientId, History, HistoryRecorder};
+use api::{Address, OrderNumber, ProductName};
+use history::{ClientId, History};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use workload::StoreClient;
+use workload::{AttemptLog, Latency, RetryPolicy, RetryingClient, RunClock, base_url, verification};
 
 use super::ack_monitor::AckMonitor;
-use super::clock::DrillClock;
 use arrivals::PoissonArrivals;
 pub use observations::ErrorCounts;
+use observations::Observations;
 use reader::DrillReader;
 use shopper::{DrillShopper, DrillState};
 use writer::DrillWriter;
 
-/// How long a shopper waits for an answer. Longer than the store's own deadline of 5 s.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
+/// Maximum number of orders that are read again at the end, which takes about a second. The ledgers
+/// are compared completely in any case.
+const REREAD_MAX: usize = 2000;
 
 /// Maximum calls of each kind in a history: half an hour at full speed. A call takes about 100
 /// bytes.
@@ -68,7 +69,7 @@ pub(super) struct Load {
     writers: JoinSet<()>,
     readers: JoinSet<()>,
     /// Reads orders once more at the end.
-    auditor: DrillReader,
+    auditor: RetryingClient<Observations>,
     stop: CancellationToken,
 }
 
@@ -77,36 +78,36 @@ impl Load {
     ///
     /// # Errors
     /// If a frontend's address is not valid.
-    pub(super) fn start(clock: DrillClock, config: &LoadConfig) -> Result<Self, String> {
+    pub(super) fn start(clock: RunClock, config: &LoadConfig) -> Result<Self, String> {
         let acks = AckMonitor::new(config.frontends.len());
-        let shared = Arc::new(DrillState::new(clock, HistoryRecorder::new(CALLS_MAX), acks, config.products.clone()));
-        let mut seeds = Xoshiro256PlusPlus::seed_from_u64(config.seed);
-        let mut shopper = |id, per_s: u32, of_all: u32| -> Result<DrillShopper, String> {
-            let stores =
-                config.frontends.iter().map(|front| Ok(StoreClient::new(workload::base_url(front)?, ANSWER_TIMEOUT)));
-            let random = Xoshiro256PlusPlus::seed_from_u64(seeds.random());
-            let arrivals = (per_s > 0).then(|| PoissonArrivals::new(per_s, of_all));
-            Ok(DrillShopper {
-                id: ClientId(id),
-                stores: stores.collect::<Result<_, String>>()?,
-                random,
-                arrivals,
-                shared: Arc::clone(&shared),
-            })
-        };
+        let log = AttemptLog::new(clock, CALLS_MAX);
+        let shared = Arc::new(DrillState::new(log, acks, config.products.clone()));
+        let frontends = config.frontends.iter().map(base_url).collect::<Result<Vec<_>, _>>()?;
         let stop = CancellationToken::new();
+        let client = |id, policy, stop: &CancellationToken| {
+            let (log, observations) = (Arc::clone(&shared.log), Arc::clone(&shared.observations));
+            RetryingClient::new(ClientId(id), &frontends, policy, log, observations, stop.clone())
+        };
+        let mut seeds = Xoshiro256PlusPlus::seed_from_u64(config.seed);
+        let mut shopper = |id, policy, per_s: u32, of_all: u32| DrillShopper {
+            client: client(id, policy, &stop),
+            random: Xoshiro256PlusPlus::seed_from_u64(seeds.random()),
+            arrivals: (per_s > 0).then(|| PoissonArrivals::new(per_s, of_all)),
+            shared: Arc::clone(&shared),
+        };
         let (mut writers, mut readers) = (JoinSet::new(), JoinSet::new());
         for id in 0..config.shoppers {
-            let writer = DrillWriter(shopper(id, config.orders_per_s, config.shoppers)?);
+            let writer = DrillWriter::new(shopper(id, writer::placing(), config.orders_per_s, config.shoppers));
             writers.spawn(writer.run(stop.clone()));
         }
         let count = config.shoppers.div_ceil(WRITERS_PER_READER);
         let reads_per_s = if config.orders_per_s > 0 { config.orders_per_s } else { READS_PER_S };
         for id in 0..count {
-            let reader = DrillReader(shopper(config.shoppers + id, reads_per_s, count)?);
+            let reader = DrillReader(shopper(config.shoppers + id, RetryPolicy::once(), reads_per_s, count));
             readers.spawn(reader.run(stop.clone()));
         }
-        let auditor = DrillReader(shopper(config.shoppers + count, reads_per_s, 1)?);
+        // It reads when all others have stopped.
+        let auditor = client(config.shoppers + count, RetryPolicy::default(), &CancellationToken::new());
         Ok(Self { shared, writers, readers, auditor, stop })
     }
 
@@ -120,24 +121,29 @@ impl Load {
     }
 
     /// How long orders have taken so far, from the first attempt to the acknowledgement.
-    pub(super) fn latency(&self) -> workload::Latency {
+    pub(super) fn latency(&self) -> Latency {
         self.shared.observations.latency()
     }
 
     /// Waits until the history is full.
     pub(super) async fn full(&self) {
-        self.shared.full.cancelled().await;
+        self.shared.log.full().await;
     }
 
-    /// Lets all shoppers finish their current requests, then reads orders of the whole drill once
-    /// more. Returns every call that was made.
-    pub(super) async fn finish(self) -> History {
+    /// Lets all shoppers finish their current requests, then reads up to [`REREAD_MAX`] of the
+    /// acknowledged orders once more. Returns every call that was made, and how many of these
+    /// orders could not be read.
+    pub(super) async fn finish(self) -> (History, u64) {
         self.stop.cancel();
         self.writers.join_all().await;
         self.readers.join_all().await;
-        let mut history = self.shared.recorder.take();
-        self.auditor.reread_orders(&history).await;
-        history.order_reads.extend(self.shared.recorder.take().order_reads);
-        history
+        let log = &self.shared.log;
+        let mut history = log.take();
+        let numbers = verification::acknowledged_numbers(&history.orders);
+        let stride = numbers.len() / REREAD_MAX + 1;
+        let some: BTreeSet<OrderNumber> = numbers.into_iter().step_by(stride).collect();
+        let (reads, unread) = verification::read_orders(vec![self.auditor], log, &some).await;
+        history.order_reads.extend(reads);
+        (history, unread)
     }
 }

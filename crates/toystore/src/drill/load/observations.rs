@@ -7,7 +7,7 @@ use std::time::Duration;
 use api::ErrorCode;
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use workload::{Latency, StoreClientError};
+use workload::{ClientObserver, Latency, RequestKind, StoreClientError};
 
 /// The highest latency that is recorded exactly, in microseconds: ten minutes.
 const LATENCY_US_MAX: u64 = 600_000_000;
@@ -53,22 +53,11 @@ impl ErrorCounts {
 }
 
 /// Collects the observations of all shoppers.
+#[derive(Debug)]
 pub(super) struct Observations(Mutex<(ErrorCounts, Histogram<u64>)>);
 
-impl Observations {
-    pub(super) fn new() -> Self {
-        let latency = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are valid");
-        Self(Mutex::new((ErrorCounts::default(), latency)))
-    }
-
-    /// Records an acknowledged order and its latency since the first attempt.
-    pub(super) fn placed(&self, latency: Duration) {
-        self.lock().1.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
-    }
-
-    /// Records the result of a request, if it is an error.
-    pub(super) fn answer<T>(&self, request: &str, answer: &Result<T, StoreClientError>) {
-        let Err(error) = answer else { return };
+impl ClientObserver for Observations {
+    fn attempt_failed(&self, kind: RequestKind, error: &StoreClientError) {
         let what = match error {
             StoreClientError::Unreachable(_) | StoreClientError::ConnectionLost(_) => {
                 self.lock().0.connection_errors += 1;
@@ -81,8 +70,25 @@ impl Observations {
             StoreClientError::Refused(error) => format!("{} {}", error.code.status().as_u16(), error.code.as_str()),
             StoreClientError::InvalidResponse(what) => format!("invalid response ({what})"),
         };
+        let request = match kind {
+            RequestKind::Query => "product read",
+            RequestKind::Order | RequestKind::Repeat => "order",
+            RequestKind::Check => "order read",
+        };
         tracing::debug!(request, %error, "a shopper got an error");
         *self.lock().0.by_kind.entry(format!("{request}: {what}")).or_default() += 1;
+    }
+}
+
+impl Observations {
+    pub(super) fn new() -> Self {
+        let latency = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are valid");
+        Self(Mutex::new((ErrorCounts::default(), latency)))
+    }
+
+    /// Records an acknowledged order and its latency since the first attempt.
+    pub(super) fn placed(&self, latency: Duration) {
+        self.lock().1.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     }
 
     pub(super) fn errors(&self) -> ErrorCounts {
@@ -90,13 +96,7 @@ impl Observations {
     }
 
     pub(super) fn latency(&self) -> Latency {
-        let histogram = &self.lock().1;
-        Latency {
-            p50_us: histogram.value_at_quantile(0.5),
-            p90_us: histogram.value_at_quantile(0.9),
-            p99_us: histogram.value_at_quantile(0.99),
-            max_us: histogram.max(),
-        }
+        Latency::of(&self.lock().1)
     }
 
     fn lock(&self) -> MutexGuard<'_, (ErrorCounts, Histogram<u64>)> {
@@ -111,13 +111,12 @@ mod tests {
     #[test]
     fn errors_are_counted_by_kind_and_broken_connections_separately() {
         let observations = Observations::new();
-        let unavailable = || Err::<(), _>(StoreClientError::Unavailable { status: 503, what: "busy".into() });
-        observations.answer("order", &unavailable());
+        let unavailable = StoreClientError::Unavailable { status: 503, code: None, what: "busy".into() };
+        observations.attempt_failed(RequestKind::Order, &unavailable);
         let before = observations.errors();
-        observations.answer("order", &unavailable());
-        observations.answer("order", &Ok(()));
-        observations.answer("order", &Err::<(), _>(StoreClientError::ConnectionLost("reset".into())));
-        observations.answer("product read", &Err::<(), _>(StoreClientError::Timeout(Duration::from_secs(6))));
+        observations.attempt_failed(RequestKind::Repeat, &unavailable);
+        observations.attempt_failed(RequestKind::Order, &StoreClientError::ConnectionLost("reset".into()));
+        observations.attempt_failed(RequestKind::Query, &StoreClientError::Timeout(Duration::from_secs(6)));
         let since = observations.errors().since(&before);
         let errors = [("order: 503".to_owned(), 1), ("product read: no answer".to_owned(), 1)];
         assert_eq!(since, ErrorCounts { by_kind: errors.into(), connection_errors: 1 });

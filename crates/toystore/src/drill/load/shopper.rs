@@ -4,30 +4,26 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::{OrderNumber, ProductName};
-use history::{ClientId, HistoryRecorder, Moment, RecorderFull};
+use history::Moment;
 use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 use tokio_util::sync::CancellationToken;
-use workload::StoreClient;
+use workload::{AttemptLog, RetryingClient};
 
 use super::arrivals::PoissonArrivals;
 use super::observations::Observations;
 use crate::drill::ack_monitor::AckMonitor;
-use crate::drill::clock::DrillClock;
 
 /// Readers choose among this many of the latest orders: those of the last tens of milliseconds.
 const RECENT_MAX: usize = 32;
 
 /// The state that all shoppers share.
 pub(super) struct DrillState {
-    pub(super) clock: DrillClock,
-    pub(super) recorder: HistoryRecorder,
+    pub(super) log: Arc<AttemptLog>,
     pub(super) acks: AckMonitor,
-    pub(super) observations: Observations,
+    pub(super) observations: Arc<Observations>,
     recent: Mutex<VecDeque<RecentOrder>>,
     pub(super) products: Vec<ProductName>,
-    /// Cancelled when the history has no room for more calls.
-    pub(super) full: CancellationToken,
 }
 
 /// An order that has just been acknowledged.
@@ -40,9 +36,8 @@ pub(super) struct RecentOrder {
 
 /// One shopper: a writer or a reader.
 pub(super) struct DrillShopper {
-    pub(super) id: ClientId,
-    /// A client of each frontend.
-    pub(super) stores: Vec<StoreClient>,
+    /// Its client of all frontends.
+    pub(super) client: RetryingClient<Observations>,
     pub(super) random: Xoshiro256PlusPlus,
     /// `None` if the rate is unlimited.
     pub(super) arrivals: Option<PoissonArrivals>,
@@ -50,28 +45,9 @@ pub(super) struct DrillShopper {
 }
 
 impl DrillState {
-    pub(super) fn new(
-        clock: DrillClock,
-        recorder: HistoryRecorder,
-        acks: AckMonitor,
-        products: Vec<ProductName>,
-    ) -> Self {
-        Self {
-            clock,
-            recorder,
-            acks,
-            observations: Observations::new(),
-            recent: Mutex::default(),
-            products,
-            full: CancellationToken::new(),
-        }
-    }
-
-    /// Handles the result of recording a call: when the history is full, the drill ends.
-    pub(super) fn recorded(&self, recorded: Result<(), RecorderFull>) {
-        if recorded.is_err() {
-            self.full.cancel();
-        }
+    pub(super) fn new(log: AttemptLog, acks: AckMonitor, products: Vec<ProductName>) -> Self {
+        let observations = Arc::new(Observations::new());
+        Self { log: Arc::new(log), acks, observations, recent: Mutex::default(), products }
     }
 
     pub(super) fn acknowledged(&self, at: Moment, order: RecentOrder) {
@@ -92,7 +68,6 @@ impl DrillShopper {
     /// Waits until the next request is due; `false` if the shopper has to stop.
     pub(super) async fn wait_for_next(&mut self, stop: &CancellationToken) -> bool {
         let Self { arrivals, random, shared, .. } = self;
-        let full = &shared.full;
         let due = async {
             match arrivals {
                 Some(arrivals) => arrivals.next(random).await,
@@ -103,17 +78,12 @@ impl DrillShopper {
         tokio::select! {
             biased;
             () = stop.cancelled() => false,
-            () = full.cancelled() => false,
+            () = shared.log.full() => false,
             () = due => true,
         }
     }
 
     pub(super) fn any_frontend(&mut self) -> usize {
-        self.random.random_range(0..self.stores.len())
-    }
-
-    /// Another frontend, if there is one.
-    pub(super) fn other_frontend(&self, than: usize) -> usize {
-        (than + 1) % self.stores.len()
+        self.random.random_range(0..self.client.frontends())
     }
 }

@@ -1,16 +1,17 @@
-//! Compares the stock before and after a load with the pieces that were sold.
+//! Compares the stock before and after a run with the pieces that were sold.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use api::{OrderId, Product, ProductName};
-use history::{History, OrderCall, OrderOutcome};
+use history::{OrderCall, OrderOutcome};
+use reqwest::Url;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use crate::load::plan::{LoadPlan, REQUEST_TIMEOUT};
-use crate::store_client::{StoreClient, base_url};
+use crate::retrying_client::RetryPolicy;
+use crate::store_client::StoreClient;
 
 /// How long the stock may take to add up. If a leader dies while it places an order, the order's
 /// pieces stay reserved until the next leader gives them back.
@@ -19,7 +20,20 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the stock is read until it adds up.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What the stock before and after a load says, given that no other client bought.
+/// What is known of a run during which no other client bought.
+#[derive(Clone, Debug)]
+pub struct SoleBuyer {
+    /// The products before the run.
+    pub before: Vec<Product>,
+    /// The level that sold-out products are restocked to, if it is known.
+    pub restock_level: Option<u64>,
+    /// The frontends that show the stock after the run, at least one.
+    pub targets: Vec<Url>,
+    /// How long to ask a store that does not answer.
+    pub timeout: Duration,
+}
+
+/// What the stock before and after a run says, given that no other client bought.
 ///
 /// The public API shows how many pieces there are, but not how many were restocked. For each
 /// product, *before* + *restocked* = *after* + *sold* gives the number of restocked pieces, which
@@ -48,9 +62,9 @@ pub struct StockCheck {
 pub struct StockMismatch {
     /// The product.
     pub product: ProductName,
-    /// Pieces in stock before the load.
+    /// Pieces in stock before the run.
     pub before: u64,
-    /// Pieces in stock after the load.
+    /// Pieces in stock after the run.
     pub after: u64,
     /// Pieces sold.
     pub sold: u64,
@@ -86,21 +100,16 @@ impl fmt::Display for StockCheck {
 
 /// Compares the stock until it adds up, for at most [`SETTLE_TIMEOUT`]; if the store does not
 /// answer, for at most `timeout`.
-pub(super) async fn compare(
-    plan: &LoadPlan,
-    history: &History,
-    (before, restock_level): (Vec<Product>, Option<u64>),
-    is_known: bool,
-    timeout: Duration,
-) -> StockCheck {
+pub(super) async fn compare(orders: &[OrderCall], sole_buyer: SoleBuyer, is_known: bool) -> StockCheck {
+    let SoleBuyer { before, restock_level, targets, timeout } = sole_buyer;
     if !is_known {
         return StockCheck::not_checked("it is not known of every order whether it was placed");
     }
-    let base = base_url(&plan.targets[0]).expect("the load has used this address");
-    let store = StoreClient::new(base, REQUEST_TIMEOUT);
-    let sold = sold(history);
+    let stores: Vec<_> =
+        targets.into_iter().map(|target| StoreClient::new(target, RetryPolicy::default().request_timeout)).collect();
+    let sold = sold(orders);
     let begun = Instant::now();
-    loop {
+    for store in stores.iter().cycle() {
         let (timeout, check) = match store.products().await {
             Ok(after) => (SETTLE_TIMEOUT, evaluate(&before, &after, &sold, restock_level)),
             Err(error) => (timeout, StockCheck::not_checked(error.to_string())),
@@ -110,15 +119,16 @@ pub(super) async fn compare(
         }
         sleep(POLL_INTERVAL).await;
     }
+    StockCheck::not_checked("there is no frontend to read the stock from")
 }
 
-/// The acknowledged orders of each product, each idempotency key once.
-fn sold(history: &History) -> BTreeMap<&ProductName, u64> {
+/// The acknowledged pieces of each product, each idempotency key once.
+fn sold(orders: &[OrderCall]) -> BTreeMap<&ProductName, u64> {
     let is_acknowledged = |call: &&OrderCall| matches!(call.outcome, OrderOutcome::Acknowledged(_));
     let orders: BTreeMap<OrderId, _> =
-        history.orders.iter().filter(is_acknowledged).map(|call| (call.order_id, &call.product)).collect();
-    orders.into_values().fold(BTreeMap::new(), |mut sold, product| {
-        *sold.entry(product).or_default() += 1;
+        orders.iter().filter(is_acknowledged).map(|call| (call.order_id, (&call.product, call.quantity))).collect();
+    orders.into_values().fold(BTreeMap::new(), |mut sold, (product, quantity)| {
+        *sold.entry(product).or_default() += u64::from(quantity.get());
         sold
     })
 }
