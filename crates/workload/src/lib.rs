@@ -4,14 +4,44 @@
 //! `toystore client`, `load`, `drill` and `experiment`, the benchmarks, and the tests use this
 //! crate; none of them has a load generator of its own. What they report is their own.
 //!
+//! # What an answer means
+//!
+//! An attempt at a request returns what was asked for, or a [`StoreClientError`]. What it says
+//! about an order is decided in one place, the [`AttemptLog`]:
+//!
+//! | attempt | the order |
+//! |---|---|
+//! | answered with a number | is acknowledged, and must never be lost |
+//! | answered with a refusal, or with an error that says that nothing was begun | is refused |
+//! | any other answer, no answer in time, a lost connection | is unknown: it may be placed, now or later |
+//! | the connection could not be opened | was never sent, so there was no attempt |
+//!
+//! # Two ways to put load on a store
+//!
+//! * A [`RetryingClient`] waits for each answer and repeats what was not answered, an order with
+//!   its key. People do that, and so do the writers of a drill, which measure how long a store is
+//!   away.
+//! * The [load generator](load) sends each request once, at its time, whatever happened to the
+//!   others. It shows what a store does under overload.
+//!
+//! Both record every attempt, and in the end [`verification`] tells whether the store kept its
+//! promises. There are three answers: it did, it broke one, or not everything could be checked.
+//!
+//! # Caveats
+//!
+//! * All of this sees the store from outside. The ledgers on the replicas' disks and the catalog's
+//!   accounts are compared by `toystore drill`, which starts the store itself.
+//! * A `RetryingClient` uses a complete HTTP client, which takes more CPU time than the load
+//!   generator's connections. It is not for measuring a store's maximum throughput.
+//!
 //! # Reading order
 //!
 //! 1. `store_client`: one request, its response, and what can go wrong.
 //! 2. `clock` and `attempt_log`: the record of all attempts, in which the outcome of an order is
 //!    decided.
-//! 3. `retrying_client`: repeats requests, orders under the same key. Its [`RetryPolicy`] is the
-//!    difference between a patient shopper, a writer that measures an outage, and a verification.
-//! 4. [`load`]: the load generator, which repeats nothing.
+//! 3. `retrying_client`: its [`RetryPolicy`] is the difference between a patient shopper, a writer
+//!    that measures an outage, and a verification.
+//! 4. [`load`]: the load generator.
 //! 5. [`verification`]: what became of the orders of a run.
 
 mod attempt_log;

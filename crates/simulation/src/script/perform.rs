@@ -81,9 +81,9 @@ pub(super) fn perform(stage: &mut Stage, command: &Command) -> Done {
             let now = stage.now();
             let network = &mut stage.simulation.cluster.environment.lock().network;
             if *newest_first {
-                network.thaw_newest_first(now)
+                network.thaw_newest_first(now);
             } else {
-                network.thaw(now)
+                network.thaw(now);
             }
             Ok(())
         }
