@@ -29,11 +29,14 @@ impl Transport {
         request: ClientRequest<'_>,
     ) -> Result<(StatusCode, Bytes), SendError> {
         let time = request.timeout;
-        match self {
-            // Boxed: the future is some KiB, and would be part of each one that sends a request.
-            Self::Tcp(pool) => within(time, Box::pin(pool.exchange(to, request))).await,
-            Self::World { world, headers } => within(time, send_through(world, headers, to, request)).await,
-        }
+        // Boxed: the future is some KiB, and would be part of each one that sends a request.
+        let exchange = Box::pin(async {
+            match self {
+                Self::Tcp(pool) => pool.exchange(to, request).await,
+                Self::World { world, headers } => send_through(world, headers, to, request).await,
+            }
+        });
+        within(time, exchange).await
     }
 }
 
