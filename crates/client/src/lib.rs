@@ -33,7 +33,8 @@
 //! number. A failed order may have been placed all the same, so it is sent again with its key, too.
 //! A [`Mismatch`] means that the store broke a promise. [`ShoppingSummary::exit_code`] is 0 only if
 //! there was no mismatch, every request was answered, and no session and no check was left out. It
-//! is 70 if there was a mismatch, and 69 if an acknowledged order could not be read.
+//! is 70 if there was a mismatch, and 69 if an acknowledged order could not be read, or a shopper's
+//! last order could not be sent again.
 //!
 //! # Caveats
 //!

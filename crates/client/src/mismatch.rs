@@ -114,6 +114,8 @@ pub struct OrderVerification {
     pub matching: u64,
     /// Orders that could not be read: nothing is known about them.
     pub unverified: u64,
+    /// Shoppers whose last order could not be sent again.
+    pub unrepeated: u64,
     /// Everything that is wrong.
     pub mismatches: CappedList<Mismatch>,
 }
@@ -121,13 +123,14 @@ pub struct OrderVerification {
 impl OrderVerification {
     /// Sorts the violations: numbers that were assigned twice are listed separately.
     pub(crate) fn new(verification: &Verification) -> (Self, CappedList<Mismatch>) {
-        let Verification { read, unread, unchecked, verdict, .. } = verification;
+        let Verification { read, unread, unrepeated, unchecked, verdict, .. } = verification;
         let (duplicates, mut mismatches) = sorted(&verdict.violations);
         let unlisted = verdict.counts.violations - verdict.violations.len() as u64;
         mismatches.total += unlisted;
         let is_wrong = |it: &&Violation| matches!(it, Violation::Vanished { .. } | Violation::ReadDiffers { .. });
         let wrong = verdict.violations.iter().filter(is_wrong).count() as u64 + unlisted;
-        (Self { matching: read.saturating_sub(wrong), unverified: unread + unchecked, mismatches }, duplicates)
+        let (matching, unverified) = (read.saturating_sub(wrong), unread + unchecked);
+        (Self { matching, unverified, unrepeated: *unrepeated, mismatches }, duplicates)
     }
 }
 

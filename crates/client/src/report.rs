@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use report::CheckResult;
+use report::{CheckResult, Checks};
 use serde::Serialize;
 use service::lifecycle::ExitCode;
 
@@ -56,37 +56,38 @@ impl ShoppingSummary {
 
     /// Whether everything was done, answered, and correct.
     pub fn is_flawless(&self) -> bool {
-        self.mismatches() == 0
+        self.checks().result() == CheckResult::Passed
             && self.failures.total == 0
             && self.sessions_done == self.sessions_planned
-            && self.unverified() == 0
             && self.unwritten.is_none()
     }
 
-    /// Acknowledged orders that could not be read at the end.
-    pub fn unverified(&self) -> u64 {
-        self.verification.as_ref().map_or(0, |verification| verification.unverified)
+    /// What is broken, and what could not be checked.
+    pub fn checks(&self) -> Checks {
+        let mut checks = Checks::default();
+        let Self { duplicate_numbers, .. } = self;
+        checks.violations(&duplicate_numbers.listed, duplicate_numbers.total);
+        if let Some(OrderVerification { unverified, unrepeated, mismatches, .. }) = &self.verification {
+            checks.violations(&mismatches.listed, mismatches.total);
+            let readable = self.acknowledged.saturating_sub(*unverified);
+            checks.counted(readable, readable + unverified, "acknowledged orders could be read at the end");
+            if *unrepeated > 0 {
+                checks.not_checked(format!("{unrepeated} shoppers could not send their last order again"));
+            }
+        }
+        checks
     }
 
     /// Whether the store kept its promises, as far as they were checked.
     pub fn check_result(&self) -> CheckResult {
-        if self.mismatches() > 0 {
-            CheckResult::Failed
-        } else if self.unverified() > 0 {
-            CheckResult::NotChecked
-        } else {
-            CheckResult::Passed
-        }
+        self.checks().result()
     }
 
     /// Success only if it [is flawless](Self::is_flawless).
     pub fn exit_code(&self) -> ExitCode {
-        match self.check_result() {
-            CheckResult::Failed => ExitCode::Software,
-            CheckResult::NotChecked => ExitCode::Unverified,
-            CheckResult::Passed if self.unwritten.is_some() => ExitCode::Io,
-            CheckResult::Passed if self.is_flawless() => ExitCode::Ok,
-            CheckResult::Passed => ExitCode::Failure,
+        match self.check_result().exit_code(self.unwritten.is_none()) {
+            ExitCode::Ok if !self.is_flawless() => ExitCode::Failure,
+            code => code,
         }
     }
 }
@@ -108,10 +109,7 @@ impl Display for ShoppingSummary {
         writeln!(f)?;
         self.orders(f)?;
         list(f, "FAILED", &self.failures)?;
-        list(f, "MISMATCH", &self.duplicate_numbers)?;
-        if let Some(verification) = &self.verification {
-            list(f, "MISMATCH", &verification.mismatches)?;
-        }
+        write!(f, "{}", self.checks())?;
         if let Some(why) = &self.unwritten {
             writeln!(f, "NOT WRITTEN: {why}")?;
         }
@@ -141,7 +139,7 @@ impl ShoppingSummary {
         };
         let Self { acknowledged, sold_out, .. } = self;
         writeln!(f, "orders: {acknowledged} acknowledged (in {}), {sold_out} out of stock", file.display())?;
-        if let Some(OrderVerification { matching, unverified, mismatches }) = &self.verification {
+        if let Some(OrderVerification { matching, unverified, mismatches, .. }) = &self.verification {
             let wrong = mismatches.total;
             writeln!(f, "check:  {matching} match, {wrong} mismatches, {unverified} not checked")?;
         }
@@ -149,15 +147,13 @@ impl ShoppingSummary {
     }
 
     /// The verdict, in one sentence.
-    pub fn verdict(&self) -> &'static str {
-        match self.exit_code() {
-            ExitCode::Software => "THE STORE BROKE ITS PROMISES",
-            ExitCode::Unverified => "NOT CHECKED: not every acknowledged order could be read",
+    pub fn verdict(&self) -> String {
+        self.checks().verdict(match self.exit_code() {
             ExitCode::Io => "a file could not be written",
             ExitCode::Failure => "not every session was run, or a request failed",
-            _ if self.verification.is_some() => "all orders match",
+            _ if self.verification.is_some() && self.acknowledged > 0 => "all orders match",
             _ => "every request was answered",
-        }
+        })
     }
 }
 
@@ -200,7 +196,7 @@ mod tests {
             sold_out: 3,
             orders_file: Some("data/client_orders.csv".into()),
             failures: CappedList::default(),
-            verification: Some(OrderVerification { matching: 248, unverified: 0, mismatches: CappedList::default() }),
+            verification: Some(OrderVerification { matching: 248, ..OrderVerification::default() }),
             duplicate_numbers: CappedList::default(),
             unwritten: None,
         }
@@ -236,11 +232,11 @@ all orders match
         let mut summary = flawless();
         let mut mismatches = CappedList::default();
         (0..22).for_each(|_| mismatches.push(different));
-        summary.verification = Some(OrderVerification { matching: 226, unverified: 0, mismatches });
+        summary.verification = Some(OrderVerification { matching: 226, mismatches, ..OrderVerification::default() });
         let report = summary.to_string();
-        let line = "MISMATCH: order 7 (00000000-0000-0000-0000-000000000001) was acknowledged as 1 × Tux, but is order 7, 2 × Tux\n";
+        let line = "BROKEN: order 7 (00000000-0000-0000-0000-000000000001) was acknowledged as 1 × Tux, but is order 7, 2 × Tux\n";
         assert_eq!(report.matches(line).count(), 20, "{report}");
-        assert!(report.contains("MISMATCH: … and 2 more\n"), "{report}");
+        assert!(report.contains("BROKEN: … and 2 more violations\n"), "{report}");
         assert!(report.contains("check:  226 match, 22 mismatches, 0 not checked\n"), "{report}");
         assert!(report.ends_with("THE STORE BROKE ITS PROMISES\n"), "{report}");
         assert_eq!(summary.exit_code(), ExitCode::Software);
@@ -249,10 +245,11 @@ all orders match
     #[test]
     fn a_run_that_lacks_something_is_not_a_success() {
         type Flaw = fn(&mut ShoppingSummary);
-        let flaws: [(ExitCode, Flaw); 5] = [
+        let flaws: [(ExitCode, Flaw); 6] = [
             (ExitCode::Failure, |summary| summary.sessions_done -= 1),
             (ExitCode::Failure, |summary| summary.failures.push(|| "query: no response within 6000 ms".into())),
             (ExitCode::Unverified, |summary| summary.verification.as_mut().unwrap().unverified += 1),
+            (ExitCode::Unverified, |summary| summary.verification.as_mut().unwrap().unrepeated += 1),
             (ExitCode::Software, |summary| summary.duplicate_numbers.push(different)),
             (ExitCode::Io, |summary| summary.unwritten = Some("summary.json: no space".into())),
         ];

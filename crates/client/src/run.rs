@@ -121,7 +121,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<ShoppingSumm
 }
 
 fn save(summary: &ShoppingSummary, path: &Path) -> io::Result<()> {
-    report::save(path, &serde_json::to_vec_pretty(summary)?)
+    report::save(path, report::json(summary, &summary.checks()).as_bytes())
 }
 
 /// What the phases of a run share.

@@ -6,12 +6,17 @@
 //! prefers dark mode, so the same file is readable on a light page, on a dark page and as an image.
 //! A report loads nothing from the network: it can be mailed, and it can be opened years later.
 //!
+//! What a program has checked is a [`Checks`]: its text, its HTML, its JSON, its verdict and its
+//! exit code cannot disagree, and a check that could not be made never looks like one that passed.
+//!
 //! # Reading order
-//! `document` (what a report consists of), `html` and `markdown` (how it is rendered), `plot` and
-//! `timeline` on top of `axis`, `legend` and `theme`, and `save` (how files are written).
+//! `check_result` and `checks`, `document` (what a report consists of), `html` and `markdown` (how
+//! it is rendered), `plot` and `timeline` on top of `axis`, `legend` and `theme`, and `save` (how
+//! files are written).
 
 mod axis;
 mod check_result;
+mod checks;
 mod document;
 mod html;
 mod legend;
@@ -23,6 +28,7 @@ mod timeline;
 
 pub use axis::{Axis, Scale};
 pub use check_result::CheckResult;
+pub use checks::{Checks, json};
 pub use document::{Block, Document};
 pub use plot::{Annotation, ErrorBar, Plot, Series, SeriesStyle};
 pub use save::{create_temp, persist, save};

@@ -140,11 +140,11 @@ pub struct SimulationSummary {
 
 impl SimulationSummary {
     /// The exit code of the process. If the linearizability check of a product was given up, that
-    /// product is unverified.
+    /// product is unverified; without a single run, everything is.
     pub fn exit_code(&self) -> ExitCode {
         match (self.failed.is_empty(), self.undecided) {
             (false, _) => ExitCode::Software,
-            (true, 0) => ExitCode::Ok,
+            (true, 0) if self.runs > 0 => ExitCode::Ok,
             (true, _) => ExitCode::Unverified,
         }
     }
@@ -242,4 +242,18 @@ fn run_one(config: &Config, seed: u64, print: &(dyn Fn(&str) + Sync)) -> Simulat
     let mut summary = SimulationSummary::default();
     summary.add(&report);
     summary
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_says_what_was_shown() {
+        let summary = |runs, undecided, failed| SimulationSummary { runs, undecided, failed, ..Default::default() };
+        assert_eq!(summary(1, 0, vec![]).exit_code(), ExitCode::Ok);
+        assert_eq!(summary(0, 0, vec![]).exit_code(), ExitCode::Unverified, "no seed was run");
+        assert_eq!(summary(1, 1, vec![]).exit_code(), ExitCode::Unverified);
+        assert_eq!(summary(2, 1, vec![7]).exit_code(), ExitCode::Software);
+    }
 }

@@ -108,11 +108,10 @@ pub(crate) fn exit_by_check(
     written: std::io::Result<()>,
     message: impl Display,
 ) -> Result<(), ExitError> {
-    match (result, written) {
-        (CheckResult::Failed, _) => Err(ExitError::new(ExitCode::Software, message)),
-        (CheckResult::NotChecked, _) => Err(ExitError::new(ExitCode::Unverified, message)),
-        (CheckResult::Passed, Err(error)) => Err(ExitError::new(ExitCode::Io, error)),
-        (CheckResult::Passed, Ok(())) => Ok(()),
+    match (result.exit_code(written.is_ok()), written) {
+        (ExitCode::Ok, _) => Ok(()),
+        (ExitCode::Io, Err(error)) => Err(ExitError::new(ExitCode::Io, error)),
+        (code, _) => Err(ExitError::new(code, message)),
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn write(dir: &Path, report: &LoadReport, plan: &LoadPlan, intervals:
     let mut csv = Vec::new();
     write_csv(&mut csv, plan, intervals).map_err(io::Error::other)?;
     report::save(&dir.join("seconds.csv"), &csv)?;
-    report::save(&dir.join("report.json"), &serde_json::to_vec_pretty(report)?)?;
+    report::save(&dir.join("report.json"), report::json(report, &report.checks).as_bytes())?;
     report::save(&dir.join("report.html"), page::document(report, plan, intervals).html().as_bytes())
 }
 
@@ -30,7 +30,7 @@ pub(super) fn print(
     intervals: &[LoadInterval],
 ) -> io::Result<()> {
     let texts = [
-        ("report.json", serde_json::to_string_pretty(report)?),
+        ("report.json", report::json(report, &report.checks)),
         ("report.html", page::document(report, plan, intervals).html()),
     ];
     for (name, text) in texts {

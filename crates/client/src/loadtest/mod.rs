@@ -9,7 +9,7 @@
 //! | 0 | the store kept its promises, and every threshold was met |
 //! | 1 | the store could not be loaded at all, or the test was stopped |
 //! | 64 | the settings or the scenario are invalid |
-//! | 69 | not every order could be checked: the store was gone, or there were too many orders |
+//! | 69 | not everything could be checked, see [`LoadReport::checks`] |
 //! | 70 | the store broke a promise |
 //! | 74 | a report could not be written |
 //! | 99 | a threshold was missed |
@@ -38,6 +38,7 @@ mod threshold;
 use std::io;
 use std::time::{Duration, UNIX_EPOCH};
 
+use api::Address;
 use service::lifecycle::{ExitCode, ExitError};
 use tokio_util::sync::CancellationToken;
 use workload::RetryPolicy;
@@ -113,13 +114,19 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<LoadReport, 
     let lasted = intervals.iter().map(|interval| interval.stats.measured).sum::<Duration>();
     let mut report = LoadReport::new(&config, &plan, &result, begun, lasted, cpu);
     report.stopped = stop.is_cancelled();
-    if config.check {
+    // The checks are not stopped together with the load. A second signal ends the process.
+    let (timeout, never) = (config.check_timeout, CancellationToken::new());
+    let verify = async {
+        if !config.check {
+            return None;
+        }
         tracing::info!("verifying the orders");
         let sole_buyer = config.sole_buyer.then_some((before, config.restock_level));
-        // The verification is not stopped together with the load. A second signal ends the process.
-        let (timeout, never) = (config.check_timeout, CancellationToken::new());
-        report.verification = Some(load::verify(&plan, result, sole_buyer, timeout, &never).await);
-    }
+        Some(load::verify(&plan, result, sole_buyer, timeout, &never).await)
+    };
+    let (verification, gone) = tokio::join!(verify, gone(&config.targets, timeout, &never));
+    report.verification = verification;
+    report.conclude(gone);
     // The figures are worth more than their files: the report is returned in any case.
     let written = log.finish().and_then(|()| match &config.report_dir {
         Some(dir) => files::write(dir, &report, &plan, &intervals),
@@ -130,6 +137,18 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<LoadReport, 
     });
     report.unwritten = written.err().map(|error| error.to_string());
     Ok(report)
+}
+
+/// Why targets do not answer at the end, after `timeout`: a load without orders, or without their
+/// verification, would otherwise not notice that the store is gone.
+async fn gone(targets: &[Address], timeout: Duration, stop: &CancellationToken) -> Vec<String> {
+    let policy = RetryPolicy { startup_timeout: timeout, ..RetryPolicy::default() };
+    let answers = targets.iter().map(async |target| {
+        let base = workload::base_url(target)?;
+        wait_until_open(target, &base, policy, stop).await.map_err(|error| error.to_string())
+    });
+    let answers = futures::future::join_all(answers).await;
+    answers.into_iter().filter_map(Result::err).map(|error| format!("{error} at the end of the load")).collect()
 }
 
 fn plan(config: &Config, products: Vec<api::ProductName>) -> LoadPlan {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use report::{Annotation, Axis, Document, Plot, Scale, Series, SeriesStyle};
+use report::{Annotation, Axis, CheckResult, Document, Plot, Scale, Series, SeriesStyle};
 use workload::load::{LoadInterval, LoadModel, LoadPlan, LoadRequestKind, Visit};
 
-use super::report::{LoadReport, Quantiles, RequestReport, StageReport, in_ms};
+use super::report::{LoadReport, Quantiles, RequestReport, StageReport, UNVERIFIED, in_ms};
 
 /// The maximum number of points of a line; longer series are aggregated.
 const POINTS_MAX: usize = 300;
@@ -17,16 +17,18 @@ const INTERVAL_MIN: Duration = Duration::from_millis(500);
 /// The page.
 pub(super) fn document(report: &LoadReport, plan: &LoadPlan, intervals: &[LoadInterval]) -> Document {
     let mut page = Document::new(format!("Load test of {}", plan.targets[0]));
-    page.verdict(report.check_result(), sentence(report.verdict()));
+    page.verdict(report.check_result(), sentence(&report.verdict()));
     let thresholds = report.thresholds.iter().map(|result| {
         let measured = result.measured.map_or("nothing".into(), |measured| format!("{measured:.3}"));
-        [result.threshold.to_string(), measured, if result.met { "met".into() } else { "MISSED".into() }]
+        [result.threshold.to_string(), measured, result.word().into()]
     });
     if !report.thresholds.is_empty() {
         page.table(["threshold", "measured (ms, %, /s)", ""], thresholds);
     }
-    if let Some(verification) = &report.verification {
-        page.verdict(verification.check_result(), sentence(&verification.to_string()));
+    page.checks(&report.checks);
+    match &report.verification {
+        Some(verification) => page.verdict(verification.checks().result(), sentence(&verification.to_string())),
+        None => page.verdict(CheckResult::NotChecked, sentence(UNVERIFIED)),
     }
     page.heading("Latency and requests by stage");
     page.text(
@@ -68,8 +70,7 @@ fn stages(page: &mut Document, report: &LoadReport) {
     let head = ["stage", "request", "done", "done/s", "sold out", "failed", "p50", "p90", "p99", "p99.9", "max"];
     page.table(head, rows);
     for stage in &report.stages {
-        let failures =
-            stage.requests.iter().filter(|it| it.refused + it.other + it.timed_out + it.connection_errors > 0);
+        let failures = stage.requests.iter().filter(|it| it.failed() > 0);
         for RequestReport { request, refused, other, timed_out, connection_errors, .. } in failures {
             page.text(format!(
                 "{}: of the failed requests ({request}), {refused} were refused for now, {timed_out} timed out, \
@@ -88,11 +89,10 @@ fn stages(page: &mut Document, report: &LoadReport) {
 
 fn row(stage: &StageReport, request: &RequestReport) -> [String; 11] {
     let name = if stage.counted { stage.name.clone() } else { format!("({})", stage.name) };
-    let failed = request.refused + request.other + request.timed_out + request.connection_errors;
     let Quantiles { p50_us, p90_us, p99_us, p999_us, max_us, .. } = request.latency;
     let [p50, p90, p99, p999, max] = [p50_us, p90_us, p99_us, p999_us, max_us].map(|us| format!("{:.2}", in_ms(us)));
     let done_per_s = format!("{:.1}", request.done_per_s);
-    let counts = [request.done, request.sold_out, failed].map(|count| count.to_string());
+    let counts = [request.done, request.sold_out, request.failed()].map(|count| count.to_string());
     let [done, sold_out, failed] = counts;
     [name, request.request.to_string(), done, done_per_s, sold_out, failed, p50, p90, p99, p999, max]
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use api::Address;
 use hdrhistogram::Histogram;
-use report::CheckResult;
+use report::{CheckResult, Checks};
 use serde::Serialize;
 use service::lifecycle::ExitCode;
 use workload::load::{LoadPlan, LoadRequestKind, LoadResult, LoadStats, RequestStats};
@@ -13,6 +13,9 @@ use workload::verification::Verification;
 
 use super::config::Config;
 use super::threshold::ThresholdResult;
+
+/// What a report says about orders that the user did not want to be verified.
+pub(super) const UNVERIFIED: &str = "orders were not verified: the check was turned off";
 
 /// The report of a load test. `Display` writes it as text.
 #[derive(Clone, Debug, Serialize)]
@@ -35,6 +38,9 @@ pub struct LoadReport {
     pub generator_cores: Option<f64>,
     /// Whether the store kept its promises; `None` if that was not checked.
     pub verification: Option<Verification>,
+    /// What is broken, and what could not be checked. Missed thresholds are in `thresholds`.
+    #[serde(skip)]
+    pub checks: Checks,
     /// Why the files of the report could not be written, if they could not.
     #[serde(skip)]
     pub unwritten: Option<String>,
@@ -111,6 +117,13 @@ impl Quantiles {
     }
 }
 
+impl RequestReport {
+    /// Requests that were not served.
+    pub(super) fn failed(&self) -> u64 {
+        self.refused + self.other + self.timed_out + self.connection_errors
+    }
+}
+
 impl StageReport {
     fn new(name: &str, counted: bool, stats: &LoadStats) -> Self {
         let request = |kind| {
@@ -161,51 +174,62 @@ impl LoadReport {
             thresholds: config.scenario.thresholds.iter().map(|threshold| threshold.evaluate(&stats)).collect(),
             generator_cores: cpu.map(|cpu| cpu.as_secs_f64() / lasted.as_secs_f64().max(f64::MIN_POSITIVE)),
             verification: None,
+            checks: Checks::default(),
             unwritten: None,
             stats,
         }
     }
 
-    /// Whether the store kept its promises; [`Passed`](CheckResult::Passed) if the check was turned
-    /// off.
-    pub fn promises(&self) -> CheckResult {
-        self.verification.as_ref().map_or(CheckResult::Passed, Verification::check_result)
+    /// Fills [`checks`](Self::checks). `gone` says which of the targets do not answer at the end.
+    pub(super) fn conclude(&mut self, gone: Vec<String>) {
+        let verified = self.verification.as_ref().map(Verification::checks);
+        self.checks = verified.unwrap_or_default();
+        for target in gone {
+            self.checks.not_checked(target);
+        }
+        for StageReport { name, unsent, requests, .. } in self.stages.iter().filter(|stage| stage.counted) {
+            for request in requests.iter().filter(|request| request.done == 0) {
+                let sent = request.failed();
+                self.checks.not_checked(format!("{name}: 0 of {sent} requests ({}) were served", request.request));
+            }
+            if requests.is_empty() {
+                self.checks.counted(0, *unsent, &format!("visits were begun ({name})"));
+            }
+        }
+        for result in self.thresholds.iter().filter(|result| result.met.is_none()) {
+            self.checks.not_checked(format!("threshold {}: there were no requests", result.threshold));
+        }
     }
 
     /// The result of the whole test: promises and thresholds.
     pub fn check_result(&self) -> CheckResult {
         let unfinished = if self.stopped { CheckResult::NotChecked } else { CheckResult::Passed };
-        self.promises().and(unfinished).and(CheckResult::of(self.thresholds_met()))
+        self.checks.result().and(unfinished).and(CheckResult::of(!self.is_threshold_missed()))
     }
 
-    /// Whether every threshold was met.
-    pub fn thresholds_met(&self) -> bool {
-        self.thresholds.iter().all(|result| result.met)
+    /// Whether a threshold was missed.
+    pub fn is_threshold_missed(&self) -> bool {
+        self.thresholds.iter().any(|result| result.met == Some(false))
     }
 
     /// The exit code of the process.
     pub fn exit_code(&self) -> ExitCode {
-        match self.promises() {
-            CheckResult::Failed => ExitCode::Software,
-            CheckResult::NotChecked => ExitCode::Unverified,
-            CheckResult::Passed if self.unwritten.is_some() => ExitCode::Io,
-            CheckResult::Passed if self.stopped => ExitCode::Failure,
-            CheckResult::Passed if self.thresholds_met() => ExitCode::Ok,
-            CheckResult::Passed => ExitCode::Missed,
+        match self.checks.result().exit_code(self.unwritten.is_none()) {
+            ExitCode::Ok if self.stopped => ExitCode::Failure,
+            ExitCode::Ok if self.is_threshold_missed() => ExitCode::Missed,
+            code => code,
         }
     }
 
     /// The verdict, in one sentence.
-    pub fn verdict(&self) -> &'static str {
-        match self.exit_code() {
-            ExitCode::Software => "THE STORE BROKE ITS PROMISES",
-            ExitCode::Unverified => "NOT CHECKED: not every order could be checked",
+    pub fn verdict(&self) -> String {
+        self.checks.verdict(match self.exit_code() {
             ExitCode::Io => "the report could not be written",
             ExitCode::Failure => "the test was stopped before its end",
             ExitCode::Missed => "a threshold was missed",
             _ if self.thresholds.is_empty() => "no threshold was set",
             _ => "every threshold was met",
-        }
+        })
     }
 }
 
@@ -222,7 +246,10 @@ impl Display for LoadReport {
         if let Some(cores) = self.generator_cores {
             writeln!(f, "\nthe load test itself used {cores:.2} cores")?;
         }
-        self.verification.as_ref().map_or(Ok(()), |verification| writeln!(f, "\n{verification}"))?;
+        match &self.verification {
+            Some(verification) => writeln!(f, "\n{verification}")?,
+            None => writeln!(f, "\n{UNVERIFIED}")?,
+        }
         if !self.thresholds.is_empty() {
             writeln!(f)?;
         }
@@ -230,7 +257,7 @@ impl Display for LoadReport {
         if let Some(why) = &self.unwritten {
             writeln!(f, "\nthe files of the report could not be written: {why}")?;
         }
-        write!(f, "\n{}", self.verdict())
+        write!(f, "\n{}{}", self.checks, self.verdict())
     }
 }
 
@@ -238,11 +265,11 @@ impl Display for StageReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { name, counted, unsent, requests, .. } = self;
         let name = if *counted { name.clone() } else { format!("({name})") };
-        for request in requests {
+        for request_report in requests {
             let RequestReport {
                 request, done, done_per_s, refused, other, timed_out, connection_errors, latency, ..
-            } = request;
-            let failed = refused + other + timed_out + connection_errors;
+            } = request_report;
+            let failed = request_report.failed();
             write!(f, "{name:<16}{request:<8}{done:>10}{done_per_s:>10.1}{failed:>8}")?;
             let Quantiles { p50_us, p90_us, p99_us, p999_us, max_us, .. } = latency;
             for us in [p50_us, p90_us, p99_us, p999_us, max_us] {

@@ -50,8 +50,8 @@ pub struct ThresholdResult {
     /// The measured value, in milliseconds, percent, or per second; `None` if there were no
     /// requests.
     pub measured: Option<f64>,
-    /// Whether the threshold was met. Without requests, it was not.
-    pub met: bool,
+    /// Whether the threshold was met; `None` if there were no requests that could show it.
+    pub met: Option<bool>,
 }
 
 fn as_text<S: Serializer>(threshold: &Threshold, serializer: S) -> Result<S::Ok, S::Error> {
@@ -66,8 +66,7 @@ impl fmt::Display for Threshold {
 
 impl fmt::Display for ThresholdResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = if self.met { "met" } else { "MISSED" };
-        write!(f, "{:<20} {word:<6} ", self.threshold)?;
+        write!(f, "{:<20} {:<11} ", self.threshold, self.word())?;
         let unit = match self.threshold.measure {
             Measure::Quantile(_) | Measure::MeanMs | Measure::MaxMs => " ms",
             Measure::ErrorsPercent => " %",
@@ -76,6 +75,17 @@ impl fmt::Display for ThresholdResult {
         match self.measured {
             Some(measured) => write!(f, "{measured:.3}{unit}"),
             None => f.write_str("no requests"),
+        }
+    }
+}
+
+impl ThresholdResult {
+    /// The result in one or two words.
+    pub(super) fn word(&self) -> &'static str {
+        match self.met {
+            Some(true) => "met",
+            Some(false) => "MISSED",
+            None => "NOT CHECKED",
         }
     }
 }
@@ -145,7 +155,7 @@ impl Threshold {
             Some(kind) => self.measure(stats, stats.of(kind), 0),
             None => self.measure(stats, &stats.both(), stats.unsent),
         };
-        let met = measured.is_some_and(|measured| match self.comparison {
+        let met = measured.map(|measured| match self.comparison {
             Comparison::Below => measured < self.limit,
             Comparison::AtMost => measured <= self.limit,
             Comparison::Above => measured > self.limit,
@@ -190,14 +200,17 @@ mod tests {
         for met in
             ["p50<11ms", "query p90<=10.1ms", "p99<0.2s", "max>=999ms", "mean<40000us", "errors<3%", "rate>9.8/s"]
         {
-            assert!(result(met).met, "{}", result(met));
+            assert_eq!(result(met).met, Some(true), "{}", result(met));
         }
         // A request that timed out counts with its timeout.
-        for missed in ["p99.9<500ms", "errors<2.9%", "query errors<1%", "rate>=10", "order p50<1s", "order errors<1%"] {
-            assert!(!result(missed).met, "{}", result(missed));
+        for missed in ["p99.9<500ms", "errors<2.9%", "query errors<1%", "rate>=10", "order rate>0"] {
+            assert_eq!(result(missed).met, Some(false), "{}", result(missed));
+        }
+        for unknown in ["order p50<1s", "order errors<1%"] {
+            assert_eq!(result(unknown).met, None, "{}", result(unknown));
         }
         assert_eq!(result("query errors<=1%").measured, Some(1.0));
-        assert_eq!(result("order p50<1s").to_string(), "order p50<1s         MISSED no requests");
+        assert_eq!(result("order p50<1s").to_string(), "order p50<1s         NOT CHECKED no requests");
     }
 
     #[test]

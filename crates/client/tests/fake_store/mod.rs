@@ -24,6 +24,8 @@ use tokio::task::JoinHandle;
 /// A fault of one request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RequestFault {
+    /// None: the request is served, and a later one has the next fault.
+    Nothing,
     /// The response is 503.
     Unavailable,
     /// The response is 502, with the HTML page of a proxy.
@@ -65,6 +67,7 @@ struct FakeStoreState {
     records: Mutex<FakeRecords>,
     bug: Option<Bug>,
     placed: watch::Sender<usize>,
+    served: watch::Sender<usize>,
     failed: watch::Sender<usize>,
 }
 
@@ -114,6 +117,11 @@ impl FakeStore {
     /// Waits until `count` orders are placed.
     pub(crate) async fn has_placed(&self, count: usize) {
         self.shared.placed.subscribe().wait_for(|placed| *placed >= count).await.unwrap();
+    }
+
+    /// Waits until `count` product reads and orders were served.
+    pub(crate) async fn has_served(&self, count: usize) {
+        self.shared.served.subscribe().wait_for(|served| *served >= count).await.unwrap();
     }
 
     /// Waits until `count` requests had a fault.
@@ -166,7 +174,7 @@ async fn inject_fault(State(shared): State<Arc<FakeStoreState>>, request: Reques
         shared.failed.send_modify(|faults| *faults += 1);
     }
     match fault {
-        None => next.run(request).await,
+        None | Some((_, RequestFault::Nothing)) => next.run(request).await,
         Some((_, RequestFault::Unavailable)) => ErrorResponse::new(ErrorCode::Unavailable, "no quorum").into_response(),
         Some((_, RequestFault::BadGateway)) => (StatusCode::BAD_GATEWAY, "<html>502</html>").into_response(),
         Some((_, RequestFault::HangUp)) => {
@@ -205,6 +213,7 @@ async fn product(
     let stock =
         *records.stock.get(&name).ok_or_else(|| ErrorResponse::new(ErrorCode::NoSuchProduct, "no such product"))?;
     records.queries.push(name.clone());
+    shared.served.send_modify(|served| *served += 1);
     data(shown(&shared, &name, stock))
 }
 
@@ -225,6 +234,7 @@ async fn order(
     records.orders.push((id, Order { number, name, quantity }));
     records.keys.insert(id, number);
     shared.placed.send_replace(records.orders.len());
+    shared.served.send_modify(|served| *served += 1);
     data(OrderPlaced { order_number: if shared.has(Bug::OneNumber) { OrderNumber::FIRST } else { number } })
 }
 

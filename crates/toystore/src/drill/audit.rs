@@ -19,15 +19,19 @@ const ACCOUNTS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Waits until the store is quiescent: every order is settled, and the ledgers are identical.
 ///
 /// # Errors
-/// What still changes or differs after [`RECOVERY_TIMEOUT`], and the state as it is then.
-pub(crate) async fn quiescent_state(store: &LocalStore) -> Result<EndState, (String, EndState)> {
+/// What still changes or differs after [`RECOVERY_TIMEOUT`] or when a member has exited, and the
+/// state as it is then.
+pub(crate) async fn quiescent_state(store: &mut LocalStore) -> Result<EndState, (String, EndState)> {
     let deadline = Instant::now() + RECOVERY_TIMEOUT;
     loop {
+        // Asked first: a member that exits later may have been seen running.
+        let exited = store.exited();
         let (end, reason) = inspect(store).await;
-        match reason {
-            None => return Ok(end),
-            Some(reason) if Instant::now() > deadline => return Err((reason, end)),
-            Some(_) => tokio::time::sleep(POLL_INTERVAL).await,
+        match (reason, exited) {
+            (None, _) => return Ok(end),
+            (Some(reason), Some(exited)) => return Err((format!("{reason}; {exited}"), end)),
+            (Some(reason), None) if Instant::now() > deadline => return Err((reason, end)),
+            (Some(_), None) => tokio::time::sleep(POLL_INTERVAL).await,
         }
     }
 }
@@ -57,7 +61,28 @@ async fn accounts(store: &LocalStore) -> Result<Vec<StockAccount>, CallError> {
     store.json_client().get(&store.layout().internal(StoreMember::Catalog), "/accounts", ACCOUNTS_TIMEOUT).await
 }
 
-/// Whether the ledgers of the replicas are byte-identical.
-pub(crate) fn identical(end: &EndState) -> bool {
-    end.ledgers.windows(2).all(|pair| pair[0].bytes == pair[1].bytes)
+/// Whether the ledgers of all `replicas` are byte-identical; `None` if those that could be read
+/// are, but not all could be.
+pub(crate) fn identical(end: &EndState, replicas: usize) -> Option<bool> {
+    let same = end.ledgers.windows(2).all(|pair| pair[0].bytes == pair[1].bytes);
+    (!same || end.ledgers.len() == replicas).then_some(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use api::Ordinal;
+
+    use super::*;
+
+    #[test]
+    fn ledgers_that_could_not_be_read_are_not_identical() {
+        let ledger = |text: &str| LedgerFile { ordinal: Ordinal(1), bytes: text.into() };
+        let identical = |texts: &[&str]| {
+            let end = EndState { ledgers: texts.iter().map(|text| ledger(text)).collect(), ..EndState::default() };
+            super::identical(&end, 3)
+        };
+        assert_eq!([identical(&[]), identical(&["a"]), identical(&["a", "a"])], [None; 3]);
+        assert_eq!([identical(&["a", "b"]), identical(&["a", "a", "b"])], [Some(false); 2]);
+        assert_eq!(identical(&["a", "a", "a"]), Some(true));
+    }
 }

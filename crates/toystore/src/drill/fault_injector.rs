@@ -144,6 +144,26 @@ impl FaultInjector {
         }
     }
 
+    /// Heals whatever is left of a fault, and starts every member that is not running.
+    ///
+    /// # Errors
+    /// Why it could not be healed.
+    pub(super) fn heal_all(&mut self) -> Result<(), String> {
+        if let Some(network) = &self.network {
+            network.heal();
+        }
+        self.store
+            .layout()
+            .members()
+            .into_iter()
+            .try_for_each(|member| {
+                remove(&disk_faults_file(self.store.layout().data(), member))?;
+                self.store.process(member).thaw()?;
+                if self.store.process(member).is_running() { Ok(()) } else { self.store.start(member).map(drop) }
+            })
+            .map_err(|error: io::Error| error.to_string())
+    }
+
     async fn kill(&mut self, members: Vec<StoreMember>, at_fault: impl FnOnce()) -> Result<InjectedFault, String> {
         let is_everyone = members == self.store.layout().members();
         let victims = if is_everyone { "all".into() } else { names(&members) };

@@ -47,12 +47,15 @@ mod progress;
 mod recovery;
 mod report;
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
-use ::report::CheckResult;
+use ::report::{CheckResult, Checks};
 use api::{Address, ProductName, Stock};
 use history::{CheckOptions, History, Moment};
+use rustix::process::Signal;
 use service::Token;
 use service::lifecycle::{ExitCode, ExitError};
 use tokio::time::Instant;
@@ -70,7 +73,7 @@ pub use fault::{Fault, FaultSelection};
 use fault_injector::FaultInjector;
 use fault_schedule::{FaultSchedule, ScheduledFault};
 pub use load::ErrorCounts;
-use load::{Load, LoadConfig};
+use load::{FinishedLoad, Load, LoadConfig};
 use network::ProxyNetwork;
 use progress::DrillProgress;
 pub use report::{DrillReport, FaultEvent, FaultSummary, StagesSummary};
@@ -100,9 +103,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ExitErro
     let (data, temporary) = data_dir(&config).map_err(io)?;
     let report = drill(&config, &data, &stop).await.map_err(failure)?;
     print(&report);
-    let written = config.json.as_ref().map_or(Ok(()), |path| {
-        ::report::save(path, &serde_json::to_vec_pretty(&report).expect("a report has a JSON form"))
-    });
+    let written = config
+        .json
+        .as_ref()
+        .map_or(Ok(()), |path| ::report::save(path, ::report::json(&report, &report.checks).as_bytes()));
     let result = report.check_result();
     if result != CheckResult::Passed {
         let _kept = temporary.map(tempfile::TempDir::keep);
@@ -206,18 +210,18 @@ impl Drill<'_> {
         let load = Load::start(self.clock, &config)?;
         let mut report = self.empty_report();
         let begun = Instant::now();
-        if let Err(broken) = self.inject_faults(schedule, &load, &mut report, stop).await {
-            self.log.note(&broken);
-            report.broken.push(broken);
+        if let Err(reason) = self.inject_faults(schedule, &load, &mut report, stop).await {
+            self.log.note(&reason);
+            report.checks.not_checked(format!("the drill ended early: {reason}"));
+            self.restore(&mut report.checks).await;
         }
-        report.stopped = stop.is_cancelled();
         report.elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.progress.end();
         report.errors = load.errors();
         report.order_latency = load.latency();
         self.progress.line("stopping the shoppers; checking the history");
-        let history;
-        (history, report.unread) = load.finish().await;
+        let FinishedLoad { history, reread: (reread, of) } = load.finish().await;
+        report.checks.counted(reread, of, "orders were read again at the end");
         self.verify(&history, &mut report).await;
         self.injector.store.stop().await;
         self.log.note("end of the drill");
@@ -225,10 +229,30 @@ impl Drill<'_> {
         Ok((report, history))
     }
 
+    /// After a drill that ended early: looks for members that crashed, heals everything, and waits
+    /// until the store has recovered, so that as much as possible can be checked.
+    async fn restore(&mut self, checks: &mut Checks) {
+        for process in self.injector.store.processes() {
+            if let Some(status) = process.exit_status().filter(|status| is_bug(*status)) {
+                checks.broken(format!("{} ended itself: {status}", process.member()));
+            }
+        }
+        let healed = self.injector.heal_all();
+        let recovered = match healed {
+            Ok(()) => recovery::members(&mut self.injector.store).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = recovered {
+            self.log.note(&error);
+            checks.not_checked(format!("the store could not be restored: {error}"));
+        }
+    }
+
     /// Injects one fault after the other.
     ///
     /// # Errors
-    /// If the store does not recover from a fault.
+    /// Why not all scheduled faults were injected: the store does not recover from one, the drill
+    /// was stopped, or the history is full.
     async fn inject_faults(
         &mut self,
         schedule: FaultSchedule,
@@ -254,11 +278,8 @@ impl Drill<'_> {
                 format!("{} ({acknowledged} orders so far)", scheduled.fault),
             );
             tokio::select! {
-                () = stop.cancelled() => break,
-                () = load.full() => {
-                    self.progress.line("the history is full: the drill ends early");
-                    break;
-                }
+                () = stop.cancelled() => return Err("it was stopped".into()),
+                () = load.full() => return Err("the history is full".into()),
                 () = tokio::time::sleep(scheduled.pause) => {}
             }
             let event = self
@@ -268,7 +289,7 @@ impl Drill<'_> {
             self.progress.line(&format!("{:>7.1} s  {event}", Duration::from_millis(event.at_ms).as_secs_f64()));
             report.add(event);
         }
-        Ok(())
+        if report.events.is_empty() { Err("no fault was injected".into()) } else { Ok(()) }
     }
 
     /// Injects one fault, heals it, and waits until the store has recovered.
@@ -307,14 +328,15 @@ impl Drill<'_> {
 
     /// Checks the history of all calls against the final state.
     async fn verify(&mut self, history: &History, report: &mut DrillReport) {
-        let (end, is_quiescent) = match audit::quiescent_state(&self.injector.store).await {
+        let store = &mut self.injector.store;
+        let (end, is_quiescent) = match audit::quiescent_state(store).await {
             Ok(end) => (end, true),
             Err((reason, end)) => {
-                report.broken.push(format!("the store did not become quiescent: {reason}"));
+                report.checks.not_checked(format!("the store did not become quiescent: {reason}"));
                 (end, false)
             }
         };
-        report.ledgers_identical = audit::identical(&end);
+        report.ledgers_identical = audit::identical(&end, store.layout().ordinals().count());
         let options =
             CheckOptions { quiet: is_quiescent, restock_level: Some(Stock(RESTOCK_LEVEL)), ..CheckOptions::default() };
         report.record(&history::check(history, &end, &options));
@@ -330,12 +352,17 @@ impl Drill<'_> {
             events: Vec::new(),
             errors: ErrorCounts::default(),
             counts: history::Counts::default(),
-            unread: 0,
-            ledgers_identical: false,
-            stopped: false,
-            broken: Vec::new(),
+            ledgers_identical: None,
+            checks: Checks::default(),
         }
     }
+}
+
+/// Whether a process that ended like this has a bug: it says so itself, or it crashed. One that was
+/// killed, or that could not continue for an external reason, has none.
+fn is_bug(status: ExitStatus) -> bool {
+    let crashed = [Signal::ABORT, Signal::SEGV, Signal::BUS, Signal::ILL, Signal::FPE].map(Signal::as_raw);
+    status.code() == Some(ExitCode::Software as i32) || status.signal().is_some_and(|signal| crashed.contains(&signal))
 }
 
 /// The first few products of the catalog.

@@ -33,8 +33,8 @@ pub(super) async fn members(store: &mut LocalStore) -> Result<(), String> {
         if Instant::now() > deadline {
             return Err(format!("after {} s: {missing}", RECOVERY_TIMEOUT.as_secs()));
         }
-        if let Some(dead) = store.processes().find_map(|process| (!process.is_running()).then(|| process.member())) {
-            return Err(format!("{dead} has exited"));
+        if let Some(exited) = store.exited() {
+            return Err(exited);
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
@@ -54,6 +54,9 @@ pub(super) async fn store(store: &mut LocalStore, acks: &AckMonitor) -> Result<(
         let Some(idle) = before.iter().zip(&now).position(|(before, now)| now - before < ORDERS) else {
             return Ok(());
         };
+        if let Some(exited) = store.exited() {
+            return Err(exited);
+        }
         if Instant::now() > deadline {
             let seconds = RECOVERY_TIMEOUT.as_secs();
             return Err(format!(

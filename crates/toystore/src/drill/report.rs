@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use ::report::CheckResult;
+use ::report::{CheckResult, Checks};
 use history::{Counts, Verdict};
 use serde::Serialize;
 use workload::Latency;
@@ -34,14 +34,11 @@ pub struct DrillReport {
     /// The counts of the checkers: acknowledged, lost and duplicated orders, stale reads, leaked
     /// pieces, restocks …
     pub counts: Counts,
-    /// Acknowledged orders that could not be read at the end.
-    pub unread: u64,
-    /// Whether the ledgers of the replicas are byte-identical.
-    pub ledgers_identical: bool,
-    /// Whether the drill was stopped early, so that some scheduled faults were not injected.
-    pub stopped: bool,
-    /// Violations, one per line; none if the store is correct.
-    pub broken: Vec<String>,
+    /// Whether the ledgers of all replicas are byte-identical; `None` if not all could be read.
+    pub ledgers_identical: Option<bool>,
+    /// Violations, and what could not be checked.
+    #[serde(skip)]
+    pub checks: Checks,
 }
 
 /// One fault and its effect.
@@ -105,12 +102,17 @@ pub struct StagesSummary {
 impl DrillReport {
     /// Adds the result of the checkers.
     pub(super) fn record(&mut self, verdict: &Verdict) {
+        let Counts { violations, undecided, acknowledged, product_reads, .. } = verdict.counts;
         self.counts = verdict.counts;
-        self.broken.extend(verdict.violations.iter().map(ToString::to_string));
-        if let Some(more) =
-            verdict.counts.violations.checked_sub(verdict.violations.len() as u64).filter(|more| *more > 0)
-        {
-            self.broken.push(format!("… and {more} more violations"));
+        self.checks.violations(&verdict.violations, violations);
+        if undecided > 0 {
+            self.checks.not_checked(format!("the reads of {undecided} products: the search budget was exceeded"));
+        }
+        if acknowledged == 0 {
+            self.checks.not_checked("no order was acknowledged");
+        }
+        if product_reads == 0 {
+            self.checks.not_checked("no product was read");
         }
     }
 
@@ -119,7 +121,7 @@ impl DrillReport {
     pub(super) fn add(&mut self, event: FaultEvent) {
         if event.fault == Fault::RollingRestart && event.errors.total() > 0 {
             let errors: Vec<_> = event.errors.by_kind.iter().map(|(what, count)| format!("{count} × {what}")).collect();
-            self.broken.push(format!("shoppers saw errors during a rolling restart: {}", errors.join(", ")));
+            self.checks.broken(format!("shoppers saw errors during a rolling restart: {}", errors.join(", ")));
         }
         self.events.push(event);
     }
@@ -133,31 +135,15 @@ impl DrillReport {
         self.faults = kinds.into_iter().map(|(fault, events)| FaultSummary::of(fault, &events)).collect();
     }
 
-    /// Whether every promise was kept, and whether everything was checked. A product whose history
-    /// exceeded the search budget counts as not checked, and so do orders that could not be read at
-    /// the end, and faults that were not injected.
+    /// Whether every promise was kept, and whether everything was checked. Faults that were not
+    /// injected count as not checked.
     pub fn check_result(&self) -> CheckResult {
-        if !self.broken.is_empty() {
-            CheckResult::Failed
-        } else if self.counts.undecided + self.unread > 0 || self.stopped || self.counts.acknowledged == 0 {
-            CheckResult::NotChecked
-        } else {
-            CheckResult::Passed
-        }
+        self.checks.result()
     }
 
     /// The verdict as a sentence.
-    pub fn verdict(&self) -> &'static str {
-        match self.check_result() {
-            CheckResult::Failed => "THE STORE BROKE ITS PROMISES",
-            CheckResult::NotChecked if self.stopped => {
-                "NOT ALL CHECKED: the drill was stopped early; no violation was found until then"
-            }
-            CheckResult::NotChecked => {
-                "NOT ALL CHECKED: no violation was found, but a part of the history could not be checked"
-            }
-            CheckResult::Passed => "every promise was kept",
-        }
+    pub fn verdict(&self) -> String {
+        self.checks.verdict("every promise was kept")
     }
 }
 
@@ -238,16 +224,11 @@ impl Display for DrillReport {
         writeln!(f, "acknowledged orders     {}", counts.acknowledged)?;
         writeln!(f, "  lost                  {}", counts.lost)?;
         writeln!(f, "  duplicated            {}", counts.duplicated)?;
-        if self.unread > 0 {
-            writeln!(f, "  not read at the end   {}", self.unread)?;
-        }
         writeln!(f, "product reads           {}", counts.product_reads)?;
         writeln!(f, "  stale                 {}", counts.stale_reads)?;
-        if counts.undecided > 0 {
-            writeln!(f, "  undecided             {} products: the search budget was exceeded", counts.undecided)?;
-        }
         writeln!(f, "stock leaked            {} pieces ({} restocks)", counts.leaked_pieces, counts.restocks)?;
-        writeln!(f, "ledgers identical       {}", if self.ledgers_identical { "yes" } else { "NO" })?;
+        let identical = self.ledgers_identical.map_or("not all could be read", |same| if same { "yes" } else { "NO" });
+        writeln!(f, "ledgers identical       {identical}")?;
         for (what, count) in &self.errors.by_kind {
             writeln!(f, "errors                  {count} × {what}")?;
         }
@@ -256,10 +237,7 @@ impl Display for DrillReport {
             "broken connections      {} (shoppers continue with the other frontend)",
             self.errors.connection_errors
         )?;
-        for line in &self.broken {
-            writeln!(f, "BROKEN: {line}")?;
-        }
-        f.write_str(self.verdict())
+        write!(f, "{}{}", self.checks, self.verdict())
     }
 }
 
@@ -341,10 +319,8 @@ mod tests {
                 .collect(),
             errors: ErrorCounts::default(),
             counts: Counts { acknowledged: 12_345, ..Counts::default() },
-            unread: 0,
-            ledgers_identical: true,
-            stopped: false,
-            broken: Vec::new(),
+            ledgers_identical: Some(true),
+            checks: Checks::default(),
         };
         report.summarize();
         report
@@ -367,23 +343,23 @@ mod tests {
         report.add(event(Fault::KillAll, 1000));
         assert_eq!(report.check_result(), CheckResult::Passed);
         report.add(event(Fault::RollingRestart, 1000));
-        assert_eq!(report.broken, ["shoppers saw errors during a rolling restart: 1 × order: 503"]);
+        let text = report.checks.to_string();
+        assert_eq!(text, "BROKEN: shoppers saw errors during a rolling restart: 1 × order: 503\n");
     }
 
     #[test]
     fn an_incomplete_check_is_not_a_pass() {
-        let unchecked: [fn(&mut DrillReport); 4] = [
-            |report| report.counts.undecided = 1,
-            |report| report.unread = 1,
-            |report| report.stopped = true,
-            |report| report.counts.acknowledged = 0,
-        ];
-        for flaw in unchecked {
+        let checked = Counts { acknowledged: 1, product_reads: 1, ..Counts::default() };
+        for (counts, result) in [
+            (checked, CheckResult::Passed),
+            (Counts { undecided: 1, ..checked }, CheckResult::NotChecked),
+            (Counts { acknowledged: 0, ..checked }, CheckResult::NotChecked),
+            (Counts { product_reads: 0, ..checked }, CheckResult::NotChecked),
+        ] {
             let mut report = report();
-            flaw(&mut report);
-            assert_eq!(report.check_result(), CheckResult::NotChecked, "{report}");
-            assert!(report.verdict().starts_with("NOT ALL CHECKED"), "{report}");
-            report.broken.push("I1: an order is lost".into());
+            report.record(&Verdict { counts, ..Verdict::default() });
+            assert_eq!(report.check_result(), result, "{report}");
+            report.checks.broken("I1: an order is lost");
             assert_eq!(report.check_result(), CheckResult::Failed, "a violation takes precedence");
         }
     }
@@ -394,7 +370,7 @@ mod tests {
         let text = report.to_string();
         assert!(text.contains("kill-leader               100      50.0      90.0      99.0     100.0"), "{text}");
         assert!(text.ends_with("every promise was kept"), "{text}");
-        report.broken.push("I1: an order is lost".into());
+        report.checks.broken("I1: an order is lost");
         let text = report.to_string();
         assert!(
             text.contains("BROKEN: I1: an order is lost\n") && text.ends_with("THE STORE BROKE ITS PROMISES"),

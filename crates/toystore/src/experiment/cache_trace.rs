@@ -13,6 +13,7 @@ use api::{OrderId, ProductName, Quantity};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use workload::{Purchase, StoreClient};
 
 use super::target::{CacheMode, Target};
@@ -77,6 +78,9 @@ pub(super) struct CacheTrace {
     pub(super) described: Vec<String>,
     /// The number of acknowledged orders.
     pub(super) acknowledged: u64,
+    /// Why not all requests were sent, if so. The last one may have been an order whose outcome is
+    /// unknown.
+    pub(super) ended_early: Option<String>,
 }
 
 /// The expected contents of the cache: an LRU list from which changed products are removed.
@@ -117,21 +121,36 @@ fn served(contents: CacheContents) -> Vec<ProductName> {
     products.into_iter().filter(|_| lease_valid).map(|product| product.name).collect()
 }
 
-/// Sends this many requests of one shopper. Returns `None` if the cache cannot be inspected or is
-/// off.
+/// Sends this many requests of one shopper, or until `stop`. Returns `None` if the cache cannot be
+/// inspected or is off. A trace that ends early says [why](CacheTrace::ended_early).
 ///
 /// # Errors
-/// If the store does not serve the shopper.
-pub(super) async fn trace(target: &Target, steps: u32, seed: u64) -> Result<Option<CacheTrace>, String> {
+/// If the store does not answer at the beginning.
+pub(super) async fn trace(
+    target: &Target,
+    steps: u32,
+    seed: u64,
+    stop: &CancellationToken,
+) -> Result<Option<CacheTrace>, String> {
     let Some(initial) = target.cache_contents().await?.filter(|contents| contents.capacity > 0) else {
         return Ok(None);
     };
+    let mut recorder = TraceRecorder::new(LruModel::new(initial.capacity, served(initial)));
+    let finished = stop.run_until_cancelled(record(&mut recorder, target, steps, seed)).await;
+    recorder.trace.ended_early = finished.unwrap_or_else(|| Err("it was stopped".into())).err();
+    Ok(Some(recorder.trace))
+}
+
+/// Sends the requests.
+///
+/// # Errors
+/// If the store does not serve the shopper.
+async fn record(recorder: &mut TraceRecorder, target: &Target, steps: u32, seed: u64) -> Result<(), String> {
     let frontend = target.frontend(CacheMode::On).expect("every target has a frontend with a cache");
     let store = StoreClient::new(workload::base_url(frontend)?, ANSWER_TIMEOUT);
     let text = |error: workload::StoreClientError| error.to_string();
     let products: Vec<_> = store.products().await.map_err(text)?.into_iter().map(|product| product.name).collect();
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let mut recorder = TraceRecorder::new(LruModel::new(initial.capacity, served(initial)));
     let mut last_read = None;
     for _ in 0..steps {
         let buys = random.random_bool(BUYS);
@@ -154,7 +173,7 @@ pub(super) async fn trace(target: &Target, steps: u32, seed: u64) -> Result<Opti
         let contents = target.cache_contents().await?.ok_or("the frontend no longer shows its cache")?;
         recorder.compare(&product, served(contents));
     }
-    Ok(Some(recorder.trace))
+    Ok(())
 }
 
 /// Records a trace and compares it with the model.
@@ -166,8 +185,9 @@ struct TraceRecorder {
 impl TraceRecorder {
     fn new(model: LruModel) -> Self {
         let capacity = model.capacity;
-        let (steps, described) = (Vec::new(), Vec::new());
-        Self { model, trace: CacheTrace { capacity, steps, cleared: 0, differences: 0, described, acknowledged: 0 } }
+        let (steps, described, ended_early) = (Vec::new(), Vec::new(), None);
+        let trace = CacheTrace { capacity, steps, cleared: 0, differences: 0, described, acknowledged: 0, ended_early };
+        Self { model, trace }
     }
 
     /// Records a request; [`TraceRecorder::compare`] adds the contents of the cache.

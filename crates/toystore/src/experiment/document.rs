@@ -18,9 +18,7 @@ use crate::drill::Fault;
 pub(super) fn document(outcome: &ExperimentOutcome) -> Document {
     let mut page = Document::new("Evaluation of the toy store");
     page.verdict(outcome.check_result(), outcome.verdict());
-    for line in &outcome.broken {
-        page.verdict(CheckResult::Failed, line);
-    }
+    page.checks(&outcome.checks);
     page.heading("In short");
     in_short(&mut page, outcome);
     page.heading("Latency by purchase probability");
@@ -104,7 +102,7 @@ fn latencies(page: &mut Document, outcome: &ExperimentOutcome) {
         size.repetitions
     ));
     let caches = outcome.caches();
-    if caches.len() == 1 {
+    if outcome.existing.as_ref().is_some_and(|existing| existing.uncached.is_none()) {
         page.text("Only one frontend's address was given: nothing was measured with the cache off.");
     }
     for (kind, name) in KINDS {
@@ -164,10 +162,14 @@ fn benefit(page: &mut Document, outcome: &ExperimentOutcome) {
 
 fn cache_trace(page: &mut Document, outcome: &ExperimentOutcome) {
     let Some(trace) = &outcome.trace else {
+        if outcome.existing.is_none() {
+            page.text("The cache was not traced: see above.");
+            return;
+        }
         page.text("The cache could not be inspected: the frontend's internal port was not given, or the cache is off.");
         return;
     };
-    let CacheTrace { capacity, steps, cleared, differences, .. } = trace;
+    let CacheTrace { capacity, steps, cleared, differences, ended_early, .. } = trace;
     let description = format!(
         "Time runs from left to right; each row is a product. The cache has room for {capacity} products. A read makes a product the most \
          recently used one (darkest); the least recently used one (faintest) is evicted when another is fetched; an order invalidates its product."
@@ -184,13 +186,17 @@ fn cache_trace(page: &mut Document, outcome: &ExperimentOutcome) {
     if outcome.existing.is_some() {
         page.text(format!("{checked} In a store with other clients, differences are expected."));
     } else {
-        page.verdict(CheckResult::of(*differences == 0), checked);
+        let complete = if ended_early.is_none() { CheckResult::Passed } else { CheckResult::NotChecked };
+        page.verdict(complete.and(CheckResult::of(*differences == 0)), checked);
     }
 }
 
 fn kills(page: &mut Document, outcome: &ExperimentOutcome) {
     let Some(all @ Kills { report, .. }) = &outcome.kills else {
-        page.text("No process was killed: the store was not started by this experiment.");
+        page.text(match outcome.existing {
+            Some(_) => "No process was killed: the store was not started by this experiment.",
+            None => "No process was killed: see above.",
+        });
         return;
     };
     page.text(format!(
@@ -227,11 +233,14 @@ fn kills(page: &mut Document, outcome: &ExperimentOutcome) {
             page.figure(name, description, plots::kill(middle, title(fault)));
         }
     }
-    let same =
-        if report.ledgers_identical { "are byte-identical on all replicas" } else { "DIFFER between the replicas" };
+    let same = match report.ledgers_identical {
+        Some(true) => "are byte-identical on all replicas",
+        Some(false) => "DIFFER between the replicas",
+        None => "could not all be read",
+    };
     let counts = &report.counts;
     page.verdict(
-        report.check_result().and(CheckResult::of(report.ledgers_identical)),
+        report.check_result(),
         format!(
             "At the end the ledgers {same}. Of {} acknowledged orders, {} were lost and {} were duplicated; {} of {} reads were stale; {} pieces \
              of stock were leaked.",

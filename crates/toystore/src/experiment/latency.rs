@@ -8,6 +8,7 @@ use client::{RequestSummary, RunType, ShoppingSummary};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
+use report::Checks;
 use tokio_util::sync::CancellationToken;
 use workload::{RequestKind, RetryPolicy};
 
@@ -53,12 +54,10 @@ pub(super) struct LatencyMeasurement {
     pub(super) acknowledged: u64,
     /// The number of requests that failed permanently.
     pub(super) failed: u64,
-    /// Acknowledged orders that could not be read back at the end.
-    pub(super) unverified: u64,
     /// Hits and misses of the cache; `None` if it is off or cannot be inspected.
     pub(super) cache_counts: Option<CacheCounts>,
-    /// Violations that the shoppers found.
-    pub(super) broken: Vec<String>,
+    /// Violations that the shoppers found, and what could not be measured or checked.
+    pub(super) checks: Checks,
 }
 
 /// All combinations, in the order in which they are measured. Each repetition has the probabilities
@@ -78,17 +77,18 @@ pub(super) fn combinations(repetitions: u32, caches: &[CacheMode], seed: u64) ->
     combinations
 }
 
-/// Runs shoppers for this time. In one repetition they choose the same products with the cache on
-/// and off, drawn from `seed`.
+/// Runs shoppers for this time, or until `stop`. In one repetition they choose the same products
+/// with the cache on and off, drawn from `seed`.
 ///
 /// # Errors
 /// If the store does not serve the shoppers at all.
 pub(super) async fn measure(
-    target: &Target,
+    target: &mut Target,
     combination: Combination,
     length: Duration,
     seed: u64,
     work: &Path,
+    stop: &CancellationToken,
 ) -> Result<LatencyMeasurement, String> {
     let frontend = target.frontend(combination.cache).ok_or("no frontend without a cache is known")?.clone();
     let config = client::Config {
@@ -107,23 +107,36 @@ pub(super) async fn measure(
         show_progress: false,
     };
     let before = target.cache_counts().await?;
-    let summary = client::run(config, CancellationToken::new()).await.map_err(|error| error.to_string())?;
-    let after = target.cache_counts().await?;
+    let stop = stop.child_token();
+    let mut shopping = Box::pin(client::run(config, stop.clone()));
+    let (summary, exited) = tokio::select! {
+        summary = &mut shopping => (summary, None),
+        exited = target.exited() => {
+            stop.cancel();
+            (shopping.await, Some(exited))
+        }
+    };
+    let summary = summary.map_err(|error| error.to_string())?;
+    let mut checks = summary.checks();
+    if let Some(exited) = exited {
+        checks.not_checked(exited);
+    }
+    let after = target.cache_counts().await.unwrap_or_else(|error| {
+        checks.not_checked(format!("the hits of the cache: {error}"));
+        None
+    });
     let cache_counts =
         after.zip(before).map(|(after, before)| after.since(before)).filter(|_| combination.cache == CacheMode::On);
-    Ok(LatencyMeasurement::of(combination, summary, cache_counts))
+    Ok(LatencyMeasurement::of(combination, summary, cache_counts, checks))
 }
 
 impl LatencyMeasurement {
-    fn of(combination: Combination, summary: ShoppingSummary, cache_counts: Option<CacheCounts>) -> Self {
-        let ShoppingSummary { duplicate_numbers, verification, .. } = &summary;
-        let mismatches =
-            duplicate_numbers.listed.iter().chain(verification.iter().flat_map(|it| &it.mismatches.listed));
-        let mut broken: Vec<_> = mismatches.map(ToString::to_string).collect();
-        if let Some(more) = summary.mismatches().checked_sub(broken.len() as u64).filter(|more| *more > 0) {
-            broken.push(format!("… and {more} more broken promises"));
-        }
-        let unverified = summary.unverified();
+    fn of(
+        combination: Combination,
+        summary: ShoppingSummary,
+        cache_counts: Option<CacheCounts>,
+        checks: Checks,
+    ) -> Self {
         Self {
             combination,
             shopping: summary.shopping,
@@ -131,9 +144,8 @@ impl LatencyMeasurement {
             requests: summary.requests,
             acknowledged: summary.acknowledged,
             failed: summary.failures.total,
-            unverified,
             cache_counts,
-            broken,
+            checks,
         }
     }
 
@@ -201,7 +213,7 @@ mod tests {
             let request = RequestSummary { kind, answered: 1, retries: 0, failed: 0, per_second: 1.0, latency };
             let combination = Combination { repetition, probability: 20, cache: CacheMode::On };
             let shopping = Duration::from_secs(2);
-            let (acknowledged, failed, unverified, cache_counts, broken) = (0, 0, 0, None, Vec::new());
+            let (acknowledged, failed, cache_counts, checks) = (0, 0, None, Checks::default());
             let requests = vec![request];
             LatencyMeasurement {
                 combination,
@@ -210,9 +222,8 @@ mod tests {
                 requests,
                 acknowledged,
                 failed,
-                unverified,
                 cache_counts,
-                broken,
+                checks,
             }
         };
         let measurements = [measurement(0, 300), measurement(1, 100), measurement(2, 200)];

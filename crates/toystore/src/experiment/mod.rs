@@ -20,7 +20,8 @@
 //! # Exit code
 //! 70 if the store broke a promise: an acknowledged order is lost, duplicated or changed, the
 //! ledgers differ, stock is leaked, a read is stale, or the cache has the wrong contents. 69 if
-//! something could not be checked. The report is written in any case.
+//! something could not be measured or checked: the store died, or the experiment was stopped. The
+//! report is written in any case. 1 if the store could not be started.
 
 mod cache_trace;
 mod config;
@@ -39,7 +40,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use report::CheckResult;
+use report::{CheckResult, Checks};
 use service::lifecycle::{ExitCode, ExitError};
 use tokio_util::sync::CancellationToken;
 
@@ -70,9 +71,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ExitErro
     let failure = |error: String| ExitError::new(ExitCode::Failure, error);
     std::fs::create_dir_all(&config.report_dir).map_err(io)?;
     let work = work_dir(&config).map_err(io)?;
-    let outcome = stop.run_until_cancelled(Box::pin(experiment(&config, work.path(), &stop))).await;
-    let outcome =
-        outcome.unwrap_or_else(|| Err("stopped before the end; no report was written".into())).map_err(failure)?;
+    let outcome = Box::pin(experiment(&config, work.path(), &stop)).await.map_err(failure)?;
     print(&outcome);
     let document = document::document(&outcome);
     let written = files::write(&config.report_dir, &outcome, &document)
@@ -107,23 +106,24 @@ async fn experiment(config: &Config, work: &Path, stop: &CancellationToken) -> R
     let caches = caches(config);
     let mut progress = ExperimentProgress::new(planned(config, &caches));
     progress.now("starting the store");
-    let target = match &config.existing {
-        Some(existing) => Target::existing(existing.clone()),
-        None => Target::start(&work.join("store")).await?,
+    let mut target = if let Some(existing) = &config.existing {
+        Target::existing(existing.clone())
+    } else {
+        let started = stop.run_until_cancelled(Target::start(&work.join("store"))).await;
+        started.unwrap_or_else(|| Err("stopped before the store was ready".into()))?
     };
     progress.done(OPENING);
-    let (measurements, mut broken) = latencies(&target, &caches, config.size, seed, work, &mut progress).await?;
-    let trace = trace(&target, config.size, seed, &mut progress).await?;
-    let traced_orders = trace.as_ref().map_or(0, |trace| trace.acknowledged);
-    let acknowledged: u64 = measurements.iter().map(|measurement| measurement.acknowledged).sum();
-    let failed = measurements.iter().map(|measurement| measurement.failed).sum();
-    broken.extend(target.audit(acknowledged + traced_orders, failed).await);
-    if let Some(trace) = trace.as_ref().filter(|_| target.is_own()) {
-        broken.extend(trace.described.iter().cloned());
-    }
+    let mut checks = Checks::default();
+    let mut run = PartRun { config, seed, work, stop, progress: &mut progress, checks: &mut checks };
+    let measurements = run.latencies(&mut target, &caches).await;
+    let trace = run.trace(&target).await;
+    let acknowledged = measurements.iter().map(|measurement| measurement.acknowledged).sum::<u64>()
+        + trace.as_ref().map_or(0, |trace| trace.acknowledged);
+    let failed = measurements.iter().map(|measurement| measurement.failed).sum::<u64>()
+        + trace.as_ref().map_or(0, |trace| u64::from(trace.ended_early.is_some()));
+    run.checks.add("the store", &target.audit(acknowledged, failed).await);
     target.stop().await;
-    let kills = kills(config, seed, work, stop, &mut progress).await?;
-    broken.extend(kills.iter().flat_map(|kills| kills.report.broken.iter().cloned()));
+    let kills = run.kills().await;
     Ok(ExperimentOutcome {
         machine,
         size: config.size,
@@ -134,7 +134,7 @@ async fn experiment(config: &Config, work: &Path, stop: &CancellationToken) -> R
         measurements: measurements.into_iter().skip(warm_up(config.size, &caches).len()).collect(),
         trace,
         kills,
-        broken,
+        checks,
     })
 }
 
@@ -159,63 +159,97 @@ fn warm_up(size: ExperimentSize, caches: &[CacheMode]) -> Vec<Combination> {
     caches.iter().map(|cache| Combination { repetition: size.repetitions, probability: 60, cache: *cache }).collect()
 }
 
-/// Runs all latency measurements, the warm-up first. Returns them and all violations.
-async fn latencies(
-    target: &Target,
-    caches: &[CacheMode],
-    size: ExperimentSize,
+/// What the parts of a running experiment share. A part that cannot be completed says why in
+/// `checks`, and keeps what it has measured.
+struct PartRun<'a> {
+    config: &'a Config,
     seed: u64,
-    work: &Path,
-    progress: &mut ExperimentProgress,
-) -> Result<(Vec<LatencyMeasurement>, Vec<String>), String> {
-    let measured = latency::combinations(size.repetitions, caches, seed);
-    let (mut measurements, mut broken) = (Vec::new(), Vec::new());
-    for combination in warm_up(size, caches).into_iter().chain(measured) {
-        let Combination { repetition, probability, cache } = combination;
-        progress.now(&match repetition {
-            warm_up if warm_up == size.repetitions => "latency: warm-up".to_owned(),
-            _ => format!(
-                "latency: repetition {} of {}, {probability} % buy, {}",
-                repetition + 1,
-                size.repetitions,
-                cache.name()
-            ),
+    work: &'a Path,
+    stop: &'a CancellationToken,
+    progress: &'a mut ExperimentProgress,
+    checks: &'a mut Checks,
+}
+
+impl PartRun<'_> {
+    /// Runs all latency measurements, the warm-up first, until the store fails.
+    async fn latencies(&mut self, target: &mut Target, caches: &[CacheMode]) -> Vec<LatencyMeasurement> {
+        let size = self.config.size;
+        let measured = latency::combinations(size.repetitions, caches, self.seed);
+        let planned: Vec<_> = warm_up(size, caches).into_iter().chain(measured).collect();
+        let (mut measurements, of) = (Vec::new(), planned.len() as u64);
+        for combination in planned {
+            if self.stop.is_cancelled() {
+                break;
+            }
+            let Combination { repetition, probability, cache } = combination;
+            self.progress.now(&match repetition {
+                warm_up if warm_up == size.repetitions => "latency: warm-up".to_owned(),
+                _ => format!(
+                    "latency: repetition {} of {}, {probability} % buy, {}",
+                    repetition + 1,
+                    size.repetitions,
+                    cache.name()
+                ),
+            });
+            let context = format!("{probability} % buy, {}, repetition {}", cache.name(), repetition + 1);
+            match latency::measure(target, combination, size.length, self.seed, self.work, self.stop).await {
+                Ok(measurement) => {
+                    self.checks.add(&context, &measurement.checks);
+                    measurements.push(measurement);
+                }
+                Err(error) => {
+                    self.checks.not_checked(format!("{context}: {error}"));
+                    break;
+                }
+            }
+            self.progress.done(size.length.mul_f64(WITH_CHECK));
+        }
+        self.checks.counted(measurements.len() as u64, of, "latency measurements were made");
+        measurements
+    }
+
+    async fn trace(&mut self, target: &Target) -> Option<CacheTrace> {
+        let steps = self.config.size.steps;
+        self.progress.now("cache trace");
+        let trace = cache_trace::trace(target, steps, self.seed, self.stop).await.unwrap_or_else(|error| {
+            self.checks.not_checked(format!("cache trace: {error}"));
+            None
         });
-        let measurement = latency::measure(target, combination, size.length, seed, work).await?;
-        let context = format!("{probability} % buy, {}, repetition {}", cache.name(), repetition + 1);
-        broken.extend(measurement.broken.iter().map(|what| format!("{context}: {what}")));
-        measurements.push(measurement);
-        progress.done(size.length.mul_f64(WITH_CHECK));
+        if let Some(CacheTrace { described, differences, steps: sent, ended_early, .. }) = &trace {
+            if target.is_own() {
+                self.checks.violations(described, *differences);
+            }
+            if let Some(error) = ended_early {
+                let sent = sent.len();
+                self.checks.not_checked(format!("cache trace: it ended after {sent} of {steps} requests: {error}"));
+            }
+        }
+        self.progress.done(ONE_STEP * steps);
+        trace
     }
-    Ok((measurements, broken))
-}
 
-async fn trace(
-    target: &Target,
-    size: ExperimentSize,
-    seed: u64,
-    progress: &mut ExperimentProgress,
-) -> Result<Option<CacheTrace>, String> {
-    progress.now("cache trace");
-    let trace = cache_trace::trace(target, size.steps, seed).await?;
-    progress.done(ONE_STEP * size.steps);
-    Ok(trace)
-}
-
-async fn kills(
-    config: &Config,
-    seed: u64,
-    work: &Path,
-    stop: &CancellationToken,
-    progress: &mut ExperimentProgress,
-) -> Result<Option<Kills>, String> {
-    if config.existing.is_some() {
-        return Ok(None);
+    async fn kills(&mut self) -> Option<Kills> {
+        if self.config.existing.is_some() {
+            return None;
+        }
+        self.progress.now("killing followers and leaders");
+        let killed = if self.stop.is_cancelled() {
+            Err("the experiment was stopped".into())
+        } else {
+            kills::kill(self.config.size.rounds, self.seed, &self.work.join("kills"), self.stop).await
+        };
+        match killed {
+            Ok(kills) => {
+                for kill in &kills.kills {
+                    self.progress.line(&format!("round {:>3}: {}", kill.round, kill.event));
+                }
+                self.checks.add("kills", &kills.report.checks);
+                Some(kills)
+            }
+            Err(error) => {
+                self.checks.not_checked(format!("kills: {error}"));
+                None
+            }
+        }
     }
-    progress.now("killing followers and leaders");
-    let kills = kills::kill(config.size.rounds, seed, &work.join("kills"), stop).await?;
-    for kill in &kills.kills {
-        progress.line(&format!("round {:>3}: {}", kill.round, kill.event));
-    }
-    Ok(Some(kills))
 }

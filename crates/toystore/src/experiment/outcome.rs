@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use report::CheckResult;
+use report::{CheckResult, Checks};
 use workload::RequestKind;
 
 use super::cache_trace::CacheTrace;
@@ -32,21 +32,14 @@ pub(super) struct ExperimentOutcome {
     pub(super) trace: Option<CacheTrace>,
     /// The kills; `None` for an existing store.
     pub(super) kills: Option<Kills>,
-    /// Violations, one per line; none if the store is correct.
-    pub(super) broken: Vec<String>,
+    /// Violations, and what could not be measured or checked.
+    pub(super) checks: Checks,
 }
 
 impl ExperimentOutcome {
-    /// Whether every promise was kept, and whether every order was verified.
+    /// Whether every promise was kept, and whether everything was measured and checked.
     pub(super) fn check_result(&self) -> CheckResult {
-        let kills = self.kills.as_ref().map_or(CheckResult::Passed, |kills| kills.report.check_result());
-        let read = if self.unverified() > 0 { CheckResult::NotChecked } else { CheckResult::Passed };
-        kills.and(read).and(CheckResult::of(self.broken.is_empty()))
-    }
-
-    /// Orders that were acknowledged during the latency measurements but could not be read back.
-    pub(super) fn unverified(&self) -> u64 {
-        self.measurements.iter().map(|measurement| measurement.unverified).sum()
+        self.checks.result()
     }
 
     /// The number of acknowledged orders of all parts.
@@ -72,24 +65,18 @@ impl ExperimentOutcome {
     /// The verdict as a sentence.
     pub(super) fn verdict(&self) -> String {
         let orders = self.acknowledged();
-        match self.broken.len() {
-            0 if self.check_result() == CheckResult::NotChecked => format!(
-                "NOT ALL CHECKED: {} of {orders} acknowledged orders could not be read back; no violation was found.",
-                self.unverified()
-            ),
-            0 if self.existing.is_some() => {
-                let read: u64 = self.measurements.iter().map(|measurement| measurement.acknowledged).sum();
-                format!(
-                    "All {read} orders acknowledged to shoppers could be read back unchanged. The {} orders of the cache trace were not read back, and \
-                     the ledgers of a store that this experiment did not start were not checked.",
-                    orders - read
-                )
-            }
-            0 => format!(
+        self.checks.verdict(if self.existing.is_some() {
+            let read: u64 = self.measurements.iter().map(|measurement| measurement.acknowledged).sum();
+            format!(
+                "All {read} orders acknowledged to shoppers could be read back unchanged. The {} orders of the cache trace were not read back, and \
+                 the ledgers of a store that this experiment did not start were not checked.",
+                orders - read
+            )
+        } else {
+            format!(
                 "Every promise was kept: {orders} orders were acknowledged; each is exactly once on the disk of every replica, and the ledgers are byte-identical."
-            ),
-            many => format!("THE STORE BROKE ITS PROMISES: {many} violations, listed below."),
-        }
+            )
+        })
     }
 }
 
@@ -112,7 +99,6 @@ impl Display for ExperimentOutcome {
             }
         }
         writeln!(f)?;
-        self.broken.iter().try_for_each(|line| writeln!(f, "BROKEN: {line}"))?;
-        f.write_str(&self.verdict())
+        write!(f, "{}{}", self.checks, self.verdict())
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use api::Address;
 use api::frontend::CacheContents;
+use report::Checks;
 use service::Token;
 use service::json_client::JsonClient;
 
@@ -25,6 +26,9 @@ const PIECES: u64 = 100_000_000;
 /// Bootstrapping a group and electing a leader takes about a second; the rest is for loaded
 /// machines.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often it is polled whether a process has exited.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Timeout of requests to internal ports, which are answered from memory.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -161,28 +165,42 @@ impl Target {
         self.client.get(internal, "/cache", ANSWER_TIMEOUT).await.map(Some).map_err(|error| error.to_string())
     }
 
-    /// Waits until the store is quiescent, and returns all violations: the ledgers must be
-    /// byte-identical, and contain each acknowledged order once. `acknowledged` is the number of
-    /// acknowledged orders; up to `failed` more may have been placed, because their outcome is
-    /// unknown.
+    /// Waits until a process of the store has exited, and says which one; forever for an existing
+    /// store.
+    pub(super) async fn exited(&mut self) -> String {
+        let Some(store) = &mut self.own else { return std::future::pending().await };
+        loop {
+            if let Some(exited) = store.exited() {
+                return exited;
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// Waits until the store is quiescent, and compares: the ledgers must be byte-identical, and
+    /// contain each acknowledged order once. `acknowledged` is the number of acknowledged orders;
+    /// up to `failed` more may have been placed, because their outcome is unknown.
     ///
     /// The ledgers of an existing store are not checked.
-    pub(super) async fn audit(&self, acknowledged: u64, failed: u64) -> Vec<String> {
-        let Some(store) = &self.own else { return Vec::new() };
+    pub(super) async fn audit(&mut self, acknowledged: u64, failed: u64) -> Checks {
+        let mut checks = Checks::default();
+        let Some(store) = &mut self.own else { return checks };
         let end = match audit::quiescent_state(store).await {
             Ok(end) => end,
-            Err((reason, _)) => return vec![format!("the store did not become quiescent: {reason}")],
+            Err((reason, _)) => {
+                checks.not_checked(format!("the ledgers: the store did not become quiescent: {reason}"));
+                return checks;
+            }
         };
         let ledger = end.ledgers.first().map_or(&[][..], |ledger| &ledger.bytes);
         // Without the header line and the empty rest after the last line feed.
         let placed = (ledger.split(|byte| *byte == b'\n').count() as u64).saturating_sub(2);
-        let mut broken = Vec::new();
         if !(acknowledged..=acknowledged + failed).contains(&placed) {
-            broken.push(format!(
+            checks.broken(format!(
                 "{acknowledged} orders were acknowledged and {failed} failed, but the ledgers have {placed}"
             ));
         }
-        broken
+        checks
     }
 
     /// Stops the store, if the experiment started it.

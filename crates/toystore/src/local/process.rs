@@ -63,6 +63,11 @@ impl ChildProcess {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// How it has ended; `None` if it is still running.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     /// Sends SIGKILL and waits for the exit.
     pub async fn kill(&mut self) -> io::Result<ExitStatus> {
         self.signal(Signal::KILL)?;

@@ -79,6 +79,14 @@ impl LocalStore {
         self.running.values_mut()
     }
 
+    /// The first member that has exited, and how; `None` if all are running.
+    pub fn exited(&mut self) -> Option<String> {
+        self.processes().find_map(|process| {
+            let status = process.exit_status()?;
+            Some(format!("{} has exited ({status})", process.member()))
+        })
+    }
+
     /// Waits until all running members report that they are ready.
     ///
     /// # Errors
@@ -88,8 +96,8 @@ impl LocalStore {
         let members: Vec<_> = self.running.keys().copied().collect();
         for member in members {
             while let Err(reason) = self.is_ready(member).await {
-                if !self.process(member).is_running() {
-                    return Err(format!("{member} has exited"));
+                if let Some(exited) = self.exited() {
+                    return Err(exited);
                 }
                 if Instant::now() > deadline {
                     return Err(format!("{member} is not ready after {} s: {reason}", timeout.as_secs()));

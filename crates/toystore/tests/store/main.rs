@@ -16,6 +16,7 @@ mod garbage;
 mod harness;
 mod hostile;
 mod import;
+mod killed;
 mod kubernetes;
 mod ledger_damage;
 mod log_damage;

@@ -26,7 +26,7 @@ use std::fmt;
 use api::public::NewOrder;
 use api::{OrderId, OrderNumber};
 use history::{CheckOptions, EndState, History, OrderCall, OrderOutcome, OrderRead, OrderReadOutcome, Verdict};
-use report::CheckResult;
+use report::Checks;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -46,6 +46,8 @@ pub struct Verification {
     pub read: u64,
     /// Acknowledged orders that could not be read.
     pub unread: u64,
+    /// Orders of [`VerificationPlan::repeat`] that got no answer when they were sent again.
+    pub unrepeated: u64,
     /// Attempts that were not recorded, because there were too many.
     pub unchecked: u64,
     /// The verdict of the checkers.
@@ -60,36 +62,45 @@ impl Verification {
         !self.verdict.is_clean() || self.stock.as_ref().is_some_and(StockCheck::is_broken)
     }
 
-    /// Whether everything could be checked.
-    pub fn is_complete(&self) -> bool {
-        self.undecided + self.unread + self.unchecked == 0
-            && self.stock.as_ref().is_none_or(|stock| stock.unknown.is_none())
-    }
-
-    /// The overall result.
-    pub fn check_result(&self) -> CheckResult {
-        match (self.is_broken(), self.is_complete()) {
-            (true, _) => CheckResult::Failed,
-            (false, true) => CheckResult::Passed,
-            (false, false) => CheckResult::NotChecked,
+    /// What is broken, and what could not be checked.
+    pub fn checks(&self) -> Checks {
+        let Self { undecided, read, unread, unrepeated, unchecked, verdict, stock, .. } = self;
+        let mut checks = Checks::default();
+        checks.violations(&verdict.violations, verdict.counts.violations);
+        checks.counted(*read, read + unread, "acknowledged orders could be read back");
+        if *undecided > 0 {
+            checks.not_checked(format!("whether {undecided} orders without a response were placed"));
         }
+        if *unrepeated > 0 {
+            checks.not_checked(format!("whether {unrepeated} orders keep their numbers when they are sent again"));
+        }
+        if *unchecked > 0 {
+            checks.not_checked(format!("{unchecked} attempts: there were too many to record"));
+        }
+        if let Some(stock) = stock.as_ref().filter(|stock| stock.is_broken()) {
+            checks.broken(format!("stock: {stock}"));
+        } else if let Some(why) = stock.as_ref().and_then(|stock| stock.unknown.as_ref()) {
+            checks.not_checked(format!("stock: {why}"));
+        }
+        checks
     }
 }
 
 impl fmt::Display for Verification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { repeated, undecided, read, unread, unchecked, verdict, stock } = self;
+        let Self { repeated, undecided, read, unread, unrepeated, unchecked, verdict, stock } = self;
         let counts = &verdict.counts;
         write!(f, "{} orders acknowledged, {read} read back", counts.acknowledged)?;
         let more = [
             (repeated, "sent again with their keys"),
             (undecided, "undecided"),
             (unread, "could not be read"),
+            (unrepeated, "could not be sent again"),
             (unchecked, "not checked"),
         ];
         more.iter().filter(|(count, _)| **count > 0).try_for_each(|(count, what)| write!(f, ", {count} {what}"))?;
         let all = "each exists once, as it was ordered";
-        match (counts.violations, undecided + unread + unchecked) {
+        match (counts.violations, undecided + unread + unrepeated + unchecked) {
             (0, 0) => write!(f, ": {all}"),
             (0, _) => write!(f, ": NOT ALL COULD BE CHECKED; of those that could, {all}"),
             (many, _) => write!(f, ": {many} PROMISES BROKEN"),
@@ -122,9 +133,15 @@ pub async fn verify<O: ClientObserver + 'static>(
     let VerificationPlan { mut orders, repeat, violations_max, sole_buyer } = plan;
     let open = open_orders(&orders);
     let repeated = open.len() as u64;
+    let mut again: BTreeSet<_> = repeat.iter().map(|(id, _)| *id).collect();
     let repeats = open.into_iter().chain(repeat).map(|(id, order)| Request::Repeat(id, order)).collect();
     let clients = send_all(clients, repeats).await;
-    orders.extend(log.take().orders);
+    let answers = log.take().orders;
+    for call in answers.iter().filter(|call| call.outcome.is_final()) {
+        again.remove(&call.order_id);
+    }
+    let unrepeated = again.len() as u64;
+    orders.extend(answers);
     let numbers = acknowledged_numbers(&orders);
     let (order_reads, unread) = read_orders(clients, log, &numbers).await;
     let read = numbers.len() as u64 - unread;
@@ -136,7 +153,7 @@ pub async fn verify<O: ClientObserver + 'static>(
         Some(sole_buyer) => Some(stock::compare(&history.orders, sole_buyer, undecided + unchecked == 0).await),
         None => None,
     };
-    Verification { repeated, undecided, read, unread, unchecked, verdict, stock }
+    Verification { repeated, undecided, read, unread, unrepeated, unchecked, verdict, stock }
 }
 
 /// Checks what clients were told, without ledgers and stock accounts.

@@ -73,6 +73,14 @@ pub(super) struct Load {
     stop: CancellationToken,
 }
 
+/// A load whose shoppers have finished.
+pub(super) struct FinishedLoad {
+    /// Every call that was made.
+    pub(super) history: History,
+    /// How many orders were read again at the end, and of how many.
+    pub(super) reread: (u64, u64),
+}
+
 impl Load {
     /// Starts the shoppers.
     ///
@@ -131,9 +139,8 @@ impl Load {
     }
 
     /// Lets all shoppers finish their current requests, then reads up to [`REREAD_MAX`] of the
-    /// acknowledged orders once more. Returns every call that was made, and how many of these
-    /// orders could not be read.
-    pub(super) async fn finish(self) -> (History, u64) {
+    /// acknowledged orders once more.
+    pub(super) async fn finish(self) -> FinishedLoad {
         self.stop.cancel();
         self.writers.join_all().await;
         self.readers.join_all().await;
@@ -144,6 +151,7 @@ impl Load {
         let some: BTreeSet<OrderNumber> = numbers.into_iter().step_by(stride).collect();
         let (reads, unread) = verification::read_orders(vec![self.auditor], log, &some).await;
         history.order_reads.extend(reads);
-        (history, unread)
+        let of = some.len() as u64;
+        FinishedLoad { history, reread: (of - unread, of) }
     }
 }
