@@ -21,6 +21,9 @@ pub(crate) const RESTOCK_LEVEL: Stock = Stock(12);
 /// The products: name and initial stock.
 pub(crate) const PRODUCTS: [(&str, u64); 3] = [("Tux", 25), ("Fox", 9), ("Elephant", 3)];
 
+/// The internal port of a frontend, the default of `FRONT_PORT`.
+const FRONT_PORT: u16 = 1111;
+
 /// One process of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum SimulatedMember {
@@ -30,6 +33,17 @@ pub(crate) enum SimulatedMember {
     Order(u8),
     /// A frontend, from 1.
     Frontend(u8),
+}
+
+impl SimulatedMember {
+    /// The address of its internal port.
+    pub(crate) fn internal(self) -> Address {
+        match self {
+            Self::Catalog(n) => ClusterLayout::catalog(n),
+            Self::Order(n) => ClusterLayout::order(n),
+            Self::Frontend(_) => Address::new(&self.to_string(), FRONT_PORT),
+        }
+    }
 }
 
 impl fmt::Display for SimulatedMember {

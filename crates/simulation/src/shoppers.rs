@@ -128,7 +128,7 @@ impl SimulatedShopper {
         while !self.shopping.stopped.load(Ordering::Relaxed) {
             match self.random.below(100) {
                 0..36 => self.read_random_product().await,
-                36..42 => self.list_products().await,
+                36..42 => self.list_random_products().await,
                 42..80 => self.place_random_order().await,
                 80..90 => self.read_random_order().await,
                 90..95 => self.repeat_order(false).await,
@@ -181,18 +181,24 @@ impl SimulatedShopper {
         self.read_product(&frontend, product_name(name)).await;
     }
 
+    async fn list_random_products(&mut self) {
+        let frontend = self.frontend();
+        let _ = self.list_products(&frontend).await;
+    }
+
     /// Lists all products. This counts as a read of each product.
-    async fn list_products(&mut self) {
-        let (frontend, called) = (self.frontend(), self.shopping.environment.moment());
+    pub(crate) async fn list_products(&self, frontend: &Address) -> Answer<Vec<Product>> {
+        let called = self.shopping.environment.moment();
         let request = Request::get("/products").body(Bytes::new()).expect("a valid request");
-        let Some(Ok(list)) = self.send::<Vec<Product>>(&frontend, request).await else { return };
+        let list = self.send::<Vec<Product>>(frontend, request).await;
         let returned = Some(self.shopping.environment.moment());
-        for Product { name, quantity, .. } in list {
-            let outcome = ProductOutcome::Quantity(quantity);
-            let call = ProductCall { client: self.id(), product: name, called, returned, outcome };
+        for Product { name, quantity, .. } in list.iter().flatten().flatten() {
+            let outcome = ProductOutcome::Quantity(*quantity);
+            let call = ProductCall { client: self.id(), product: name.clone(), called, returned, outcome };
             self.record_event(&call);
             self.shopping.recorder.product(call).expect("a run has fewer calls");
         }
+        list
     }
 
     pub(crate) async fn read_product(&self, frontend: &Address, product: ProductName) -> Answer<Stock> {

@@ -67,10 +67,19 @@ macro_rules! scripts {
 }
 
 scripts! {
+    cache_eviction
+    cache_switched_off
     catalog_leader_cut_off
     catalog_leader_killed
     catalog_restart_between_reserve_and_answer
+    catalog_successor_repeats_an_answer
+    catalog_unreached_by_all
+    catalog_unreached_by_the_leader
     disk_full_catalog
+    disk_full_everywhere
+    disk_full_follower
+    disk_full_followers
+    disk_full_followers_cannot_write
     disk_full_hand_over
     disk_full_majority
     disk_full_write
@@ -82,6 +91,7 @@ scripts! {
     election_longest_log
     election_mute_leader
     election_of_a_deaf_frontend
+    election_of_a_mistaken_frontend
     election_rival_frontends
     election_slow_disk
     election_split_vote
@@ -91,27 +101,47 @@ scripts! {
     fence_refuses_a_late_settlement
     fence_refuses_an_old_leader_that_wakes_up
     join_a_fourth_and_fifth_replica
+    join_when_the_leader_vanishes
     join_while_the_leader_dies
     late_attempt_of_a_refused_order
+    lease_across_catalog_leaders
     lease_after_a_catalog_restart
+    lease_from_another_leader
     lease_holder_that_cannot_be_reached
     lease_invalidation
     lease_lost
     lease_of_a_frozen_frontend
     lease_of_a_killed_frontend
     lease_raced_fill
+    lease_renewed_and_returned
+    list_cached
+    list_raced_fill
+    list_shared_fetch
     log_repair_after_a_power_failure
     log_repair_entry_of_a_dead_leader
     log_repair_uncommitted_entry
+    reads_share_a_request
+    ready_after_catching_up
+    ready_with_a_leader
+    ready_with_a_vote
     refusal_outlives_its_leader
     remove_a_replica_and_start_it_again
     remove_the_leader
     repeat_through_another_frontend
     rewound_disk
+    rewound_disk_after_a_stop_of_all
+    rewound_disk_and_another_leader
+    rewound_disk_of_the_leader
+    rewound_disk_that_lacks_nothing
+    rewound_disk_that_learns_of_it_later
+    rewound_disks_of_a_majority
     scale_three_five_three
     state_transfer_from_a_dying_leader
     state_transfer_interrupted
+    state_transfer_to_a_machine_without_power
     state_transfer_to_a_replica_that_was_away
+    stop_and_start_of_everything
+    stop_without_a_successor
     takeover_answered_but_not_settled
     takeover_of_a_takeover
     takeover_placed_but_not_settled
@@ -119,6 +149,7 @@ scripts! {
     wiped_disk_has_no_vote
     wiped_disk_of_a_follower
     wiped_disk_of_the_leader
+    wiped_disks_of_a_majority
 }
 
 #[test]

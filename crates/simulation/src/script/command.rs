@@ -51,6 +51,7 @@ pub(super) struct Store {
 pub(super) enum Call {
     Order { key: String, toy: ProductName, quantity: Quantity },
     Get(ProductName),
+    List,
     Find(OrderNumber),
 }
 
@@ -114,6 +115,12 @@ pub(super) enum Command {
     Ledgers,
     Accounts,
     Cache(SimulatedMember),
+    Ready(SimulatedMember),
+    /// Asks a replica to stand for election. `leader_gone`: with the claim that its leader is gone.
+    Stand {
+        who: SimulatedMember,
+        leader_gone: bool,
+    },
     Watch(Vec<Route>),
     Kill(Vec<SimulatedMember>),
     PowerOff(Vec<SimulatedMember>),

@@ -29,7 +29,7 @@
 //! |---|---|
 //! | `store catalogs=1 orders=3 seats=3 frontends=2 cache=7 restock=0s checkpoint=5/0` | Starts a store, and waits until it is ready. Always the first command; each setting may be left out. `seats`: order replicas that may exist. `checkpoint`: after how many entries, and how many entries are kept |
 //! | `order key=a toy=Tux quantity=2 via frontend-1` | Places an order, and waits for the answer |
-//! | `get Tux via frontend-1`, `find 3 via frontend-1` | Reads a product, or an order by its number |
+//! | `get Tux via frontend-1`, `list via frontend-1`, `find 3 via frontend-1` | Reads a product, the list of all products, or an order by its number |
 //! | … `&`, `wait` | A call ending in `&` runs in the background. Its answer is printed when it arrives; `wait` waits for all answers |
 //! | `advance 300ms` | Lets time pass |
 //! | `until order-1 sends POST /reservations to catalog-1 within 1s` | Lets time pass until a request is sent. It arrives a millisecond later, so the next command happens before |
@@ -38,12 +38,14 @@
 //! | `expect leader order-3 term 4`, `expect no leader orders` | Fails the script if that is not so |
 //! | `status`, `status orders`, `status catalogs` | Prints what each replica says about itself. `2b` is the second disk that order-2 has had |
 //! | `ledgers`, `accounts`, `cache frontend-1` | Prints the ledgers on the disks, the stock accounts, the contents of a cache |
+//! | `ready order-1` | Prints whether a member is ready, or why it is not |
+//! | `stand order-2`, `stand order-2 gone` | Asks a replica to stand for election, as a frontend that is wrong may do; `gone`: with the claim that its leader is gone |
 //! | `watch /fence POST /reservations` | From now on, prints these requests and their answers; without a path, none |
 //! | `kill order-1`, `power-off order-1`, `stop order-1`, `start order-1` | Ends a process at once, with its machine (what was not synced may be lost), or by its own shutdown; starts it |
 //! | `freeze order-1`, `thaw order-1` | Pauses a process; its clock jumps when it continues |
 //! | `partition order-1 \| order-2 order-3`, `cut order-1 > others`, `heal` | Loses all messages between the sides, or in one direction; ends that |
 //! | `hold order-1 > catalog-1`, `release`, `release newest first` | Holds back all messages in one direction; lets them arrive, in any order or in that one |
-//! | `wipe order-1`, `copy disk order-1`, `restore disk order-1` | Kills a process, and empties its disk or puts back the copy; to be started again |
+//! | `wipe order-1`, `copy disk order-1`, `restore disk order-1` | Kills a process, and empties its disk or exchanges it with the copy; to be started again |
 //! | `slow disk order-1 100ms`, `fill disk order-1 except 48MiB`, `fail sync order-1`, `fail write order-1`, `heal disk order-1` | Faults of a disk |
 //! | `scale 5` | Starts or removes order replicas until there are so many |
 //!

@@ -44,6 +44,7 @@ impl<'a> Words<'a> {
                 let toy = self.next("a toy")?;
                 self.call(Call::Get(toy_name(toy)?))?
             }
+            "list" => self.call(Call::List)?,
             "find" => {
                 let number = self.number("an order number")?;
                 let number = OrderNumber::new(number).ok_or("orders are numbered from 1")?;
@@ -57,6 +58,8 @@ impl<'a> Words<'a> {
             "ledgers" => Command::Ledgers,
             "accounts" => Command::Accounts,
             "cache" => Command::Cache(self.member()?),
+            "ready" => Command::Ready(self.member()?),
+            "stand" => Command::Stand { who: self.replica()?, leader_gone: self.take("gone") },
             "watch" => Command::Watch(self.routes()?),
             "kill" => Command::Kill(self.members()?),
             "power-off" => Command::PowerOff(self.members()?),
@@ -379,6 +382,12 @@ mod tests {
                     within: WITHIN,
                 },
             ),
+            (
+                "list via frontend-2",
+                Command::Call { call: Call::List, via: SimulatedMember::Frontend(2), in_background: false },
+            ),
+            ("stand order-2 gone", Command::Stand { who: SimulatedMember::Order(2), leader_gone: true }),
+            ("ready catalog-1", Command::Ready(SimulatedMember::Catalog(1))),
             ("expect no leader", Command::ExpectNoLeader(Group::Order)),
             ("heal", Command::Heal),
             ("heal disk order-2", Command::HealDisk(SimulatedMember::Order(2))),

@@ -2,12 +2,15 @@
 
 use api::catalog::StockAccount;
 use api::frontend::{CacheContents, INVALIDATION_PATH};
+use api::replica::{ELECTION_PATH, ReplicaStatus, StandForElection};
 use api::{Address, Term};
 use bytes::Bytes;
 use futures::FutureExt;
 use history::{OrderOutcome, OrderReadOutcome};
-use http::Request;
+use http::header::CONTENT_TYPE;
+use http::{Request, Response};
 use serde::de::DeserializeOwned;
+use service::health;
 use service::world::World;
 
 use super::command::{Call, Command, Condition, Group, Party, Side, Store};
@@ -30,8 +33,8 @@ const QUIET: Millis = 500;
 const MEMBERSHIP_TIMEOUT: Millis = 20_000;
 /// Later than any script ends.
 const NEVER: Millis = Millis::MAX / 2;
-/// The internal port of a frontend, `FRONT_PORT`.
-const FRONT_PORT: u16 = 1111;
+/// Higher than any term of a script.
+const POLLED_TERM: Term = Term(1 << 19);
 
 type Done = Result<(), String>;
 
@@ -54,7 +57,9 @@ pub(super) fn perform(stage: &mut Stage, command: &Command) -> Done {
         | Command::Status(_)
         | Command::Ledgers
         | Command::Accounts
-        | Command::Cache(_) => look(stage, command),
+        | Command::Cache(_)
+        | Command::Ready(_) => look(stage, command),
+        Command::Stand { who, leader_gone } => stand(stage, *who, *leader_gone),
         Command::Watch(routes) => {
             stage.watched.clone_from(routes);
             Ok(())
@@ -121,7 +126,9 @@ fn start(stage: &mut Stage, store: &Store) -> Done {
         }
         let cluster = &stage.simulation.cluster;
         let (orders, shared) = (cluster.order_machines(), cluster.environment.lock());
-        is_fenced && leases.len() == usize::from(store.frontends) && shared.observer.complete(&orders, 0)
+        is_fenced
+            && (store.cache == 0 || leases.len() == usize::from(store.frontends))
+            && shared.observer.complete(&orders, 0)
     });
     if !ready {
         return Err("the store is not ready".to_owned());
@@ -158,6 +165,13 @@ fn begin(stage: &mut Stage, call: &Call, via: SimulatedMember) -> Done {
                 Some(Ok(pieces)) => format!("{via}: {pieces} {toy} in stock"),
                 Some(Err(code)) => format!("{via}: {toy}: {}", code.as_str()),
                 None => format!("{via}: {toy}: no answer"),
+            }
+        }),
+        Call::List => stage.begin(move |shopper| async move {
+            match shopper.list_products(&frontend).await {
+                Some(Ok(products)) => format!("{via}: {} in stock", show::stock(&products)),
+                Some(Err(code)) => format!("{via}: {}", code.as_str()),
+                None => format!("{via}: no answer"),
             }
         }),
         Call::Find(number) => stage.begin(move |shopper| async move {
@@ -226,11 +240,7 @@ fn until(stage: &mut Stage, condition: &Condition, within: Millis) -> Done {
     }
 }
 
-fn is_leader(
-    found: Option<(SimulatedMember, &api::replica::ReplicaStatus)>,
-    who: SimulatedMember,
-    term: Option<Term>,
-) -> bool {
+fn is_leader(found: Option<(SimulatedMember, &ReplicaStatus)>, who: SimulatedMember, term: Option<Term>) -> bool {
     found.is_some_and(|(member, status)| member == who && term.is_none_or(|term| status.term == term))
 }
 
@@ -276,7 +286,8 @@ fn look(stage: &mut Stage, command: &Command) -> Done {
                 stage.print(show::leads(&statuses, Group::Catalog));
                 return Ok(());
             };
-            let accounts: Option<Vec<StockAccount>> = fetch(stage, ClusterLayout::catalog(n), "/accounts")?;
+            let accounts: Option<Vec<StockAccount>> =
+                fetch(stage, SimulatedMember::Catalog(n).internal(), "/accounts")?;
             match accounts {
                 Some(accounts) => accounts.iter().for_each(|account| stage.print(show::account(account))),
                 None => stage.print("the catalog does not answer".to_owned()),
@@ -284,10 +295,16 @@ fn look(stage: &mut Stage, command: &Command) -> Done {
             Ok(())
         }
         Command::Cache(member) => {
-            let contents: Option<CacheContents> =
-                fetch(stage, Address::new(&member.to_string(), FRONT_PORT), INVALIDATION_PATH)?;
+            let contents: Option<CacheContents> = fetch(stage, member.internal(), INVALIDATION_PATH)?;
             let line = contents.map_or_else(|| format!("{member} does not answer"), |it| show::cache(*member, &it));
             stage.print(line);
+            Ok(())
+        }
+        Command::Ready(member) => {
+            let request = Request::get(health::READY).body(Bytes::new()).expect("a valid request");
+            let answer = send(stage, member.internal(), request)?;
+            let state = answer.map(|answer| String::from_utf8_lossy(answer.body()).trim_end().to_owned());
+            stage.print(state.map_or_else(|| format!("{member} does not answer"), |it| format!("{member} is {it}")));
             Ok(())
         }
         _ => unreachable!("it changes the store"),
@@ -295,20 +312,33 @@ fn look(stage: &mut Stage, command: &Command) -> Done {
 }
 
 /// Reads data of a member, as an operator does.
-fn fetch<T: DeserializeOwned + Send + 'static>(
-    stage: &mut Stage,
-    address: Address,
-    path: &'static str,
-) -> Result<Option<T>, String> {
-    stage.ask(
-        async move {
-            let world = ProcessWorld::current().expect("runs on the shoppers' machine");
-            let request = Request::get(path).body(Bytes::new()).expect("a valid request");
-            let response = tokio::time::timeout(REQUEST_TIMEOUT, world.send(address, request)).await.ok()?.ok()?;
-            read::<T>(&response)?.ok()
-        }
-        .boxed(),
-    )
+fn fetch<T: DeserializeOwned>(stage: &mut Stage, address: Address, path: &str) -> Result<Option<T>, String> {
+    let request = Request::get(path).body(Bytes::new()).expect("a valid request");
+    let response = send(stage, address, request)?;
+    Ok(response.and_then(|response| read::<T>(&response)?.ok()))
+}
+
+/// Sends a request to a member's internal port.
+fn send(stage: &mut Stage, to: Address, request: Request<Bytes>) -> Result<Option<Response<Bytes>>, String> {
+    let answer = async move {
+        let world = ProcessWorld::current().expect("runs on the shoppers' machine");
+        tokio::time::timeout(REQUEST_TIMEOUT, world.send(to, request)).await.ok()?.ok()
+    };
+    stage.ask(answer.boxed())
+}
+
+/// Asks a replica to stand for election, as a frontend does that has polled a very high term.
+fn stand(stage: &mut Stage, who: SimulatedMember, leader_gone: bool) -> Done {
+    let request = StandForElection { polled_term: POLLED_TERM, leader_gone };
+    let request = Request::post(ELECTION_PATH)
+        .header(CONTENT_TYPE, "application/json")
+        .body(serde_json::to_vec(&request).expect("it has a JSON form").into())
+        .expect("a valid request");
+    let answer = send(stage, who.internal(), request)?;
+    let status = answer.and_then(|answer| read::<ReplicaStatus>(&answer)?.ok());
+    let term = status.map_or_else(|| "does not answer".to_owned(), |status| format!("is in term {}", status.term));
+    stage.print(format!("{who} {term}"));
+    Ok(())
 }
 
 fn change_process(stage: &mut Stage, command: &Command, id: MachineId) -> Done {
@@ -347,6 +377,7 @@ fn change_disk(stage: &mut Stage, command: &Command, id: MachineId) -> Done {
         }
         Command::RestoreDisk(member) => {
             let copy = stage.copies.remove(&id).ok_or_else(|| format!("there is no copy of the disk of {member}"))?;
+            stage.copies.insert(id, cluster.machines[id].disk().snapshot());
             cluster.rewind_disk(id, copy, None);
         }
         Command::SlowDisk(_, delay) => cluster.slow_disk(id, *delay, None),

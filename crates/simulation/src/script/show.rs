@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use api::catalog::{Fence, Fenced, ReserveBatch, Resolve, Settle, StockAccount};
+use api::catalog::{Fence, Fenced, ReadProducts, ReserveBatch, Resolve, Settle, StockAccount};
 use api::frontend::{CacheContents, Invalidate};
 use api::order::{PlaceOrder, Placement};
 use api::replica::{ReplicaStatus, Role, StandForElection};
-use api::{Data, ErrorBody, LogPosition, NodeId, OrderId};
+use api::{Data, ErrorBody, LogPosition, NodeId, OrderId, Product};
 use bytes::Bytes;
 use history::LedgerFile;
 use http::StatusCode;
@@ -159,6 +159,11 @@ pub(super) fn cache(member: SimulatedMember, contents: &CacheContents) -> String
     format!("{member} {lease}: {products}")
 }
 
+/// What is in stock.
+pub(super) fn stock(products: &[Product]) -> String {
+    list(products.iter().map(|product| format!("{} {}", product.quantity, product.name)))
+}
+
 /// A request, or the answer to it.
 pub(super) fn message(sent: &Sent, names: &Names, party: impl Fn(MachineId) -> Party) -> String {
     let (Sent::Request(call) | Sent::Response(call, _)) = sent;
@@ -215,6 +220,9 @@ fn request_detail(path: &str, body: &Bytes, names: &Names) -> String {
             let gone = if it.leader_gone { ", the leader is gone" } else { "" };
             format!("polled term {}{gone}", it.polled_term)
         }),
+        "/products/batch" => {
+            json::<ReadProducts>(body).map(|read| list(read.names.as_slice().iter().map(ToString::to_string)))
+        }
         "/orders/batch" => {
             json::<Vec<PlaceOrder>>(body).map(|batch| list(batch.iter().map(|order| names.order(order.line.order_id))))
         }

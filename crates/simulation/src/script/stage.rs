@@ -230,13 +230,9 @@ impl Stage {
         let replicas = replicas.filter(|(id, member)| Group::of(**member) == Some(group) && !cluster.absent[*id]);
         let replicas: Vec<SimulatedMember> = replicas.map(|(_, member)| *member).collect();
         let ask = |member: SimulatedMember| async move {
-            let address = match member {
-                SimulatedMember::Catalog(n) => ClusterLayout::catalog(n),
-                SimulatedMember::Order(n) | SimulatedMember::Frontend(n) => ClusterLayout::order(n),
-            };
             let world = ProcessWorld::current().expect("runs on the shoppers' machine");
             let request = Request::get(STATUS_PATH).body(Bytes::new()).expect("a valid request");
-            let answer = tokio::time::timeout(STATUS_TIMEOUT, world.send(address, request)).await;
+            let answer = tokio::time::timeout(STATUS_TIMEOUT, world.send(member.internal(), request)).await;
             let status = answer.ok().and_then(Result::ok).and_then(|response| {
                 serde_json::from_slice::<Data<ReplicaStatus>>(response.body()).ok().map(|body| body.data)
             });
