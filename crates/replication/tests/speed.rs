@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use cluster::Cluster;
 
 const PROPOSALS: u32 = 2000;
-const FAILOVERS: u32 = 10;
 /// About the size of a batch of 64 orders.
 const COMMAND_BYTES: usize = 4096;
 
@@ -34,28 +33,6 @@ async fn one_proposal_after_the_other() {
         }
         report(&format!("{replicas} replicas, confirm"), begin.elapsed(), &mut times);
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "prints how fast it is on this machine; asserts nothing about it"]
-async fn from_a_lost_leader_to_the_next_commit() {
-    let mut cluster = Cluster::started(3).await;
-    let (begin, mut times) = (Instant::now(), Vec::new());
-    for round in 0..FAILOVERS {
-        cluster.propose_word(&round.to_string()).await;
-        let leader = cluster.any_leader().await;
-        // Leaders are not lost the moment they are elected, and a replica does not stand right
-        // after it voted for another one.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        cluster.stop(leader).await;
-        let one = Instant::now();
-        let successor = cluster.candidate();
-        cluster.elect_after(successor, &[cluster.other_than(&[leader, successor])]).await;
-        cluster.propose_word("after").await;
-        times.push(one.elapsed());
-        cluster.start(leader).await;
-    }
-    report("failover, detection not counted, with pauses", begin.elapsed(), &mut times);
 }
 
 fn report(what: &str, total: Duration, times: &mut [Duration]) {

@@ -11,7 +11,6 @@ use std::time::Duration;
 use api::replica::{ReplicaStatus, Replicas, Role};
 use api::{Address, LogPosition, NodeId, Ordinal, Term};
 use prometheus::Registry;
-use prometheus::proto::Metric;
 use replication::{FileStore, Leadership, ProposeError, Replica, ReplicaConfig, StartError, StateMachine};
 use serde::{Deserialize, Serialize};
 use service::http::{Limits, Listener, serve};
@@ -70,8 +69,6 @@ struct Running {
 pub struct Cluster {
     members: BTreeMap<u8, Member>,
     bootstrap_size: usize,
-    /// The port at which a member finds another one, instead of that one's own.
-    detours: BTreeMap<(u8, u8), u16>,
     pub adjust: fn(&mut ReplicaConfig),
     root: TempDir,
 }
@@ -83,7 +80,6 @@ impl Cluster {
         let mut cluster = Self {
             members: BTreeMap::new(),
             bootstrap_size: usize::from(members),
-            detours: BTreeMap::new(),
             adjust: |_| {},
             root: tempfile::tempdir().expect("a directory for the test"),
         };
@@ -188,35 +184,12 @@ impl Cluster {
         Address::new("127.0.0.1", self.members[&ordinal].port)
     }
 
-    /// Cuts a replica off: it finds no other one, and no other one finds it.
-    pub fn cut_off(&self, isolated: u8) {
-        for (number, member) in &self.members {
-            member.addresses.send_modify(|addresses| {
-                for (other, address) in addresses {
-                    if (*number == isolated) != (other.0 == isolated) {
-                        *address = Address::new("127.0.0.1", CLOSED_PORT);
-                    }
-                }
-            });
-        }
-    }
-
-    /// All members find each other (again).
-    pub fn heal(&self) {
-        for (from, member) in &self.members {
-            let detour = |to: &u8| self.detours.get(&(*from, *to)).map(|port| Address::new("127.0.0.1", *port));
-            let all = self.members.keys().map(|to| (Ordinal(*to), detour(to).unwrap_or_else(|| self.address(*to))));
+    /// All members find each other.
+    fn heal(&self) {
+        for member in self.members.values() {
+            let all = self.members.keys().map(|to| (Ordinal(*to), self.address(*to)));
             member.addresses.send_replace(all.collect());
         }
-    }
-
-    /// From now on member `from` finds member `to` at that port; `None` ends it.
-    pub fn detour(&mut self, from: u8, to: u8, port: Option<u16>) {
-        match port {
-            Some(port) => self.detours.insert((from, to), port),
-            None => self.detours.remove(&(from, to)),
-        };
-        self.heal();
     }
 
     pub fn registry(&self, ordinal: u8) -> &Registry {
@@ -250,17 +223,8 @@ impl Cluster {
 
     /// Makes that replica stand for election until it leads.
     pub async fn elect(&self, ordinal: u8) -> Term {
-        self.elect_after(ordinal, &[]).await
-    }
-
-    /// The same, after the `first` ones have stood once, as a frontend does when a leader is lost.
-    /// Later they might win themselves.
-    pub async fn elect_after(&self, ordinal: u8, first: &[u8]) -> Term {
         let mut leadership = self.replica(ordinal).leadership();
         let elected = async {
-            for other in first {
-                self.replica(*other).stand_for_election().await;
-            }
             let mut vote = VOTE;
             loop {
                 self.replica(ordinal).stand_for_election().await;
@@ -294,20 +258,6 @@ impl Cluster {
         within("a leader", led).await
     }
 
-    /// Makes the leader transfer leadership, until that succeeds. Returns the ordinals of the old
-    /// leader and the new one.
-    pub async fn transfer_leadership(&self) -> (u8, u8) {
-        let transferred = async {
-            loop {
-                let old = self.leader_among(&self.running()).await;
-                if let Some(successor) = self.replica(old).transfer_leadership(PATIENCE).await {
-                    return (old, successor.ordinal().0);
-                }
-            }
-        };
-        within("a leadership transfer", transferred).await
-    }
-
     /// The ordinal of a replica that says it leads.
     pub async fn any_leader(&self) -> u8 {
         let leaders = self.running().into_iter().map(|ordinal| {
@@ -318,81 +268,6 @@ impl Cluster {
             })
         });
         within("a leader", futures::future::select_all(leaders)).await.0
-    }
-
-    /// Waits until `leader` knows that the follower has its whole log. A follower that has applied
-    /// an entry may not have told the leader yet.
-    pub async fn acknowledged(&self, leader: u8, follower: u8) {
-        let lag = || {
-            let families = self.registry(leader).gather();
-            let lags = families.iter().find(|family| family.name() == "toystore_replication_lag_entries")?.get_metric();
-            let of_follower = |lag: &&Metric| {
-                lag.get_label().iter().any(|it| it.name() == "ordinal" && it.value() == follower.to_string())
-            };
-            Some(lags.iter().find(of_follower)?.get_gauge().get_value())
-        };
-        within("an acknowledgement", async {
-            while lag() != Some(0.0) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        })
-        .await;
-    }
-
-    /// The ordinal of a leader that a majority confirms, and that has all that was acknowledged
-    /// before.
-    pub async fn confirmed_leader(&self) -> u8 {
-        let confirmed = async {
-            loop {
-                let leader = self.any_leader().await;
-                if self.replica(leader).confirm_leadership().await.is_ok() {
-                    return leader;
-                }
-            }
-        };
-        within("a confirmed leader", confirmed).await
-    }
-
-    /// The same when the leader may be missing; see [`leader_among`](Self::leader_among).
-    pub async fn confirmed_leader_among(&self, ordinals: &[u8]) -> u8 {
-        let confirmed = async {
-            loop {
-                let leader = self.leader_among(ordinals).await;
-                if self.replica(leader).confirm_leadership().await.is_ok() {
-                    return leader;
-                }
-            }
-        };
-        within("a confirmed leader", confirmed).await
-    }
-
-    /// Waits until a majority confirms that this one leads, which a slow majority does not always
-    /// do in time.
-    pub async fn confirm_leadership(&self, ordinal: u8) -> Term {
-        let confirmed = async {
-            loop {
-                match self.replica(ordinal).confirm_leadership().await {
-                    Ok(term) => return term,
-                    Err(error) => assert_eq!(self.role(ordinal), Role::Leader, "{error}"),
-                }
-            }
-        };
-        within("a confirmation", confirmed).await
-    }
-
-    /// Checks that `leader` still sees itself followed after it has been quiet for that long, which
-    /// is longer than a leader without answers names itself. A host that stands still for a
-    /// second makes it doubt that until the next answers, so they are awaited.
-    pub async fn stays_followed_after(&self, leader: u8, quiet: Duration) {
-        tokio::time::sleep(quiet).await;
-        self.status_where(leader, ReplicaStatus::leads).await;
-    }
-
-    /// The running replica with the longest log, and of several the one with the highest ordinal.
-    pub fn candidate(&self) -> u8 {
-        let candidate =
-            self.running().into_iter().max_by_key(|ordinal| (self.replica(*ordinal).status().last_log, *ordinal));
-        candidate.expect("a replica runs")
     }
 
     /// Proposes a word to the leader until it is acknowledged.
