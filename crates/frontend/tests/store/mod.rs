@@ -48,13 +48,8 @@ impl Store {
 
     /// A store that is ready. With caching, it holds a lease that outlasts the test.
     pub async fn start_with(adjust: impl FnOnce(&mut Config)) -> Self {
-        Self::start_leasing(Duration::from_mins(1), adjust).await
-    }
-
-    /// The same, with a catalog that grants leases of this duration.
-    pub async fn start_leasing(lease: Duration, adjust: impl FnOnce(&mut Config)) -> Self {
         log_to_stderr();
-        let (catalog, orders) = (Catalog::start(lease), Orders::start());
+        let (catalog, orders) = (Catalog::start(), Orders::start());
         let mut config = config(address(orders.addr), address(catalog.addr));
         adjust(&mut config);
         let caching = config.cache_size > 0;
@@ -64,7 +59,7 @@ impl Store {
         let store = Self { catalog, orders, public, internal, client: Client::new(), frontend: Some(frontend) };
         store.wait_until_ready().await;
         if caching {
-            store.cache_where("the lease is held", |cache| cache.lease_valid).await;
+            eventually("the lease is held", async || store.cache().await.lease_valid.then_some(())).await;
         }
         store
     }
@@ -94,11 +89,6 @@ impl Store {
 
     pub async fn cached_names(&self) -> Vec<String> {
         self.cache().await.products.iter().map(|product| product.name.to_string()).collect()
-    }
-
-    /// Waits until the cache satisfies `is`.
-    pub async fn cache_where(&self, what: &str, is: impl Fn(&CacheContents) -> bool) -> CacheContents {
-        eventually(what, async || Some(self.cache().await).filter(&is)).await
     }
 }
 
