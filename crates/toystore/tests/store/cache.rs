@@ -1,35 +1,22 @@
-//! The cache is never stale, and evicts the least recently used product.
+//! The cache is never stale.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use api::frontend::CacheContents;
-use reqwest::Method;
 use tokio::task::JoinSet;
 use toystore::local::StoreMember;
 
-use crate::harness::{Rest, TIMEOUT, TestStore, eventually};
-
-const TOYS: [&str; 8] = ["Tux", "Fox", "Whale", "Elephant", "Python", "Dolphin", "Bear", "Lion"];
+use crate::harness::{Rest, TestStore, eventually};
 
 fn internal(store: &TestStore, frontend: u8) -> Rest {
     Rest::new(&store.store.layout().internal(StoreMember::Frontend(frontend)))
 }
 
-async fn contents(internal: &Rest) -> CacheContents {
-    serde_json::from_value(internal.get("/cache").await.body["data"].take()).unwrap()
-}
-
 /// The products in a frontend's cache, the most recently used first.
 async fn cached(internal: &Rest) -> Vec<String> {
-    contents(internal).await.products.into_iter().map(|product| product.name.to_string()).collect()
-}
-
-/// The value of a counter without labels.
-async fn counted(internal: &Rest, name: &str) -> u64 {
-    let metrics = internal.text("/metrics").await.1;
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {metrics}"))
+    let contents: CacheContents = serde_json::from_value(internal.get("/cache").await.body["data"].take()).unwrap();
+    contents.products.into_iter().map(|product| product.name.to_string()).collect()
 }
 
 #[tokio::test]
@@ -46,57 +33,6 @@ async fn a_restock_is_visible_through_the_cache() {
     // Reads keep the product cached, so that only an invalidation makes the new value visible.
     eventually("Fox is restocked", || async { rest.stock("Fox").await == 100 }).await;
     assert_eq!(rest.stock("Tux").await, 100);
-}
-
-#[tokio::test]
-async fn the_least_recently_used_product_is_evicted() {
-    let store = TestStore::start().await;
-    let (rest, internal) = (store.rest(), internal(&store, 1));
-    // A machine that stalls for a second costs the lease, and with it the cache: then the test
-    // starts over.
-    let tried = async { while !evicts_the_least_recently_used(&rest, &internal).await {} };
-    tokio::time::timeout(TIMEOUT, tried).await.expect("a lease that lasts");
-}
-
-/// `false` if the lease was lost meanwhile: then the cache is not full.
-async fn evicts_the_least_recently_used(rest: &Rest, internal: &Rest) -> bool {
-    for toy in TOYS {
-        internal.send(internal.request(Method::DELETE, &format!("/cache/{toy}"))).await.unwrap();
-    }
-    eventually("the frontend has a lease", || async { contents(internal).await.lease_valid }).await;
-    let evicted = counted(internal, "toystore_cache_evictions_total").await;
-    for toy in &TOYS[..7] {
-        rest.stock(toy).await;
-    }
-    let mut expected: Vec<_> = TOYS[..7].iter().rev().map(ToString::to_string).collect();
-    let found = cached(internal).await;
-    if found.len() < 7 {
-        return false;
-    }
-    assert_eq!(found, expected);
-    // Tux is the least recently used one; a hit makes it the most recently used one, so that Fox is
-    // evicted.
-    rest.stock(TOYS[0]).await;
-    rest.stock(TOYS[7]).await;
-    expected.retain(|toy| toy != "Tux" && toy != "Fox");
-    expected.splice(0..0, [TOYS[7].to_owned(), TOYS[0].to_owned()]);
-    let found = contents(internal).await;
-    if found.products.len() < 7 || !found.lease_valid {
-        return false;
-    }
-    assert_eq!(found.products.iter().map(|product| product.name.to_string()).collect::<Vec<_>>(), expected);
-    assert_eq!(counted(internal, "toystore_cache_evictions_total").await, evicted + 1);
-    true
-}
-
-#[tokio::test]
-async fn a_cache_of_size_0_is_off() {
-    let store = TestStore::start_with(|layout| layout.with_variable("CACHE_SIZE", 0)).await;
-    let rest = store.rest();
-    assert_eq!((rest.stock("Tux").await, rest.stock("Tux").await), (100, 100));
-    assert!(cached(&internal(&store, 1)).await.is_empty());
-    rest.buy("Tux", 1).await;
-    assert_eq!(rest.stock("Tux").await, 99);
 }
 
 /// After an order is acknowledged, no frontend serves the stock from before it: over 2,000 orders,

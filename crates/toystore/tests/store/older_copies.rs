@@ -66,17 +66,11 @@ async fn put_back(store: &mut TestStore, copied: &FileCopy) {
     copied.put_back();
 }
 
-/// The leader and the two followers.
-async fn roles(store: &TestStore) -> (Ordinal, Ordinal, Ordinal) {
-    let leader = store.store.leader_other_than(None, TIMEOUT).await.unwrap();
-    let mut others = store.store.layout().ordinals().filter(|n| *n != leader);
-    (leader, others.next().unwrap(), others.next().unwrap())
-}
-
 #[tokio::test]
 async fn an_order_replica_with_an_older_copy_rejoins_while_orders_flow() {
     let mut store = TestStore::well_stocked(|layout| layout).await;
-    let (leader, follower, _) = roles(&store).await;
+    let leader = store.store.leader_other_than(None, TIMEOUT).await.unwrap();
+    let follower = store.store.layout().ordinals().find(|n| *n != leader).unwrap();
     for ordinal in [follower, leader] {
         let member = StoreMember::Order(ordinal);
         let older = copy_of(&mut store, member).await;
@@ -113,35 +107,6 @@ async fn gives_up(store: &mut TestStore, ordinal: Ordinal, id: NodeId) {
         }
     };
     tokio::time::timeout(TIMEOUT, given_up).await.expect("it gives up its id");
-}
-
-/// No other replica can tell it when it starts. It exits as soon as it hears from its leader, after
-/// it has given up its id.
-#[tokio::test]
-async fn an_order_replica_that_learns_of_it_later_exits_and_rejoins_with_a_new_id() {
-    let mut store = TestStore::well_stocked(|layout| layout).await;
-    let (leader, ordinal, third) = roles(&store).await;
-    let (member, others) = (StoreMember::Order(ordinal), [leader, third].map(StoreMember::Order));
-    let older = copy_of(&mut store, member).await;
-    let id = store.status(ordinal).await.node_id;
-    let mut writers = OrderWriters::start(&store.rest(), 2, TOYS);
-    writers.acknowledge_more(50).await;
-    let (acknowledged, _) = writers.finish().await;
-    put_back(&mut store, &older).await;
-    for other in others {
-        store.store.process(other).freeze().unwrap();
-    }
-    store.store.start(member).unwrap();
-    eventually("it has started", || async { store.store.status(ordinal).await.is_some() }).await;
-    for other in others {
-        store.store.process(other).thaw().unwrap();
-    }
-    let ended = tokio::time::timeout(TIMEOUT, store.store.process(member).wait()).await;
-    assert_eq!(ended.expect("it ends").unwrap().code(), Some(1));
-    store.store.start(member).unwrap();
-    store.ready().await;
-    assert_ne!(store.status(ordinal).await.node_id, id);
-    Audit::check(&mut store, &acknowledged).await;
 }
 
 #[tokio::test]
