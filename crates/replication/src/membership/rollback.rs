@@ -16,6 +16,9 @@
 //! # Caveats
 //! * What was acknowledged in the last second before the only replica that knew of it was lost,
 //!   too, is known to no replica.
+//! * A replica asks once, at its start. If all replicas start within milliseconds of each other,
+//!   none may listen yet, and an older copy among them is not noticed: it catches up, and keeps its
+//!   vote. To put back a copy, start the other replicas first.
 
 use std::sync::Arc;
 use std::time::Duration;
