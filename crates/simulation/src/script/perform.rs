@@ -303,8 +303,9 @@ fn look(stage: &mut Stage, command: &Command) -> Done {
         Command::Ready(member) => {
             let request = Request::get(health::READY).body(Bytes::new()).expect("a valid request");
             let answer = send(stage, member.internal(), request)?;
-            let state = answer.map(|answer| String::from_utf8_lossy(answer.body()).trim_end().to_owned());
-            stage.print(state.map_or_else(|| format!("{member} does not answer"), |it| format!("{member} is {it}")));
+            let readiness = answer.map(|answer| String::from_utf8_lossy(answer.body()).trim_end().to_owned());
+            stage
+                .print(readiness.map_or_else(|| format!("{member} does not answer"), |it| format!("{member} is {it}")));
             Ok(())
         }
         _ => unreachable!("it changes the store"),
