@@ -34,7 +34,7 @@ use super::lingering_close::{LingeringClose, RefusedFlag};
 use super::refusal_throttle::{RefusalObserver, RefusalThrottle};
 use super::request_head;
 use super::service::{ResponseFuture, Service};
-use super::stream::{ClientStream, SharedStream};
+use super::stream::{ClientStream, WatchedStream};
 use super::unread_responses::UnreadResponses;
 use super::write_timeout::WriteTimeout;
 
@@ -61,8 +61,7 @@ impl PortContext {
         let (refusals, hold) = self.refusal_throttle.connection();
         let write_timeout = WriteTimeout::new(self.limits.write_timeout);
         let lingering_close = LingeringClose::new(refused.clone());
-        let stream = SharedStream::new(stream);
-        let watched = stream.clone();
+        let (stream, watch) = WatchedStream::new(stream);
         let stream = ClientStream { stream, hold, write_timeout, lingering_close };
         let activity = registration.activity();
         let finisher = Finisher {
@@ -120,7 +119,7 @@ impl PortContext {
                         tracing::debug!(%error, "connection ended");
                     }
                 }
-                () = watched.reset() => tracing::debug!("the client reset its connection"),
+                () = watch.reset() => tracing::debug!("the client reset its connection"),
                 () = registration.evicted() => tracing::debug!("closed an idle connection to make room for a new one"),
                 () = registration.response_dropped() => tracing::debug!("closed a connection whose client does not read its response"),
             }

@@ -13,8 +13,8 @@ use std::net::IpAddr;
 
 use api::{ApiError, ErrorCode};
 use axum::extract::Request;
-use axum::http::header;
-use axum::http::uri::Authority;
+
+use super::request_head;
 
 /// The check of one port.
 #[derive(Clone, Debug, Default)]
@@ -34,13 +34,7 @@ impl HostCheck {
     /// browser.
     pub(super) fn refuse(&self, request: &Request) -> Option<ApiError> {
         let names = self.names.as_ref()?;
-        let authority = match request.uri().authority() {
-            Some(authority) => Some(authority.clone()),
-            None => {
-                request.headers().get(header::HOST).map(|host| Authority::try_from(host.as_bytes())).transpose().ok()?
-            }
-        };
-        let host = authority.as_ref().map(Authority::host)?;
+        let host = request_head::host(request)?;
         if is_this_machine(host) || names.iter().any(|name| name.eq_ignore_ascii_case(host)) {
             return None;
         }

@@ -85,12 +85,28 @@ fn check_expectation(headers: &HeaderMap) -> Result<(), ErrorResponse> {
     met.then_some(()).ok_or_else(unmet)
 }
 
+/// The host that the client asked for, without its port: that of the URL in the request line, if
+/// it has one (RFC 9112 §3.2.2), or of the `Host` header. `None` if neither names one.
+pub(super) fn host<B>(request: &Request<B>) -> Option<&str> {
+    if let Some(authority) = request.uri().authority() {
+        return Some(authority.host());
+    }
+    let text = request.headers().get(header::HOST)?.to_str().ok()?;
+    let (host, _) = text.split_at(host_bytes(text.as_bytes()));
+    (!host.is_empty()).then_some(host)
+}
+
+/// The length of the host in a text that is one, optionally with a port.
+fn host_bytes(text: &[u8]) -> usize {
+    match text.iter().position(|byte| *byte == b']') {
+        Some(end) => end + 1,
+        None => text.iter().position(|byte| *byte == b':').unwrap_or(text.len()),
+    }
+}
+
 /// `uri-host [":" port]` of RFC 3986 §3.2: not empty, and without user name and password.
 fn is_host(text: &[u8]) -> bool {
-    let (host, port) = match text.iter().position(|byte| *byte == b']') {
-        Some(end) => text.split_at(end + 1),
-        None => text.split_at(text.iter().position(|byte| *byte == b':').unwrap_or(text.len())),
-    };
+    let (host, port) = text.split_at(host_bytes(text));
     let is_host = match host {
         [b'[', address @ .., b']'] => !address.is_empty() && address.iter().all(|byte| is_address(*byte)),
         name => !name.is_empty() && is_name(name),

@@ -14,20 +14,36 @@ use std::task::{Context, Poll, ready};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::lingering_close::LingeringClose;
 use super::refusal_throttle::Hold;
 use super::write_timeout::WriteTimeout;
 
-/// A socket that can be watched while it is read and written elsewhere. Clones share the socket.
+/// A socket that can be watched while it is read and written elsewhere.
+///
+/// It is split because only a reading half of tokio knows that a read which did not fill its buffer
+/// has emptied the socket. Reads through a shared reference end with one more system call, which
+/// reads nothing: a twentieth of the time that a cached product takes.
+#[derive(Debug)]
+pub(super) struct WatchedStream {
+    reader: OwnedReadHalf,
+    writer: Arc<OwnedWriteHalf>,
+}
+
+/// Watches a [`WatchedStream`].
 #[derive(Clone, Debug)]
-pub(super) struct SharedStream(Arc<TcpStream>);
+pub(super) struct ResetWatch(Arc<OwnedWriteHalf>);
 
-impl SharedStream {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(stream))
+impl WatchedStream {
+    pub(super) fn new(stream: TcpStream) -> (Self, ResetWatch) {
+        let (reader, writer) = stream.into_split();
+        let writer = Arc::new(writer);
+        (Self { reader, writer: Arc::clone(&writer) }, ResetWatch(writer))
     }
+}
 
+impl ResetWatch {
     /// Completes when the client resets the connection, which means that it is gone. Closing its
     /// half is not a reset.
     pub(super) async fn reset(&self) {
@@ -38,27 +54,26 @@ impl SharedStream {
     }
 }
 
-impl AsyncRead for SharedStream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.0.poll_read_ready(context))?;
-            match self.0.try_read_buf(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read.map(|_| ())),
-            }
-        }
+impl AsyncRead for WatchedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.reader).poll_read(context, buffer)
     }
 }
 
-impl SharedStream {
+impl WatchedStream {
     fn poll_try(
         &self,
         context: &mut Context<'_>,
         write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        let stream = (*self.writer).as_ref();
         loop {
-            ready!(self.0.poll_write_ready(context))?;
-            match write(&self.0) {
+            ready!(stream.poll_write_ready(context))?;
+            match write(stream) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
@@ -66,7 +81,7 @@ impl SharedStream {
     }
 }
 
-impl AsyncWrite for SharedStream {
+impl AsyncWrite for WatchedStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_try(context, |stream| stream.try_write(bytes))
     }
@@ -89,7 +104,8 @@ impl AsyncWrite for SharedStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&*self.0).shutdown(Shutdown::Write))
+        let stream: &TcpStream = (*self.writer).as_ref();
+        Poll::Ready(SockRef::from(stream).shutdown(Shutdown::Write))
     }
 }
 
