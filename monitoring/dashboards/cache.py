@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.builders import dashboard, stat
 
 from panels import HALF, QUARTER, THIRD, number, page, quantile, quantiles, series, timeline
 
@@ -32,17 +32,15 @@ def hit_ratio() -> str:
     return f"{HITS} / ({HITS} + {MISSES})"
 
 
+def hit_ratio_panel() -> stat.Panel:
+    what = "Product reads that the cache answered."
+    return number("Hit ratio", what, hit_ratio(), unit="percentunit")
+
+
 def _at_a_glance(built: dashboard.Dashboard) -> dashboard.Dashboard:
     return (
         built.with_row(dashboard.Row("At a glance"))
-        .with_panel(
-            number(
-                "Hit ratio",
-                "Product reads that the cache answered.",
-                hit_ratio(),
-                unit="percentunit",
-            )
-        )
+        .with_panel(hit_ratio_panel())
         .with_panel(
             number(
                 "Capacity",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard
 
-from cache import hit_ratio
+from cache import hit_ratio, hit_ratio_panel
 from consistency import role_timeline
 from panels import (
     FULL,
@@ -57,14 +57,7 @@ def _figures(built: dashboard.Dashboard) -> dashboard.Dashboard:
         .with_panel(
             number("Order, p50", "All answers, including refusals.", quantile(0.5, ORDER), unit="s")
         )
-        .with_panel(
-            number(
-                "Hit ratio",
-                "Product reads that the cache answered.",
-                hit_ratio(),
-                unit="percentunit",
-            )
-        )
+        .with_panel(hit_ratio_panel())
         .with_panel(
             number(
                 "Errors",

@@ -259,7 +259,7 @@ async fn written(members: u8, older: &Path) -> Cluster {
     cluster
 }
 
-/// Starts all members, commits so many words, and stops them. `said` counts the words.
+/// Starts all members, commits `more` words, and stops them. `said` counts the words.
 async fn write(cluster: &mut Cluster, said: &mut u32, more: u32) {
     cluster.start_all().await;
     cluster.elect(1).await;

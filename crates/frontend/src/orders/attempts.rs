@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(frontend.get(), DecidedCounts { placed: 2_000_001, refused: 100 });
     }
 
-    /// Sends an order whose first and second attempt get these answers, each after so many
+    /// Sends an order whose first and second attempt get these answers, each after its number of
     /// milliseconds.
     async fn hedged(
         only_attempt: bool,

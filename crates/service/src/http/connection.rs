@@ -32,7 +32,7 @@ use super::json_response::ErrorResponse;
 use super::limits::Limits;
 use super::lingering_close::{LingeringClose, RefusedFlag};
 use super::refusal_throttle::{RefusalObserver, RefusalThrottle};
-use super::request_head;
+use super::request_head::{self, ValidHead};
 use super::service::{ResponseFuture, Service};
 use super::stream::{ClientStream, WatchedStream};
 use super::unread_responses::UnreadResponses;
@@ -74,12 +74,14 @@ impl PortContext {
         let (finisher, service, host_check) = (Arc::new(finisher), self.service.clone(), self.host_check.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             activity.busy();
-            if let Err(failure) = request_head::check(&request) {
-                let refusal = failure.into_response();
-                service.refused(&request, &refusal);
-                return Either::Left(ready(Ok(finisher.finish(refusal, true))));
-            }
-            let expects_continue = request_head::expects_continue(request.headers());
+            let ValidHead { expects_continue } = match request_head::check(&request) {
+                Ok(head) => head,
+                Err(failure) => {
+                    let refusal = failure.into_response();
+                    service.refused(&request, &refusal);
+                    return Either::Left(ready(Ok(finisher.finish(refusal, true))));
+                }
+            };
             let mut request = request.map(body);
             if let Some(refusal) = host_check.refuse(&request) {
                 let refusal = ErrorResponse(refusal).into_response();
@@ -112,6 +114,7 @@ impl PortContext {
         let connection = self.graceful.watch(connection);
         tokio::spawn(async move {
             tokio::select! {
+                biased;
                 ended = connection => {
                     // A client that hangs up or sends garbage is not an error of the server. hyper
                     // has answered 400 where it could.
@@ -120,8 +123,7 @@ impl PortContext {
                     }
                 }
                 () = watch.reset() => tracing::debug!("the client reset its connection"),
-                () = registration.evicted() => tracing::debug!("closed an idle connection to make room for a new one"),
-                () = registration.response_dropped() => tracing::debug!("closed a connection whose client does not read its response"),
+                why = registration.closed() => tracing::debug!(?why, "closed a connection"),
             }
         });
     }
@@ -154,7 +156,7 @@ impl Finisher {
         if is_last || self.stop.is_cancelled() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        self.unread.count(response, self.activity.response_dropped())
+        self.unread.count(response, self.activity.close_signal())
     }
 }
 

@@ -12,7 +12,7 @@
 //! backlog for the first that becomes idle.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -48,9 +48,51 @@ struct Table {
 struct Activity {
     /// Microseconds since the table was created, or [`BUSY`].
     idle_since: AtomicU64,
-    evicted: Notify,
-    /// Notified when a response that the client does not read is dropped.
-    response_dropped: Arc<Notify>,
+    close: Arc<CloseSignal>,
+}
+
+/// Why the server closes a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CloseReason {
+    /// It was idle, and a new connection needs the room.
+    Evicted,
+    /// Its client does not read a response, which was dropped.
+    ResponseDropped,
+}
+
+/// Tells a connection's task to close it. One signal for both reasons, because the task polls each
+/// signal for every request.
+#[derive(Debug, Default)]
+pub(super) struct CloseSignal {
+    notify: Notify,
+    response_dropped: AtomicBool,
+}
+
+impl CloseSignal {
+    /// Closes the connection, because a response that its client does not read was dropped.
+    pub(super) fn drop_response(&self) {
+        self.response_dropped.store(true, Ordering::Release);
+        self.notify.notify_one();
+    }
+
+    /// Completes when a response was dropped, or when the connection shall be closed and is idle.
+    async fn closed(&self, is_idle: impl Fn() -> bool) -> CloseReason {
+        loop {
+            self.notify.notified().await;
+            if self.response_dropped.load(Ordering::Acquire) {
+                return CloseReason::ResponseDropped;
+            }
+            // A request that has begun in the meantime is not interrupted.
+            if is_idle() {
+                return CloseReason::Evicted;
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_response_dropped(&self) -> bool {
+        self.response_dropped.load(Ordering::Acquire)
+    }
 }
 
 impl Activity {
@@ -80,11 +122,7 @@ impl Connections {
         }
         let id = table.next_id;
         table.next_id += 1;
-        let activity = Activity {
-            idle_since: AtomicU64::new(self.0.now_us()),
-            evicted: Notify::new(),
-            response_dropped: Arc::default(),
-        };
+        let activity = Activity { idle_since: AtomicU64::new(self.0.now_us()), close: Arc::default() };
         let activity = Arc::new(activity);
         table.open.insert(id, Arc::clone(&activity));
         Some(Registration { id, activity, shared: Arc::clone(&self.0) })
@@ -118,7 +156,7 @@ impl Table {
         }
         for (_, id) in &idle {
             let activity = self.open.remove(id).expect("the connection was just found in the table");
-            activity.evicted.notify_one();
+            activity.close.notify.notify_one();
         }
         idle.len()
     }
@@ -138,18 +176,10 @@ impl Registration {
         ActivityHandle { activity: Arc::clone(&self.activity), shared: Arc::clone(&self.shared) }
     }
 
-    /// Completes when the connection is evicted. If a request has just arrived, it is still
-    /// answered and the connection stays.
-    pub(super) async fn evicted(&self) {
-        self.activity.evicted.notified().await;
-        if !self.activity.is_idle() {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    /// Completes when a response that the client does not read is dropped.
-    pub(super) async fn response_dropped(&self) {
-        self.activity.response_dropped.notified().await;
+    /// Completes when the connection must be closed. If it is evicted while a request has just
+    /// arrived, the request is still answered and the connection stays.
+    pub(super) async fn closed(&self) -> CloseReason {
+        self.activity.close.closed(|| self.activity.is_idle()).await
     }
 }
 
@@ -172,9 +202,9 @@ impl ActivityHandle {
         self.activity.idle_since.store(BUSY, Ordering::Relaxed);
     }
 
-    /// Notified when a response that the client does not read is dropped.
-    pub(super) fn response_dropped(&self) -> &Arc<Notify> {
-        &self.activity.response_dropped
+    /// Closes the connection when a response is dropped because the client does not read it.
+    pub(super) fn close_signal(&self) -> &Arc<CloseSignal> {
+        &self.activity.close
     }
 
     /// The request is answered.
@@ -196,7 +226,7 @@ mod tests {
     }
 
     fn is_evicted(registration: &Registration) -> bool {
-        registration.evicted().now_or_never().is_some()
+        registration.closed().now_or_never() == Some(CloseReason::Evicted)
     }
 
     #[tokio::test(start_paused = true)]

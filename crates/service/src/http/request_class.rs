@@ -12,12 +12,16 @@
 //! (an order, or an invalidation) finds a short queue, whatever else is requested. Nothing is lost:
 //! while there is no other work, one request is admitted right after the other.
 //!
+//! A request that comes long after the one before it does not queue up: requests so far apart keep
+//! nothing from running, and queueing would cost a lone client two more system calls.
+//!
 //! # Caveats
 //! * A request's head is parsed before its class is known. A client sends the next request only
 //!   when it has a response, so the limits bound the parsing, too; they do not bound a client that
 //!   opens a new connection for each request.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +41,10 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// The requests of this much time may be admitted at once.
 const BURST: Duration = Duration::from_millis(100);
+
+/// Requests of a class that are at least this far apart are admitted without queueing. They take a
+/// fifth of one processor at most.
+const SPARSE_INTERVAL: Duration = Duration::from_micros(100);
 
 /// How many requests of a class are admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +107,7 @@ struct Shared {
     /// The number by which the rate is divided.
     preferred: Preferred,
     metrics: ClassMetrics,
+    arrivals: Arrivals,
     /// A simulated world has no processor to share, and its tasks run in an order that a seed
     /// decides.
     simulated: bool,
@@ -134,6 +143,26 @@ impl RateLimiter {
     }
 }
 
+/// When the last request of a class arrived.
+#[derive(Debug)]
+struct Arrivals {
+    started: Instant,
+    last_us: AtomicU64,
+}
+
+impl Arrivals {
+    fn new() -> Self {
+        Self { started: Instant::now(), last_us: AtomicU64::new(0) }
+    }
+
+    /// Notes that a request arrived now. Returns whether it is far from the one before.
+    fn is_sparse(&self) -> bool {
+        let now_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let last_us = self.last_us.swap(now_us, Ordering::Relaxed);
+        Duration::from_micros(now_us.saturating_sub(last_us)) >= SPARSE_INTERVAL
+    }
+}
+
 /// The metrics of a class.
 #[derive(Clone, Debug)]
 pub(super) struct ClassMetrics {
@@ -149,7 +178,8 @@ impl RequestClass {
             ClassRate::AtMost(rate) => (Some(RateLimiter::new(rate)), Preferred::new(|| 1)),
             ClassRate::BesidePreferred(rate) => (Some(RateLimiter::new(rate)), preferred.clone()),
         };
-        Self(Arc::new(Shared { queue: Semaphore::new(at_once), rate: limiter, preferred, metrics, simulated }))
+        let queue = Semaphore::new(at_once);
+        Self(Arc::new(Shared { queue, rate: limiter, preferred, metrics, arrivals: Arrivals::new(), simulated }))
     }
 
     /// Waits until the request is admitted. The work that follows should be short, up to its first
@@ -161,6 +191,7 @@ impl RequestClass {
         if self.0.simulated {
             return Ok(());
         }
+        let is_sparse = self.0.arrivals.is_sparse();
         let _permit = match self.0.queue.try_acquire() {
             Ok(permit) => permit,
             Err(_) => self.wait().await?,
@@ -168,8 +199,10 @@ impl RequestClass {
         if let Some(rate) = &self.0.rate {
             rate.admit(self.0.preferred.in_flight()).await;
         }
-        // Queue up behind all tasks that can run already.
-        tokio::task::yield_now().await;
+        if !is_sparse {
+            // Queue up behind all tasks that can run already.
+            tokio::task::yield_now().await;
+        }
         Ok(())
     }
 
@@ -241,6 +274,8 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use futures::FutureExt;
+
     use super::*;
 
     fn metrics() -> ClassMetrics {
@@ -254,7 +289,8 @@ mod tests {
         RequestClass::new(ClassLimit { at_once, rate }, &Preferred::none(), metrics())
     }
 
-    #[tokio::test]
+    /// All arrive at the same time.
+    #[tokio::test(start_paused = true)]
     async fn a_request_without_a_class_waits_for_a_few_of_a_class_and_not_for_all() {
         const FLOOD: usize = 400;
         const AT_ONCE: usize = 4;
@@ -273,6 +309,17 @@ mod tests {
         }
         let done = *done.lock().unwrap();
         assert!(done <= STEPS * AT_ONCE, "{done} of {FLOOD} went before an order of {STEPS} steps");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_request_that_comes_soon_after_another_queues_up() {
+        let class = class(1, ClassRate::Unlimited);
+        let is_admitted_at_once = || class.admit().now_or_never().is_some();
+        for _ in 0..2 {
+            tokio::time::advance(SPARSE_INTERVAL).await;
+            assert!(is_admitted_at_once());
+            assert!(!is_admitted_at_once());
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,21 +13,24 @@ use super::json_response::ErrorResponse;
 /// The only expectation that HTTP defines (RFC 9110 §10.1.1).
 const CONTINUE: &str = "100-continue";
 
+/// A head that is valid.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ValidHead {
+    /// Whether the client may wait for an interim response before it sends the body.
+    pub(super) expects_continue: bool,
+}
+
 /// Refuses an invalid head. The connection must be closed after a refusal, because the next request
 /// may not begin where it seems to.
-pub(super) fn check<B>(request: &Request<B>) -> Result<(), ErrorResponse> {
+pub(super) fn check<B>(request: &Request<B>) -> Result<ValidHead, ErrorResponse> {
     check_target(request.method(), request.uri())?;
     check_host(request.version(), request.headers())?;
     check_codings(request.headers())?;
-    if expects_continue(request.headers()) && request.version() >= Version::HTTP_11 {
+    let expects_continue = request.headers().contains_key(header::EXPECT);
+    if expects_continue && request.version() >= Version::HTTP_11 {
         check_expectation(request.headers())?;
     }
-    Ok(())
-}
-
-/// Whether the client may wait for an interim response before it sends the body.
-pub(super) fn expects_continue(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::EXPECT)
+    Ok(ValidHead { expects_continue })
 }
 
 fn bad(what: &'static str) -> ErrorResponse {

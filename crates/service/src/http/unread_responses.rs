@@ -19,7 +19,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
 use prometheus::{IntCounter, IntGauge};
-use tokio::sync::Notify;
+
+use super::connections::CloseSignal;
 
 /// Shorter responses are not counted: an empty socket buffer takes them whole.
 const COUNTED_BYTES_MIN: usize = 16 * 1024;
@@ -63,7 +64,7 @@ struct WaitingResponses {
 #[derive(Debug)]
 struct WaitingResponse {
     memory: MemoryRange,
-    dropped: Arc<Notify>,
+    connection: Arc<CloseSignal>,
 }
 
 /// A piece of memory.
@@ -110,25 +111,25 @@ impl UnreadResponses {
         Self(Arc::new(Shared { bytes_max, metrics, waiting: Mutex::default() }))
     }
 
-    /// Counts `response`, if it is long, until it is written. `dropped` is notified if it has to be
-    /// dropped.
-    pub(super) fn count(&self, response: Response, dropped: &Arc<Notify>) -> Response {
+    /// Counts `response`, if it is long, until it is written. `connection` is closed if it has to
+    /// be dropped.
+    pub(super) fn count(&self, response: Response, connection: &Arc<CloseSignal>) -> Response {
         if response.body().size_hint().exact().is_none_or(|bytes| bytes < COUNTED_BYTES_MIN as u64) {
             // A body that is produced while it is sent has at most one piece waiting.
             return response;
         }
-        response.map(|body| Body::new(CountedBody { body, port: self.clone(), dropped: Arc::clone(dropped) }))
+        response.map(|body| Body::new(CountedBody { body, port: self.clone(), connection: Arc::clone(connection) }))
     }
 
-    fn begin(&self, bytes: &Bytes, dropped: &Arc<Notify>) -> CountGuard {
+    fn begin(&self, bytes: &Bytes, connection: &Arc<CloseSignal>) -> CountGuard {
         let mut waiting = self.0.waiting();
-        let id = waiting.add(WaitingResponse { memory: MemoryRange::of(bytes), dropped: Arc::clone(dropped) });
+        let id = waiting.add(WaitingResponse { memory: MemoryRange::of(bytes), connection: Arc::clone(connection) });
         while waiting.bytes > self.0.bytes_max
             && let Some((&oldest, _)) = waiting.responses.first_key_value()
             && oldest != id
         {
             let oldest = waiting.remove(oldest).expect("the response was just found");
-            oldest.dropped.notify_one();
+            oldest.connection.drop_response();
             if let Some(metrics) = &self.0.metrics {
                 metrics.dropped.inc();
             }
@@ -171,7 +172,7 @@ impl Drop for CountGuard {
 struct CountedBody {
     body: Body,
     port: UnreadResponses,
-    dropped: Arc<Notify>,
+    connection: Arc<CloseSignal>,
 }
 
 impl hyper::body::Body for CountedBody {
@@ -184,7 +185,7 @@ impl hyper::body::Body for CountedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         let counted = |bytes: Bytes| {
-            let guard = self.port.begin(&bytes, &self.dropped);
+            let guard = self.port.begin(&bytes, &self.connection);
             Bytes::from_owner(CountedBytes { _guard: guard, bytes })
         };
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(counted))))
@@ -214,7 +215,6 @@ impl AsRef<[u8]> for CountedBytes {
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
     use http_body_util::BodyExt;
 
     use super::*;
@@ -226,15 +226,15 @@ mod tests {
     }
 
     /// The bytes of a response while it is being written.
-    async fn written(port: &UnreadResponses, bytes: &Bytes) -> (Bytes, Arc<Notify>) {
-        let dropped = Arc::new(Notify::new());
-        let response = port.count(Response::new(Body::from(bytes.clone())), &dropped);
+    async fn written(port: &UnreadResponses, bytes: &Bytes) -> (Bytes, Arc<CloseSignal>) {
+        let connection = Arc::default();
+        let response = port.count(Response::new(Body::from(bytes.clone())), &connection);
         assert_eq!(response.body().size_hint().exact(), Some(bytes.len() as u64), "the length is still known");
-        (response.into_body().frame().await.unwrap().unwrap().into_data().unwrap(), dropped)
+        (response.into_body().frame().await.unwrap().unwrap().into_data().unwrap(), connection)
     }
 
-    fn is_dropped(dropped: &Notify) -> bool {
-        dropped.notified().now_or_never().is_some()
+    fn is_dropped(connection: &CloseSignal) -> bool {
+        connection.is_response_dropped()
     }
 
     fn gauged(bytes: usize) -> i64 {

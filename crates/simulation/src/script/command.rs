@@ -139,7 +139,7 @@ pub(super) enum Command {
     CopyDisk(SimulatedMember),
     RestoreDisk(SimulatedMember),
     SlowDisk(SimulatedMember, Millis),
-    /// Leaves so many MiB of free space. With 0, writes fail.
+    /// Leaves this many MiB of free space. With 0, writes fail.
     FillDisk(SimulatedMember, u64),
     FailSync(SimulatedMember),
     FailWrite(SimulatedMember),

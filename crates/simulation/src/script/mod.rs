@@ -47,7 +47,7 @@
 //! | `hold order-1 > catalog-1`, `release`, `release newest first` | Holds back all messages in one direction; lets them arrive, in any order or in that one |
 //! | `wipe order-1`, `copy disk order-1`, `restore disk order-1` | Kills a process, and empties its disk or exchanges it with the copy; to be started again |
 //! | `slow disk order-1 100ms`, `fill disk order-1 except 48MiB`, `fail sync order-1`, `fail write order-1`, `heal disk order-1` | Faults of a disk |
-//! | `scale 5` | Starts or removes order replicas until there are so many |
+//! | `scale 5` | Starts or removes order replicas until there are 5 |
 //!
 //! # Reading order
 //! `text` (blocks and output), `command`, `parse`, `stage` (the store and its time), `perform`

@@ -1,28 +1,16 @@
 //! A process's files are replaced by an older copy of them.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use api::{NodeId, Ordinal};
 use reqwest::StatusCode;
 use tempfile::TempDir;
+use test_support::{copy, replace};
 use toystore::local::StoreMember;
 use uuid::Uuid;
 
 use crate::harness::{Audit, OrderWriters, TIMEOUT, TOYS, TestStore, eventually};
-
-fn copy(from: &Path, to: &Path) {
-    if from.is_dir() {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let name = entry.unwrap().file_name();
-            copy(&from.join(&name), &to.join(&name));
-        }
-    } else {
-        fs::copy(from, to).unwrap();
-    }
-}
 
 /// A copy of the files of a stopped member.
 struct FileCopy {
@@ -44,9 +32,7 @@ impl FileCopy {
 
     fn put_back(&self) {
         for (path, copied) in &self.files {
-            let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-            removed.unwrap();
-            copy(copied, path);
+            replace(copied, path);
         }
     }
 }
