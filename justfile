@@ -11,9 +11,7 @@ test:
 # What CI runs before the tests: format, lints, documentation, sources.
 check:
     cargo fmt --all --check
-    python3 ci/source/links.py
-    python3 ci/source/columns.py
-    python3 ci/source/cycles.py
+    bash ci/sources
     bash ci/python
     cargo clippy --workspace --all-targets --locked -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+# Comments (the group `prose`) and strings.
 NOISE = re.compile(
-    r"//[^\n]*"
-    r"|/\*.*?\*/"
-    r'|\bb?r(#*)".*?"\1'
+    r"(?P<prose>//[^\n]*|/\*.*?\*/)"
+    r'|\bb?r(?P<raw>#*)".*?"(?P=raw)'
     r'|b?"(?:\\.|[^"\\])*"'
     r"|b?'(?:\\(?:x..|u\{[^}]*\}|.)|[^'\\\n])'",
     re.DOTALL,
