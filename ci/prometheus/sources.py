@@ -9,14 +9,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import promql_parser
 import yaml
+from promql_parser import (
+    BinaryExpr,
+    Call,
+    MatrixSelector,
+    NumberLiteral,
+    StringLiteral,
+    VectorSelector,
+    parse,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
-DASHBOARDS = sorted((ROOT / "helm/toystore/files/dashboards").glob("*.json"))
-RULES = sorted((ROOT / "helm/toystore/files/rules").glob("*.yaml"))
-RULES_TEST = ROOT / "monitoring/rules-test.yaml"
-RUNBOOKS = ROOT / "docs/runbooks.md"
+DASHBOARDS = {
+    path.name: json.loads(path.read_text())
+    for path in sorted((ROOT / "helm/toystore/files/dashboards").glob("*.json"))
+}
+RULES: list[dict[str, Any]] = [
+    rule
+    for path in sorted((ROOT / "helm/toystore/files/rules").glob("*.yaml"))
+    for group in yaml.safe_load(path.read_text())["groups"]
+    for rule in group["rules"]
+]
+ALERTS = [rule for rule in RULES if "alert" in rule]
+RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 
 # Grafana's variables, for a scrape interval of one second.
 FILLED_IN = {
@@ -28,6 +44,24 @@ FILLED_IN = {
 }
 
 
+def metric_names(part: Any) -> set[str]:
+    """The metrics of a parsed expression and all of its parts."""
+    match part:
+        case VectorSelector():
+            return {part.name or ""}
+        case NumberLiteral() | StringLiteral():
+            return set()
+        case MatrixSelector():
+            inner = [part.vector_selector]
+        case BinaryExpr():
+            inner = [part.lhs, part.rhs]
+        case Call():
+            inner = part.args
+        case _:
+            inner = [part.expr]
+    return set().union(*map(metric_names, inner))
+
+
 @dataclass(frozen=True)
 class Query:
     """A PromQL expression, and where it is."""
@@ -35,63 +69,12 @@ class Query:
     where: str
     text: str
 
+    def __str__(self) -> str:
+        return self.where
+
     def names(self) -> set[str]:
         """The metrics in it. Raises ValueError if it is not PromQL."""
-        return set(metric_names(promql_parser.parse(self.text)))
-
-
-def metric_names(expression: object) -> Iterator[str]:
-    """The metrics of a parsed expression and all of its parts."""
-    match expression:
-        case promql_parser.VectorSelector():
-            yield expression.name or ""
-        case promql_parser.MatrixSelector():
-            yield from metric_names(expression.vector_selector)
-        case promql_parser.BinaryExpr():
-            yield from metric_names(expression.lhs)
-            yield from metric_names(expression.rhs)
-        case promql_parser.Call():
-            for argument in expression.args:
-                yield from metric_names(argument)
-        case (
-            promql_parser.AggregateExpr()
-            | promql_parser.UnaryExpr()
-            | promql_parser.ParenExpr()
-            | promql_parser.SubqueryExpr()
-        ):
-            yield from metric_names(expression.expr)
-        case promql_parser.NumberLiteral() | promql_parser.StringLiteral():
-            pass
-        case _:
-            raise ValueError(f"unknown part of an expression: {expression!r}")
-
-
-def panels() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every panel except rows, with the file name of its dashboard."""
-    for path in DASHBOARDS:
-        for panel in json.loads(path.read_text())["panels"]:
-            for inner in [panel, *(panel.get("panels") or [])]:
-                if inner["type"] != "row":
-                    yield path.name, inner
-
-
-def dashboard_queries() -> list[Query]:
-    return [
-        Query(f"{file}: {panel['title']} ({target['refId']})", filled_in(target["expr"]))
-        for file, panel in panels()
-        for target in panel["targets"]
-    ]
-
-
-def variable_names() -> Iterator[Query]:
-    """The metrics in the dashboards' variables."""
-    for path in DASHBOARDS:
-        for variable in json.loads(path.read_text())["templating"]["list"]:
-            if variable["type"] == "query":
-                of = re.fullmatch(r"label_values\((\w+(?:\{.*\})?), \w+\)", variable["query"])
-                yield Query(
-                    f"{path.name}: variable {variable['name']}", filled_in(of[1] if of else "?")
-                )
+        return metric_names(parse(self.text))
 
 
 def filled_in(text: str) -> str:
@@ -100,30 +83,33 @@ def filled_in(text: str) -> str:
     return text
 
 
-def rules() -> Iterator[dict[str, Any]]:
-    for path in RULES:
-        for group in yaml.safe_load(path.read_text())["groups"]:
-            yield from group["rules"]
+def panels() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every panel except rows, with the file name of its dashboard."""
+    for file, dashboard in DASHBOARDS.items():
+        for panel in dashboard["panels"]:
+            for inner in [panel, *(panel.get("panels") or [])]:
+                if inner["type"] != "row":
+                    yield file, inner
 
 
-def rule_queries() -> list[Query]:
-    return [Query(f"rule {rule.get('alert') or rule['record']}", rule["expr"]) for rule in rules()]
-
-
-def recorded() -> set[str]:
-    """The series that the rules record."""
-    return {rule["record"] for rule in rules() if "record" in rule}
-
-
-def tested_alerts() -> set[str]:
-    """The alerts with a test in which they fire."""
-    tests = yaml.safe_load(RULES_TEST.read_text())["tests"]
-    return {
-        case["alertname"]
-        for test in tests
-        for case in test["alert_rule_test"]
-        if case.get("exp_alerts")
-    }
+PANEL_QUERIES = [
+    Query(f"{file}: {panel['title']} ({target['refId']})", filled_in(target["expr"]))
+    for file, panel in panels()
+    for target in panel["targets"]
+]
+VARIABLE_QUERIES = [
+    Query(
+        f"{file}: variable {variable['name']}",
+        filled_in(re.sub(r"^label_values\((.*), \w+\)$", r"\1", variable["query"])),
+    )
+    for file, dashboard in DASHBOARDS.items()
+    for variable in dashboard["templating"]["list"]
+    if variable["type"] == "query"
+]
+RULE_QUERIES = [
+    Query(f"rule {rule.get('alert') or rule['record']}", rule["expr"]) for rule in RULES
+]
+QUERIES = PANEL_QUERIES + VARIABLE_QUERIES + RULE_QUERIES
 
 
 def documented_metrics() -> set[str]:
