@@ -1,4 +1,8 @@
-"""The chart, rendered by Helm's own engine."""
+"""The chart, rendered by Helm's own engine.
+
+The engine has no call that only renders. Installing into a minimal API server gives the manifest,
+the hooks and the notes, and lets templates look objects up, as in a cluster.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,23 @@ import yaml
 from helm_sdkpy import Configuration, Install, Lint
 from helm_sdkpy.exceptions import HelmError
 
-from api_server import api_server
-from json_handler import Object
+from api_server import Api, Object, serve
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHART = REPOSITORY / "helm" / "toystore"
+
+# The resources of the cluster. All are namespaced.
+RESOURCES = {
+    "v1": "ConfigMap PersistentVolumeClaim Pod Secret Service ServiceAccount",
+    "apps/v1": "Deployment StatefulSet",
+    "autoscaling/v2": "HorizontalPodAutoscaler",
+    "batch/v1": "Job",
+    "monitoring.coreos.com/v1": "PodMonitor PrometheusRule ServiceMonitor",
+    "networking.k8s.io/v1": "Ingress NetworkPolicy",
+    "policy/v1": "PodDisruptionBudget",
+    "rbac.authorization.k8s.io/v1": "Role RoleBinding",
+}
+PLURALS = {"Ingress": "ingresses", "NetworkPolicy": "networkpolicies"}
 
 
 def load(text: str) -> list[Object]:
@@ -34,47 +50,67 @@ def load_1_2(text: str) -> list[Object]:
 class Rendered:
     """The result of an install."""
 
-    name: str
     namespace: str
     values: Object
     # The objects, and the hooks.
     text: str
     hook_texts: list[str]
-    objects: list[Object]
-    hooks: list[Object]
     notes: str
-
-    @property
-    def all(self) -> list[Object]:
-        return self.objects + self.hooks
+    objects: list[Object]
 
     def find(self, kind: str, name: str) -> Object | None:
-        return next(
-            (o for o in self.all if (o["kind"], o["metadata"]["name"]) == (kind, name)), None
-        )
+        return next((it for it in self.of(kind) if it["metadata"]["name"] == name), None)
 
-    def of(self, kind: str) -> list[Object]:
-        return [thing for thing in self.all if thing["kind"] == kind]
+    def of(self, *kinds: str) -> list[Object]:
+        return [thing for thing in self.objects if thing["kind"] in kinds]
 
 
 class Refused(Exception):
     """Helm refused the values."""
 
 
-def called(thing: Object) -> str:
-    """What messages call it."""
-    return f"{thing['kind']} {thing['metadata']['name']}"
-
-
 def merged(base: Object, over: Object) -> Object:
     both = dict(base)
     for key, value in over.items():
-        both[key] = (
-            merged(both[key], value)
-            if isinstance(value, dict) and isinstance(both.get(key), dict)
-            else value
-        )
+        is_deep = isinstance(value, dict) and isinstance(both.get(key), dict)
+        both[key] = merged(both[key], value) if is_deep else value
     return both
+
+
+def plural(kind: str) -> str:
+    return PLURALS.get(kind, f"{kind.lower()}s")
+
+
+def root(api_version: str) -> str:
+    return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+
+
+def documents(version: str, existing: list[Object]) -> dict[str, Object]:
+    """The discovery documents of the API, the `existing` objects, and lists of them."""
+    found: dict[str, Object] = {
+        "/version": {"major": "1", "minor": version.split(".")[1], "gitVersion": f"v{version}.0"},
+        "/api": {"kind": "APIVersions", "versions": ["v1"]},
+    }
+    groups = []
+    for api_version, kinds in RESOURCES.items():
+        resources = [
+            {"name": plural(kind), "kind": kind, "namespaced": True, "verbs": ["get", "create"]}
+            for kind in kinds.split()
+        ]
+        listed = {"kind": "APIResourceList", "groupVersion": api_version, "resources": resources}
+        found[root(api_version)] = listed
+        if "/" in api_version:
+            group, number = api_version.split("/")
+            entry = {"groupVersion": api_version, "version": number}
+            groups.append({"name": group, "versions": [entry], "preferredVersion": entry})
+    found["/apis"] = {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+    for thing in existing:
+        version, kind, metadata = thing["apiVersion"], thing["kind"], thing["metadata"]
+        folder = f"{root(version)}/namespaces/{metadata['namespace']}/{plural(kind)}"
+        found[f"{folder}/{metadata['name']}"] = thing
+        everything = {"apiVersion": version, "kind": f"{kind}List", "metadata": {}, "items": []}
+        found.setdefault(folder, everything)["items"].append(thing)
+    return found
 
 
 def render(
@@ -89,8 +125,8 @@ def render(
     """Renders the chart as if it were installed into a cluster with the `existing` objects."""
     # Helm reads this variable when its library is loaded, so it must be set before Python starts.
     assert os.environ.get("HELM_DRIVER") == "memory", "run with HELM_DRIVER=memory"
-    with api_server(kubernetes, existing or []) as address:
-        configuration = Configuration(namespace=namespace, kubeconfig=_kubeconfig(address))
+    with serve(Api(documents(kubernetes, existing or []))) as api:
+        configuration = Configuration(namespace, kubeconfig(api.port))
         try:
             install = Install(configuration).run(
                 # Existing objects belong to an earlier revision.
@@ -98,22 +134,19 @@ def render(
                 str(chart),
                 values=values,
                 wait=False,
-                timeout=300,
                 take_ownership=bool(existing),
             )
             release = asyncio.run(install)
         except HelmError as error:
             raise Refused(str(error)) from error
-    hooks = release.get("hooks") or []
+    hooks = [hook["manifest"] for hook in release.get("hooks") or []]
     return Rendered(
-        name=name,
         namespace=namespace,
         values=merged(yaml.safe_load((chart / "values.yaml").read_text()), values),
         text=release["manifest"],
-        hook_texts=[hook["manifest"] for hook in hooks],
-        objects=load(release["manifest"]),
-        hooks=[thing for hook in hooks for thing in load(hook["manifest"])],
+        hook_texts=hooks,
         notes=release["info"]["notes"],
+        objects=[thing for text in [release["manifest"], *hooks] for thing in load(text)],
     )
 
 
@@ -126,24 +159,22 @@ def refusal(values: Object, existing: list[Object] | None = None) -> str:
     return ""
 
 
-def lint(chart: Path = CHART) -> list[str]:
+def lint() -> list[str]:
     """The findings of Helm's linter, without hints."""
-    configuration = Configuration(namespace="shop", kubeconfig=_kubeconfig("http://127.0.0.1:9"))
-    result = asyncio.run(Lint(configuration).run(str(chart)))
+    result = asyncio.run(Lint(Configuration("shop", kubeconfig(9))).run(str(CHART)))
     warning = 2
     said = [message for message in result["Messages"] if message["Severity"] >= warning]
-    return [json.dumps(message) for message in said] + [
-        str(error) for error in result["Errors"] or []
-    ]
+    return [*map(json.dumps, said), *map(str, result["Errors"] or [])]
 
 
-def _kubeconfig(address: str) -> str:
+def kubeconfig(port: int) -> str:
+    context = {"cluster": "it", "user": "it"}
     return yaml.safe_dump(
         {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "it", "cluster": {"server": address}}],
-            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+            "clusters": [{"name": "it", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+            "contexts": [{"name": "it", "context": context}],
             "users": [{"name": "it", "user": {}}],
             "current-context": "it",
         }
