@@ -1,65 +1,76 @@
-"""Docker and Compose, as far as the checks use them."""
+"""Docker and Compose, as far as the checks use them. `ci/image` sets the variables."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import secrets
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from json_handler import Object
+from api_server import Object
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+IMAGE, PROJECT, TOKEN = (os.environ[name] for name in ("IMAGE", "PROJECT", "INTERNAL_TOKEN"))
+LABEL = f"com.docker.compose.project={PROJECT}"
+INSIDE = f"{PROJECT}_inside"
+# The image's user.
+USER = 65532
 
 # The limit for orders to be acknowledged, and for containers to become healthy: the machine may be
 # busy.
 PATIENCE_S = 120
 
 
-class Broken(Exception):
-    """A promise was broken."""
-
-
-def sure(holds: object, otherwise: str) -> None:
-    if not holds:
-        raise Broken(otherwise)
-
-
 def eventually(what: str, holds: Callable[[], object]) -> None:
     """Waits until `holds` returns true, ten times a second."""
     late_s = time.monotonic() + PATIENCE_S
     while not holds():
-        sure(time.monotonic() < late_s, f"after {PATIENCE_S} s still not: {what}")
+        assert time.monotonic() < late_s, f"after {PATIENCE_S} s still not: {what}"
         time.sleep(0.1)
 
 
-def run(*command: str, timeout_s: float = 120, environment: dict[str, str] | None = None) -> str:
-    """Returns the standard output. A failure contains the standard error."""
-    try:
-        done = subprocess.run(
-            command,
-            cwd=REPOSITORY,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-        )
-    except subprocess.TimeoutExpired as late:
-        raise Broken(f"`{' '.join(command)}` takes more than {timeout_s} s") from late
-    sure(
-        done.returncode == 0,
-        f"`{' '.join(command)}` ends with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}",
+def run(*command: str) -> str:
+    """Returns the standard output."""
+    done = subprocess.run(
+        command,
+        cwd=REPOSITORY,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
     return done.stdout
 
 
-def docker(*arguments: str, timeout_s: float = 120) -> str:
-    return run("docker", *arguments, timeout_s=timeout_s)
+def docker(*arguments: str) -> str:
+    return run("docker", *arguments)
+
+
+def compose(*arguments: str) -> str:
+    return run(*os.environ["COMPOSE"].split(), *arguments)
+
+
+def inspect(thing: str) -> Object:
+    return json.loads(docker("inspect", thing))[0]
+
+
+def container(service: str) -> str:
+    """The id of a service's container, running or not."""
+    labels = [LABEL, f"com.docker.compose.service={service}", "com.docker.compose.oneoff=False"]
+    filters = [f"--filter=label={label}" for label in labels]
+    (found,) = docker("ps", "--all", "--quiet", "--no-trunc", *filters).split()
+    return found
+
+
+def address(of: str) -> str:
+    """The address at which this machine reaches a container."""
+    return inspect(of)["NetworkSettings"]["Networks"][INSIDE]["IPAddress"]
 
 
 def variables(of: dict[str, str]) -> list[str]:
@@ -67,66 +78,34 @@ def variables(of: dict[str, str]) -> list[str]:
     return [f"--env={name}={value}" for name, value in of.items()]
 
 
-def inspect(thing: str) -> Object:
-    return json.loads(docker("inspect", thing))[0]
+def process_status(of: str) -> dict[str, str]:
+    """What the kernel tells about a container's process."""
+    text = Path(f"/proc/{inspect(of)['State']['Pid']}/status").read_text()
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
 
-class Project:
-    """The store of compose.yaml under a project name of its own, on free ports."""
+def get(url: str, token: str = "") -> tuple[int, str]:
+    """Status and body of an answer; no status while there is none."""
+    request = urllib.request.Request(f"http://{url}", headers={"x-internal-token": token})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError as error:
+        return 0, str(error)
 
-    def __init__(self, name: str, image: str) -> None:
-        self.name = name
-        self.image = image
-        self.token = secrets.token_hex()
-        self.label = f"com.docker.compose.project={name}"
 
-    def compose(self, *arguments: str, timeout_s: float = 120) -> str:
-        files = ["--file", "compose.yaml", "--file", "ci/containers/plenty.yaml"]
-        choices = {
-            "TOYSTORE_IMAGE": self.image,
-            "REST_API_PORT": "0",
-            "FRONT_PORT": "0",
-            "INTERNAL_TOKEN": self.token,
-        }
-        environment = {**os.environ, **choices}
-        command = os.environ["COMPOSE"].split()
-        return run(
-            *command,
-            *files,
-            "--project-name",
-            self.name,
-            *arguments,
-            timeout_s=timeout_s,
-            environment=environment,
-        )
+def metric(at: str, name: str) -> float:
+    """A metric without labels."""
+    lines = get(f"{at}/metrics")[1].splitlines()
+    (found,) = (line.split()[1] for line in lines if line.startswith(f"{name} "))
+    return float(found)
 
-    def container(self, service: str) -> str:
-        """The id of a service's container, running or not."""
-        labels = [
-            self.label,
-            f"com.docker.compose.service={service}",
-            "com.docker.compose.oneoff=False",
-        ]
-        filters = [word for label in labels for word in ("--filter", f"label={label}")]
-        found = docker("ps", "--all", "--quiet", "--no-trunc", *filters).split()
-        sure(len(found) == 1, f"{service} has {len(found)} containers")
-        return found[0]
 
-    def network(self, name: str) -> str:
-        return f"{self.name}_{name}"
-
-    def address(self, container: str) -> str:
-        """The address at which this machine reaches a container."""
-        networks = inspect(container)["NetworkSettings"]["Networks"]
-        return networks[self.network("inside")]["IPAddress"]
-
-    def published(self, service: str, port: int) -> int:
-        ports = inspect(self.container(service))["NetworkSettings"]["Ports"]
-        return int(ports[f"{port}/tcp"][0]["HostPort"])
-
-    def run(self, *arguments: str) -> str:
-        """Starts a container beside those of compose.yaml; it is removed with them."""
-        return docker("run", "--label", self.label, *arguments)
-
-    def health(self, service: str) -> str:
-        return inspect(self.container(service))["State"]["Health"]["Status"]
+def status(service: str) -> Object:
+    """The status of an order replica; empty while it cannot be reached."""
+    with contextlib.suppress(KeyError, ValueError):
+        _, body = get(f"{address(container(service))}:1121/status", TOKEN)
+        return json.loads(body)["data"]
+    return {}

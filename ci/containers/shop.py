@@ -1,52 +1,19 @@
-"""Shoppers: the store's own client in a container; and single requests over REST."""
+"""Shoppers: the store's own client, in a container."""
 
 from __future__ import annotations
 
 import csv
-import http.client
-import itertools
 import os
 import subprocess
 import tempfile
-import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from engine import PATIENCE_S, Project, eventually, sure
-
-
-def get(
-    host: str, port: int, path: str, timeout_s: float = 10, headers: dict[str, str] | None = None
-) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
-    try:
-        connection.request("GET", path, headers=headers or {})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
+from engine import IMAGE, LABEL, PATIENCE_S
 
 
-def read(host: str, port: int, path: str) -> tuple[int, bytes]:
-    """`get`, repeated while there is no answer or a 503.
-
-    On a slow machine an election may take longer than the store's deadline.
-    """
-    late_s = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            status, body = get(host, port, path)
-            if status != 503 or time.monotonic() > late_s:
-                return status, body
-        except (OSError, http.client.HTTPException):
-            if time.monotonic() > late_s:
-                raise
-        time.sleep(0.02)
-
-
-@dataclass(frozen=True)
-class Order:
+class Order(NamedTuple):
     """An acknowledged order."""
 
     number: int
@@ -62,57 +29,48 @@ class Shoppers:
     that is refused for good makes the client fail at its end.
     """
 
-    def __init__(self, project: Project, host: str, port: int, *options: str) -> None:
+    def __init__(self, front: str, *options: str) -> None:
         self.directory = tempfile.TemporaryDirectory()
-        # A pipe instead of a file shows when an order is acknowledged. The client's user writes it.
-        orders_file = Path(self.directory.name) / "orders"
-        os.mkfifo(orders_file)
-        orders_file.chmod(0o666)
-        orders_file.parent.chmod(0o755)
-        container = [
-            f"--label={project.label}",
-            "--network=host",
-            f"--volume={orders_file.parent}:/data",
-        ]
+        # The client's user writes the file of the orders.
+        os.chmod(self.directory.name, 0o777)  # noqa: PTH101
+        host, port = front.split(":")
         store = [f"--front-host={host}", f"--front-port={port}", "--orders-file=/data/orders"]
         # The machine is shared, and a few hundred orders per second are enough.
         habits = ["--p=1", "--quantity-max=3", "--think-ms=10", "--tries=100"]
-        client = [project.image, "client", *store, *habits, *options]
+        outside = [f"--label={LABEL}", "--network=host", f"--volume={self.directory.name}:/data"]
         self.process = subprocess.Popen(
-            ["docker", "run", "--rm", *container, *client],
+            ["docker", "run", "--rm", *outside, IMAGE, "client", *store, *habits, *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self.orders: list[Order] = []
-        self.times_s: list[float] = []
-        self.reader = threading.Thread(target=self.record, args=(orders_file,), daemon=True)
-        self.reader.start()
 
-    def record(self, orders_file: Path) -> None:
-        with orders_file.open(newline="", encoding="utf-8") as rows:
-            for row in csv.DictReader(rows):
-                self.times_s.append(time.monotonic())
-                self.orders.append(
-                    Order(int(row["number"]), row["name"], int(row["quantity"]), row["order_id"])
-                )
+    def orders(self) -> list[Order]:
+        """Those acknowledged so far; the last line may still be being written."""
+        file = Path(self.directory.name) / "orders"
+        whole = file.read_text().rpartition("\n")[0] if file.exists() else ""
+        return [
+            Order(int(row["number"]), row["name"], int(row["quantity"]), row["order_id"])
+            for row in csv.DictReader(whole.splitlines())
+        ]
 
-    def acknowledge(self, more: int) -> None:
-        """Waits until that many more orders are acknowledged."""
-        goal = len(self.orders) + more
-        eventually(
-            f"{more} more orders are acknowledged",
-            lambda: len(self.orders) >= goal or self.process.poll() is not None,
-        )
-        if len(self.orders) < goal:
-            self.finish()
-            sure(len(self.orders) >= goal, f"the client ends after {len(self.orders)} orders")
+    def acknowledge(self, more: int) -> float:
+        """Waits until that many more orders are acknowledged.
 
-    def gap_ms(self, since_s: float) -> float:
-        """The longest time without an acknowledgement since `since_s`."""
-        times = [since_s, *(time_s for time_s in self.times_s if time_s >= since_s)]
-        return 1000 * max(after - before for before, after in itertools.pairwise(times))
+        Returns the longest time without one, in milliseconds.
+        """
+        count = len(self.orders())
+        begun_s = latest_s = time.monotonic()
+        goal, gap_s = count + more, 0.0
+        while count < goal:
+            assert self.process.poll() is None, f"the client has ended after {count} orders"
+            assert time.monotonic() < begun_s + PATIENCE_S, f"{goal - count} orders are missing"
+            time.sleep(0.02)
+            before, count = count, len(self.orders())
+            gap_s = max(gap_s, time.monotonic() - latest_s)
+            latest_s = time.monotonic() if count > before else latest_s
+        return 1000 * gap_s
 
     def close(self) -> list[Order]:
         """Ends the client before its time."""
@@ -122,10 +80,7 @@ class Shoppers:
     def finish(self) -> list[Order]:
         """Waits until the client ends. Unless it is a mere `session`, it has read every order."""
         said, _ = self.process.communicate(timeout=PATIENCE_S)
-        sure(
-            self.process.returncode == 0,
-            f"the client ends with {self.process.returncode}: {said[-2000:]}",
-        )
-        self.reader.join()
+        assert self.process.returncode == 0, said[-2000:]
+        orders = self.orders()
         self.directory.cleanup()
-        return self.orders
+        return orders
