@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import ssl
 import subprocess
 import tarfile
 import time
@@ -16,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trustme
 
-from api_server import Api, Object, serve
+from api_server import Api, serve
+from cluster import ACCOUNT, NAMESPACE, SLICES, endpoint_slice, service_account
 from engine import (
     IMAGE,
     INSIDE,
@@ -49,10 +48,6 @@ GAP_MAX_MS = 20_000
 # The memory of a small frontend.
 SMALL_MIB = 64
 WORKERS = "toystore_runtime_workers_threads"
-
-# Where a pod finds the token of its service account, and its namespace.
-ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
-NAMESPACE = "shop"
 
 # All acknowledged orders.
 ORDERS: list[Order] = []
@@ -263,30 +258,6 @@ def test_a_frontend_with_64_mib_and_a_fifth_of_a_cpu() -> None:
     stop(it)
 
 
-def endpoint_slice(service: str, ports: dict[str, int], pods: dict[str, str]) -> Object:
-    """The answer to the list of a service's EndpointSlices."""
-    endpoints = [
-        {
-            "addresses": [at],
-            "conditions": {"ready": True, "serving": True, "terminating": False},
-            "hostname": pod,
-            "targetRef": {"kind": "Pod", "name": pod, "namespace": NAMESPACE, "uid": f"uid-{pod}"},
-        }
-        for pod, at in pods.items()
-    ]
-    labels = {"kubernetes.io/service-name": service}
-    metadata = {"name": f"{service}-x", "namespace": NAMESPACE, "resourceVersion": "1"}
-    it = {
-        "metadata": metadata | {"labels": labels},
-        "addressType": "IPv4",
-        "endpoints": endpoints,
-        "ports": [{"name": name, "port": port, "protocol": "TCP"} for name, port in ports.items()],
-    }
-    group = {"apiVersion": "discovery.k8s.io/v1"}
-    listed = {"kind": "EndpointSliceList", "metadata": {"resourceVersion": "1"}}
-    return group | listed | {"items": [group | {"kind": "EndpointSlice"} | it]}
-
-
 def test_a_frontend_in_a_pod_finds_the_other_processes_through_the_kubernetes_api(
     tmp_path: Path,
 ) -> None:
@@ -297,27 +268,14 @@ def test_a_frontend_in_a_pod_finds_the_other_processes_through_the_kubernetes_ap
     empty `/etc`.
     """
     gateway = json.loads(docker("network", "inspect", INSIDE))[0]["IPAM"]["Config"][0]["Gateway"]
-    # RSA and for an IP address, as kubeadm makes them.
-    authority = trustme.CA(key_type=trustme.KeyType.RSA)
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(gateway, key_type=trustme.KeyType.RSA).configure_cert(tls)
-    for name, content in {
-        "ca.crt": authority.cert_pem.bytes(),
-        "token": TOKEN.encode(),
-        "namespace": NAMESPACE.encode(),
-    }.items():
-        (tmp_path / name).write_bytes(content)
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
+    tls = service_account(tmp_path, gateway)
     orders = {f"toystore-order-{n}": address(container(it)) for n, it in enumerate(REPLICAS)}
     stock = {"toystore-catalog-0": address(container("catalog"))}
-    path = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
-    selector = f"{path}?labelSelector=kubernetes.io/service-name"
     slices = [
         ("order-peers", {"internal": 1121, "replication": 1124}, orders),
         ("catalog-peers", {"internal": 1130, "replication": 1131}, stock),
     ]
-    served = {f"{selector}={of[0]}": endpoint_slice(*of) for of in slices}
+    served = {f"{SLICES}={of[0]}": endpoint_slice(*of) for of in slices}
     with serve(Api(served, token=TOKEN), gateway, tls) as api:
         it, at = another_frontend(
             "pod",

@@ -65,6 +65,11 @@ class Rendered:
         return [thing for thing in self.objects if thing["kind"] in kinds]
 
 
+def called(thing: Object) -> str:
+    """What messages call it."""
+    return f"{thing['kind']} {thing['metadata']['name']}"
+
+
 class Refused(Exception):
     """Helm refused the values."""
 
