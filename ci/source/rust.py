@@ -70,33 +70,19 @@ def end_of_block(text: str, begin: int) -> int:
     return len(text)
 
 
-def leaves(tree: str, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+def leaves(tree: str) -> Iterator[tuple[list[str], str]]:
     """Each path of a `use`, with the name that it gets in this file."""
-    tree = tree.strip()
-    head, brace, rest = tree.partition("{")
-    if brace:
-        prefix += tuple(part.strip() for part in head.split("::") if part.strip())
-        for part in split(rest[: rest.rindex("}")]):
-            yield from leaves(part, prefix)
-        return
-    path, _, alias = tree.partition(" as ")
-    steps = prefix + tuple(part.strip() for part in path.split("::") if part.strip())
-    if steps and steps[-1] == "self":
-        steps = steps[:-1]
-    if steps:
-        yield steps, alias.strip() or steps[-1]
-
-
-def split(trees: str) -> Iterator[str]:
-    """Splits at the commas that are outside of braces."""
-    depth, begin = 0, 0
-    for sign in re.finditer(r"[{},]", trees):
-        depth += {"{": 1, "}": -1, ",": 0}[sign[0]]
-        if sign[0] == "," and depth == 0:
-            yield trees[begin : sign.start()]
-            begin = sign.end()
-    if trees[begin:].strip():
-        yield trees[begin:]
+    # `a::{b, c::{d}}` becomes `a::b,a::c::d`, from the inside.
+    while group := re.search(r"([^{},]*)\{([^{}]*)\}", tree):
+        parts = [group[1] + part.strip() for part in group[2].split(",") if part.strip()]
+        tree = tree[: group.start()] + ",".join(parts) + tree[group.end() :]
+    for part in tree.split(","):
+        path, _, alias = part.partition(" as ")
+        steps = [step.strip() for step in path.split("::") if step.strip()]
+        if len(steps) > 1 and steps[-1] == "self":
+            steps.pop()
+        if steps:
+            yield steps, alias.strip() or steps[-1]
 
 
 def load(root: str, read: dict[str, str]) -> Module:
@@ -124,11 +110,11 @@ def fill(module: Module, directory: PurePosixPath, read: dict[str, str]) -> None
             continue
         for steps, name in leaves(re.sub(r"\s+", " ", tree)):
             if name == "*":
-                module.globs.append(list(steps[:-1]))
+                module.globs.append(steps[:-1])
             else:
-                module.names[name] = list(steps)
+                module.names[name] = steps
             if not visible:
-                module.uses.add(steps)
+                module.uses.add(tuple(steps))
     rest = USE.sub("", text)
     module.uses |= {
         tuple(re.split(r"::\s*", path))
