@@ -22,7 +22,7 @@ import generated
 import rules
 from api_server import Object
 from render import CHART, REPOSITORY, Rendered, lint, load_1_2, refusal, render
-from scenarios import HIGH_AVAILABILITY, HOSTILE, SCENARIOS, VALUES, existing, running
+from scenarios import HIGH_AVAILABILITY, HOSTILE, SCENARIOS, VALUES, existing, installed, running
 
 # Deliberate mistakes, each of which a rule must find, or the policy of checkov with that id.
 MUTATIONS: list[tuple[str, Object]] = [
@@ -225,7 +225,7 @@ def templates(rendered: Rendered) -> list[Object]:
 @pytest.mark.parametrize("component", ["order", "catalog", "frontend"])
 @pytest.mark.parametrize("replicas", [1, 5])
 def test_another_number_of_replicas_restarts_no_pod(component: str, replicas: int) -> None:
-    assert templates(render({component: {"replicas": replicas}})) == templates(render({}))
+    assert templates(render({component: {"replicas": replicas}})) == templates(installed())
 
 
 def test_the_internal_token() -> None:

@@ -38,7 +38,8 @@ def serve(api: Api, address: str = "127.0.0.1", tls: ssl.SSLContext | None = Non
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     api.port = server.server_port
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # By default `shutdown` waits for half a second.
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield api
     finally:
