@@ -26,8 +26,11 @@ const SECONDS_MAX: u64 = 86_400;
 /// One minute: a shopper who thinks longer than that has left.
 const THINK_MS_MAX: u64 = 60_000;
 
-/// With the pauses between them, these take more than three minutes.
+/// At the default pause, these take more than three minutes.
 const TRIES_MAX: u32 = 100;
+
+/// One minute: a store that was restarted is back by then.
+const RETRY_DELAY_MS_MAX: u64 = 60_000;
 
 /// What shoppers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -95,6 +98,7 @@ pub fn settings() -> Vec<Setting> {
         Setting::new("ORDERS_FILE", "data/client_orders.csv", "CSV file of the acknowledged orders; overwritten"),
         Setting::new("WAIT_MS", "30000", "How long to wait for a store that is still starting; 0: do not wait"),
         Setting::new("TRIES", "3", "Maximum number of attempts per request, 1 to 100"),
+        Setting::new("RETRY_DELAY_MS", "2000", "How long a shopper waits before the next attempt, up to a minute"),
     ];
     front.into_iter().chain(shopping_settings()).chain(LogConfig::settings()).collect()
 }
@@ -125,8 +129,14 @@ impl Config {
         let orders_file = values.required("ORDERS_FILE");
         let startup_timeout = values.within("WAIT_MS", 0..=WAIT_MS_MAX).map(Duration::from_millis);
         let tries = values.within("TRIES", 1..=TRIES_MAX);
+        let retry_delay = values.within("RETRY_DELAY_MS", 0..=RETRY_DELAY_MS_MAX).map(Duration::from_millis);
         let shopping = Self::read_shopping(values, Address::new("", 0), PathBuf::new());
-        let retry_policy = RetryPolicy { startup_timeout: startup_timeout?, tries: tries?, ..RetryPolicy::default() };
+        let retry_policy = RetryPolicy {
+            startup_timeout: startup_timeout?,
+            tries: tries?,
+            retry_delay: retry_delay?,
+            ..RetryPolicy::default()
+        };
         Some(Self { front: front?, orders_file: orders_file?, retry_policy, ..shopping? })
     }
 
@@ -227,12 +237,13 @@ mod tests {
     fn flags_with_hyphens_and_with_underscores() {
         let hyphens = ["--front-host", "::1", "--front-port", "1", "--n-repeats=2", "--n-threads=3", "--p=1"];
         let underscores = ["--front_host", "::1", "--front_port", "1", "--n_repeats=2", "--n_threads=3", "--p=1"];
-        let rest = ["--seed=9", "--summary-json", "s.json", "--wait-ms=5", "--tries=7"];
+        let rest = ["--seed=9", "--summary-json", "s.json", "--wait-ms=5", "--tries=7", "--retry-delay-ms=20"];
         let one = read(&[&hyphens[..], &["--run-type", "query"], &rest].concat(), &BTreeMap::new()).unwrap();
         let other = read(&[&underscores[..], &["--run_type", "query"], &rest].concat(), &BTreeMap::new()).unwrap();
         assert_eq!(one, other);
         assert_eq!((one.front, one.sessions, one.shoppers), (Address::new("::1", 1), 2, 3));
-        assert_eq!((one.retry_policy.startup_timeout, one.retry_policy.tries), (Duration::from_millis(5), 7));
+        let (ms, policy) = (Duration::from_millis, one.retry_policy);
+        assert_eq!((policy.startup_timeout, policy.tries, policy.retry_delay), (ms(5), 7, ms(20)));
         assert_eq!((one.run_type, one.seed, one.summary_file), (RunType::Query, Some(9), Some("s.json".into())));
     }
 
@@ -257,6 +268,7 @@ mod tests {
             "--front-host=a/b",
             "--wait-ms=-1",
             "--tries=0",
+            "--retry-delay-ms=x",
             "--n-threads=0",
             "--n-repeats=x",
             "--p=NaN",
@@ -264,7 +276,7 @@ mod tests {
             "--seed=-1",
         ];
         let mistakes = read(&args, &BTreeMap::new()).unwrap_err().0;
-        let names = ["FRONT_HOST", "WAIT_MS", "TRIES", "N_THREADS", "N_REPEATS", "P ", "RUN_TYPE", "SEED"];
+        let names = ["FRONT_HOST", "WAIT_MS", "TRIES", "RETRY_DELAY_MS", "N_THREADS", "N_REPEATS", "P ", "RUN_TYPE", "SEED"];
         assert_eq!(mistakes.len(), names.len(), "{mistakes:?}");
         for (mistake, name) in mistakes.iter().zip(names) {
             assert!(mistake.starts_with(name), "{mistake}");

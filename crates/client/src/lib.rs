@@ -18,9 +18,9 @@
 //! # Failures
 //!
 //! A request that fails temporarily (no connection, no response in time, a 5xx) is tried three
-//! times, 2 s apart, *with the same key*. If the first attempt placed the order after all, the
-//! second attempt returns its number and nothing is bought twice. A refusal (4xx) is final. One
-//! refusal is not a failure: 409 "out of stock" after a product read that still showed stock means
+//! times, 2 s apart, *with the same key* (`TRIES`, `RETRY_DELAY_MS`). If the first attempt placed
+//! the order after all, the second attempt returns its number and nothing is bought twice. A
+//! refusal (4xx) is final. One refusal is not a failure: 409 "out of stock" after a product read that still showed stock means
 //! that another shopper was faster. It is counted separately. A shopper gives up after three
 //! consecutive requests have failed, so that a run against a dead store ends.
 //!
