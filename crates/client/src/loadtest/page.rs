@@ -36,6 +36,9 @@ pub(super) fn document(report: &LoadReport, plan: &LoadPlan, intervals: &[LoadIn
          their timeout. Stages in parentheses do not count.",
     );
     stages(&mut page, report);
+    if let Some(gap_ms) = report.longest_ack_gap_ms {
+        page.text(format!("The longest time without an acknowledged order was {gap_ms} ms."));
+    }
     page.heading("Over time");
     for kind in LoadRequestKind::ALL.into_iter().filter(|kind| has(intervals, *kind)) {
         let description =

@@ -34,6 +34,9 @@ pub struct LoadReport {
     pub counted: StageReport,
     /// The thresholds.
     pub thresholds: Vec<ThresholdResult>,
+    /// The longest time without an acknowledged order, from the start of the load to its end;
+    /// `None` if no order was sent, or if there were too many to record all of them.
+    pub longest_ack_gap_ms: Option<u64>,
     /// The average number of CPU cores that the load test itself used.
     pub generator_cores: Option<f64>,
     /// Whether the store kept its promises; `None` if that was not checked.
@@ -172,6 +175,9 @@ impl LoadReport {
             stages: stages.collect(),
             counted: StageReport::new("all that counts", true, &stats),
             thresholds: config.scenario.thresholds.iter().map(|threshold| threshold.evaluate(&stats)).collect(),
+            longest_ack_gap_ms: result
+                .longest_ack_gap()
+                .map(|gap| u64::try_from(gap.as_millis()).unwrap_or(u64::MAX)),
             generator_cores: cpu.map(|cpu| cpu.as_secs_f64() / lasted.as_secs_f64().max(f64::MIN_POSITIVE)),
             verification: None,
             checks: Checks::default(),
@@ -242,6 +248,9 @@ impl Display for LoadReport {
         let several = self.stages.iter().filter(|stage| stage.counted).count() > 1;
         for stage in self.stages.iter().chain(several.then_some(&self.counted)) {
             write!(f, "{stage}")?;
+        }
+        if let Some(gap_ms) = self.longest_ack_gap_ms {
+            writeln!(f, "\nlongest time without an acknowledged order: {gap_ms} ms")?;
         }
         if let Some(cores) = self.generator_cores {
             writeln!(f, "\nthe load test itself used {cores:.2} cores")?;

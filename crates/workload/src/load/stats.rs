@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use api::OrderNumber;
 use hdrhistogram::Histogram;
-use history::OrderCall;
+use history::{Moment, OrderCall, OrderOutcome};
 use serde::Serialize;
 
 use super::schedule::Stage;
@@ -291,6 +291,19 @@ impl LoadResult {
     /// The numbers of the acknowledged orders, without those after the first million attempts.
     pub fn order_numbers(&self) -> BTreeSet<OrderNumber> {
         acknowledged_numbers(&self.orders)
+    }
+
+    /// The longest time without an acknowledged order, from the start of the load to its end.
+    /// `None` if no order was sent, or if there were too many to record all of them.
+    pub fn longest_ack_gap(&self) -> Option<Duration> {
+        if self.orders.is_empty() || self.log.dropped() > 0 {
+            return None;
+        }
+        let end = Moment::after(self.stages.iter().map(|(_, stats)| stats.measured).sum());
+        let acknowledged = self.orders.iter().filter(|call| matches!(call.outcome, OrderOutcome::Acknowledged(_)));
+        let mut moments: Vec<_> = acknowledged.filter_map(|call| call.returned).chain([Moment::default(), end]).collect();
+        moments.sort_unstable();
+        moments.windows(2).map(|pair| Duration::from_nanos(pair[1].0 - pair[0].0)).max()
     }
 
     /// The statistics of the stages that count.

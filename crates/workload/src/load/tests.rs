@@ -4,16 +4,19 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::public::NewOrder;
-use api::{Address, ProductName, SESSION_ID_HEADER};
+use api::{Address, OrderId, OrderNumber, ProductName, Quantity, SESSION_ID_HEADER};
 use axum::extract::{Path, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use history::{ClientId, Moment, OrderCall, OrderOutcome};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::attempt_log::AttemptLog;
+use crate::clock::RunClock;
 use crate::latency::Latency;
 use crate::verification::Verification;
 
@@ -202,6 +205,30 @@ async fn a_load_that_is_stopped_ends() {
     // One per 100 ms, the first at the start: sent, or due but not sent when the load was stopped.
     let due = u64::try_from(stats.measured.as_millis() / 100 + 1).unwrap();
     assert!(stats.sent() > 0 && stats.sent() + stats.unsent == due, "{stats:?}");
+}
+
+#[test]
+fn the_longest_gap_between_acknowledgements_includes_the_start_and_the_end() {
+    let gap_ms = |acknowledged_ms: &[u64], unanswered: usize| {
+        let at = |ms| Moment(ms * 1_000_000);
+        let call = |returned, outcome| OrderCall {
+            client: ClientId(0),
+            order_id: OrderId::random(),
+            product: ProductName::new("Tux").unwrap(),
+            quantity: Quantity::ONE,
+            called: at(0),
+            returned,
+            outcome,
+        };
+        let acknowledged = acknowledged_ms.iter().map(|ms| call(Some(at(*ms)), OrderOutcome::Acknowledged(OrderNumber::FIRST)));
+        let orders = acknowledged.chain((0..unanswered).map(|_| call(None, OrderOutcome::Unknown))).collect();
+        let stats = LoadStats { measured: Duration::from_millis(50), ..LoadStats::default() };
+        let stages = vec![(stage(CLOSED, 50), stats.clone()), (stage(CLOSED, 50), stats)];
+        let log = Arc::new(AttemptLog::new(RunClock::start(), 0));
+        LoadResult { stages, orders, log }.longest_ack_gap().map(|gap| gap.as_millis())
+    };
+    assert_eq!([gap_ms(&[10, 90, 50], 0), gap_ms(&[40, 60], 1), gap_ms(&[10, 20], 1)], [Some(40), Some(40), Some(80)]);
+    assert_eq!([gap_ms(&[], 1), gap_ms(&[], 0)], [Some(100), None]);
 }
 
 /// The state of an in-memory store.
