@@ -11,8 +11,8 @@
 //!
 //! # Reading order
 //! `check_result` and `checks`, `document` (what a report consists of), `html` and `markdown` (how
-//! it is rendered), `plot` and `timeline` on top of `axis`, `legend` and `theme`, and `save` (how
-//! files are written).
+//! it is rendered), `plot` and `timeline` on top of `axis`, `legend` and `theme`, `save` (how
+//! files are written), and `progress` (what is shown until there is a report).
 
 mod axis;
 mod check_result;
@@ -22,6 +22,7 @@ mod html;
 mod legend;
 mod markdown;
 mod plot;
+mod progress;
 mod save;
 mod theme;
 mod timeline;
@@ -31,5 +32,6 @@ pub use check_result::CheckResult;
 pub use checks::{Checks, json};
 pub use document::{Block, Document};
 pub use plot::{Annotation, ErrorBar, Plot, Series, SeriesStyle};
+pub use progress::{Progress, millis};
 pub use save::{create_temp, persist, save};
 pub use timeline::{Timeline, TimelineEvent, TimelineInterval};

@@ -14,7 +14,6 @@ pub mod health;
 pub mod import;
 pub mod local;
 mod output;
-mod progress_bar;
 pub mod scale;
 mod shoppers;
 mod simulate;

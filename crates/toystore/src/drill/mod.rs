@@ -43,7 +43,6 @@ mod fault_injector;
 mod fault_schedule;
 mod load;
 pub mod network;
-mod progress;
 mod recovery;
 mod report;
 
@@ -52,7 +51,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use ::report::{CheckResult, Checks};
+use ::report::{CheckResult, Checks, Progress, millis};
 use api::{Address, ProductName, Stock};
 use history::{CheckOptions, History, Moment};
 use rustix::process::Signal;
@@ -75,7 +74,6 @@ use fault_schedule::{FaultSchedule, ScheduledFault};
 pub use load::ErrorCounts;
 use load::{FinishedLoad, Load, LoadConfig};
 use network::ProxyNetwork;
-use progress::DrillProgress;
 pub use report::{DrillReport, FaultEvent, FaultSummary, StagesSummary};
 
 /// Two, so that one can be killed, and so that readers can use another frontend than writers.
@@ -132,9 +130,12 @@ fn data_dir(config: &Config) -> std::io::Result<(PathBuf, Option<tempfile::TempD
 pub async fn drill(config: &Config, data: &Path, stop: &CancellationToken) -> Result<DrillReport, String> {
     let seed = config.seed.unwrap_or_else(rand::random);
     let schedule = FaultSchedule::new(&config.faults, seed);
-    let progress = DrillProgress::new(config.length, schedule.round_len());
-    progress.line(&format!("seed {seed}; all files and logs (drill.log) are in {}", data.display()));
-    prepare(config, data, seed, progress.clone()).await?.run(schedule, stop).await.map(|(report, _)| report)
+    let progress = match config.length {
+        Length::Time(time) => Progress::of_time(time),
+        Length::Rounds(rounds) => Progress::new(u64::from(rounds) * schedule.round_len() as u64),
+    };
+    progress.print(|| print(format_args!("seed {seed}; all files and logs (drill.log) are in {}", data.display())));
+    prepare(config, data, seed, progress).await?.run(schedule, stop).await.map(|(report, _)| report)
 }
 
 /// Runs one drill that injects the faults of each round in the given order and prints no progress.
@@ -149,11 +150,11 @@ pub(crate) async fn drill_in_order(
 ) -> Result<(DrillReport, History), String> {
     let seed = config.seed.unwrap_or_else(rand::random);
     let schedule = FaultSchedule::new(&config.faults, seed).in_order();
-    prepare(config, data, seed, DrillProgress::silent()).await?.run(schedule, stop).await
+    prepare(config, data, seed, Progress::Hidden).await?.run(schedule, stop).await
 }
 
 /// Prepares a drill; no process runs yet.
-async fn prepare<'a>(config: &'a Config, data: &Path, seed: u64, progress: DrillProgress) -> Result<Drill<'a>, String> {
+async fn prepare<'a>(config: &'a Config, data: &Path, seed: u64, progress: Progress) -> Result<Drill<'a>, String> {
     let text = |error: std::io::Error| error.to_string();
     let ports = PortBase::ephemeral().map_err(text)?;
     let layout = StoreLayout::new(data, ports)
@@ -183,16 +184,11 @@ struct Drill<'a> {
     clock: RunClock,
     log: DrillLog,
     injector: FaultInjector,
-    progress: DrillProgress,
+    progress: Progress,
 }
 
 impl Drill<'_> {
-    async fn run(self, schedule: FaultSchedule, stop: &CancellationToken) -> Result<(DrillReport, History), String> {
-        let progress = self.progress.clone();
-        self.run_to_end(schedule, stop).await.inspect_err(|_| progress.end())
-    }
-
-    async fn run_to_end(
+    async fn run(
         mut self,
         schedule: FaultSchedule,
         stop: &CancellationToken,
@@ -215,11 +211,10 @@ impl Drill<'_> {
             report.checks.not_checked(format!("the drill ended early: {reason}"));
             self.restore(&mut report.checks).await;
         }
-        report.elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.progress.end();
+        report.elapsed_ms = millis(begun.elapsed());
         report.errors = load.errors();
         report.order_latency = load.latency();
-        self.progress.line("stopping the shoppers; checking the history");
+        self.progress.print(|| print("stopping the shoppers; checking the history"));
         let FinishedLoad { history, reread: (reread, of) } = load.finish().await;
         report.checks.counted(reread, of, "orders were read again at the end");
         self.verify(&history, &mut report).await;
@@ -272,11 +267,12 @@ impl Drill<'_> {
                 break;
             }
             let acknowledged = load.acks().total();
-            self.progress.now(
-                report.events.len() as u64,
-                elapsed,
-                format!("{} ({acknowledged} orders so far)", scheduled.fault),
-            );
+            let position = match self.config.length {
+                Length::Time(_) => millis(elapsed),
+                Length::Rounds(_) => report.events.len() as u64,
+            };
+            // Without a terminal, one line for each fault is enough.
+            self.progress.show(position, format!("{} ({acknowledged} orders so far)", scheduled.fault), |_| {});
             tokio::select! {
                 () = stop.cancelled() => return Err("it was stopped".into()),
                 () = load.full() => return Err("the history is full".into()),
@@ -286,7 +282,8 @@ impl Drill<'_> {
                 .inject_and_recover(scheduled, load)
                 .await
                 .map_err(|what| format!("{}: {what}", scheduled.fault))?;
-            self.progress.line(&format!("{:>7.1} s  {event}", Duration::from_millis(event.at_ms).as_secs_f64()));
+            let at_s = Duration::from_millis(event.at_ms).as_secs_f64();
+            self.progress.print(|| print(format_args!("{at_s:>7.1} s  {event}")));
             report.add(event);
         }
         if report.events.is_empty() { Err("no fault was injected".into()) } else { Ok(()) }

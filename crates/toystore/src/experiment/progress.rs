@@ -1,23 +1,17 @@
-//! The progress of an experiment and the time left: a bar on a terminal, otherwise a line from time
-//! to time.
+//! The progress of an experiment and the time left.
 
 use std::time::Duration;
 
-use indicatif::ProgressBar;
+use report::{Progress, millis};
 use tokio::time::Instant;
 
 use crate::output::print;
-use crate::progress_bar::{millis, progress_bar};
-
-/// How often a line is printed without a terminal.
-const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Prints the progress.
 pub(super) struct ExperimentProgress {
-    bar: Option<ProgressBar>,
+    display: Progress,
     begun: Instant,
     planned: Planned,
-    last_line: Option<Instant>,
 }
 
 /// The planned duration, and how much of it is done.
@@ -38,33 +32,18 @@ impl Planned {
 impl ExperimentProgress {
     /// Starts the display; `all` is the planned duration.
     pub(super) fn new(all: Duration) -> Self {
-        Self {
-            bar: progress_bar(millis(all)),
-            begun: Instant::now(),
-            planned: Planned { all, done: Duration::ZERO },
-            last_line: None,
-        }
+        Self { display: Progress::of_time(all), begun: Instant::now(), planned: Planned { all, done: Duration::ZERO } }
     }
 
     /// Prints a permanent line.
     pub(super) fn line(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(text),
-            None => print(text),
-        }
+        self.display.print(|| print(text));
     }
 
     /// Shows the present activity.
     pub(super) fn now(&mut self, what: &str) {
-        let left = self.planned.left(self.begun.elapsed());
-        let text = format!("{what}; {} left", rounded(left));
-        if let Some(bar) = &self.bar {
-            bar.set_position(millis(self.planned.done));
-            bar.set_message(text);
-        } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL) {
-            self.last_line = Some(Instant::now());
-            print(text);
-        }
+        let left = rounded(self.planned.left(self.begun.elapsed()));
+        self.display.show(millis(self.planned.done), format!("{what}; {left} left"), |line| print(line));
     }
 
     /// Marks this much of the planned duration as done.
@@ -75,14 +54,6 @@ impl ExperimentProgress {
     /// Time since the start.
     pub(super) fn elapsed(&self) -> Duration {
         self.begun.elapsed()
-    }
-}
-
-impl Drop for ExperimentProgress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
     }
 }
 
