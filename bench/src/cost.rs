@@ -97,7 +97,7 @@ async fn per_thousand(
     let stages = vec![Stage::closed(SHOPPERS, warm_up + measured)];
     let plan = LoadPlan::single_requests(store.target(1), products, share, stages);
     let (before, begun) = (cpu_s(store)?, Instant::now());
-    let load = load::run_to_end(&plan).await?.both();
+    let load = load::run_to_end(&plan).await?.all();
     ensure!(load.failed() + load.sold_out == 0, "not every request succeeded: {load:?}");
     let (after, elapsed) = (cpu_s(store)?, begun.elapsed().as_secs_f64());
     #[expect(clippy::cast_precision_loss, reason = "a count far below 2^53")]

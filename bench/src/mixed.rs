@@ -6,8 +6,8 @@
 use anyhow::{Result, ensure};
 use report::Document;
 use serde::Serialize;
-use workload::Latency;
-use workload::load::{self, LoadPlan, LoadRequestKind, LoadStats, Popularity, RequestStats, Stage};
+use workload::load::{self, LoadPlan, Popularity, Stage};
+use workload::{Latency, LoadStats, RequestKind, RequestStats};
 
 use crate::benchmark::Benchmark;
 use crate::cached::{Lookups, WRK, url, warm};
@@ -77,7 +77,7 @@ async fn mix(context: &BenchContext, store: &BenchStore) -> Result<Mixed> {
     let load = load::run_to_end(&LoadPlan { popularity: POPULARITY, ..plan }).await?;
     let generator_cores = meter.cores()?;
     let hit_share = Lookups::of(store, FRONTEND).await?.since(before).hit_share();
-    let (queries, orders) = (latency(&load, LoadRequestKind::Query)?, latency(&load, LoadRequestKind::Order)?);
+    let (queries, orders) = (latency(&load, RequestKind::Query)?, latency(&load, RequestKind::Order)?);
     #[expect(clippy::cast_precision_loss, reason = "microseconds are far below 2^53")]
     let us = |us: u64| us as f64;
     Ok(Mixed {
@@ -94,7 +94,7 @@ async fn mix(context: &BenchContext, store: &BenchStore) -> Result<Mixed> {
 
 /// # Errors
 /// If a request failed.
-fn latency(load: &LoadStats, kind: LoadRequestKind) -> Result<Latency> {
+fn latency(load: &LoadStats, kind: RequestKind) -> Result<Latency> {
     let RequestStats { done, sold_out, .. } = load.of(kind);
     let failed = load.of(kind).failed() + sold_out;
     ensure!(failed == 0 && done.count() > 0, "{failed} requests ({kind:?}) did not succeed");

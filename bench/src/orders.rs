@@ -12,7 +12,8 @@ use anyhow::{Context, Result, ensure};
 use report::Document;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
-use workload::load::{self, LoadPlan, LoadRequestKind, Stage};
+use workload::RequestKind;
+use workload::load::{self, LoadPlan, Stage};
 
 use crate::benchmark::Benchmark;
 use crate::context::BenchContext;
@@ -135,14 +136,14 @@ pub(crate) async fn order(profile: &Profile, store: &BenchStore, shoppers: usize
     let numbers = loaded.order_numbers();
     let mut acknowledged = 0;
     for (_, outcome) in &loaded.stages {
-        let orders = outcome.of(LoadRequestKind::Order);
+        let orders = outcome.of(RequestKind::Order);
         ensure!(orders.failed() + orders.sold_out == 0, "not every order was placed: {orders:?}");
         acknowledged += orders.done.count();
     }
     let distinct = u64::try_from(numbers.len())?;
     ensure!(distinct == acknowledged, "{acknowledged} orders were acknowledged, with {distinct} numbers");
     let (_, counted) = loaded.stages.last().context("no stage counts")?;
-    let orders = &counted.of(LoadRequestKind::Order).done;
+    let orders = &counted.of(RequestKind::Order).done;
     let latency = orders.since_sent();
     #[expect(clippy::cast_precision_loss, reason = "counts and microseconds are far below 2^53")]
     let (count, p50_us, p99_us) = (orders.count() as f64, latency.p50_us as f64, latency.p99_us as f64);

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use api::{Address, ProductName};
 use tokio::time::{Instant, sleep};
 use toystore::local::{ChildProcess, LocalStore, PortBase, StoreLayout, StoreMember};
-use workload::load::{self, LoadPlan, LoadRequestKind, Stage};
+use workload::RequestKind;
+use workload::load::{self, LoadPlan, Stage};
 
 /// Bootstrapping a group takes a second or two; more on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -136,7 +137,7 @@ impl BenchStore {
             let stages = vec![Stage::closed(1, PROBE)];
             let plan = LoadPlan::single_requests(self.target(1), self.products().to_vec(), 1.0, stages);
             match load::run_to_end(&plan).await {
-                Ok(outcome) if outcome.of(LoadRequestKind::Order).failed() == 0 => return Ok(()),
+                Ok(outcome) if outcome.of(RequestKind::Order).failed() == 0 => return Ok(()),
                 _ if Instant::now() > deadline => bail!("no order is acknowledged"),
                 _ => sleep(POLL_INTERVAL).await,
             }

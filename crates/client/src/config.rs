@@ -42,6 +42,20 @@ pub enum RunType {
     Session,
     /// They read and order products, and verify every acknowledged order at the end.
     SessionCheck,
+    /// They only verify the orders of an earlier run.
+    Check,
+}
+
+impl RunType {
+    /// Whether products are ordered.
+    pub(crate) fn orders(self) -> bool {
+        matches!(self, Self::Session | Self::SessionCheck)
+    }
+
+    /// Whether orders are verified at the end.
+    pub(crate) fn verifies(self) -> bool {
+        matches!(self, Self::SessionCheck | Self::Check)
+    }
 }
 
 impl FromStr for RunType {
@@ -52,7 +66,8 @@ impl FromStr for RunType {
             "query" => Ok(Self::Query),
             "session" => Ok(Self::Session),
             "session_check" | "session-check" => Ok(Self::SessionCheck),
-            _ => Err("it must be session_check, query or session"),
+            "check" => Ok(Self::Check),
+            _ => Err("it must be session_check, query, session or check"),
         }
     }
 }
@@ -73,7 +88,7 @@ pub struct Config {
     /// An order is for 1 to this many pieces.
     pub quantity_max: Quantity,
     /// The CSV file of acknowledged orders. Each run that places orders overwrites it, and creates
-    /// its directory if necessary.
+    /// its directory if necessary. [`RunType::Check`] reads it.
     pub orders_file: PathBuf,
     /// The file that the summary is written to as JSON, if any.
     pub summary_file: Option<PathBuf>,
@@ -90,12 +105,37 @@ pub struct Config {
     pub show_progress: bool,
 }
 
+/// The default values of all settings.
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            front: Address::new("127.0.0.1", 1110),
+            shoppers: 5,
+            sessions: 100,
+            order_probability: 0.5,
+            run_type: RunType::SessionCheck,
+            quantity_max: Quantity::ONE,
+            orders_file: "data/client_orders.csv".into(),
+            summary_file: None,
+            seed: None,
+            retry_policy: RetryPolicy::default(),
+            time_limit: None,
+            think_time: Duration::ZERO,
+            show_progress: true,
+        }
+    }
+}
+
 /// All settings.
 pub fn settings() -> Vec<Setting> {
     let front = [
         Setting::new("FRONT_HOST", "127.0.0.1", "Host of the store's REST API"),
         Setting::new("REST_API_PORT", "1110", "Port of the store's REST API").with_flag("front-port"),
-        Setting::new("ORDERS_FILE", "data/client_orders.csv", "CSV file of the acknowledged orders; overwritten"),
+        Setting::new(
+            "ORDERS_FILE",
+            "data/client_orders.csv",
+            "CSV file of the acknowledged orders; overwritten, or read by RUN_TYPE check",
+        ),
         Setting::new("WAIT_MS", "30000", "How long to wait for a store that is still starting; 0: do not wait"),
         Setting::new("TRIES", "3", "Maximum number of attempts per request, 1 to 100"),
         Setting::new("RETRY_DELAY_MS", "2000", "How long a shopper waits before the next attempt, up to a minute"),
@@ -114,7 +154,8 @@ pub fn shopping_settings() -> Vec<Setting> {
         Setting::new(
             "RUN_TYPE",
             "session_check",
-            "query: read products; session: also order them; session_check: also verify every order at the end",
+            "query: read products; session: also order them; session_check: also verify every order at the end; \
+             check: only verify the orders in ORDERS_FILE",
         ),
         Setting::new("QUANTITY_MAX", "1", "An order is for 1 to this many pieces"),
         Setting::optional("SUMMARY_JSON", "File to write the summary to, as JSON"),
@@ -165,10 +206,9 @@ impl Config {
             orders_file,
             summary_file,
             seed,
-            retry_policy: RetryPolicy::default(),
             time_limit: seconds.map_or(Some(None), |seconds| Some(Some(Duration::from_secs(seconds?))))?,
             think_time: think_time?,
-            show_progress: true,
+            ..Self::default()
         };
         if config.sessions_planned() > SESSIONS_MAX {
             let (threads, repeats) = (values.name("N_THREADS"), values.name("N_REPEATS"));
@@ -215,22 +255,7 @@ mod tests {
 
     #[test]
     fn the_defaults() {
-        let expected = Config {
-            front: Address::new("127.0.0.1", 1110),
-            shoppers: 5,
-            sessions: 100,
-            order_probability: 0.5,
-            run_type: RunType::SessionCheck,
-            quantity_max: Quantity::ONE,
-            orders_file: "data/client_orders.csv".into(),
-            summary_file: None,
-            seed: None,
-            retry_policy: RetryPolicy::default(),
-            time_limit: None,
-            think_time: Duration::ZERO,
-            show_progress: true,
-        };
-        assert_eq!(read(&[], &BTreeMap::new()), Ok(expected));
+        assert_eq!(read(&[], &BTreeMap::new()), Ok(Config::default()));
     }
 
     #[test]
@@ -276,7 +301,8 @@ mod tests {
             "--seed=-1",
         ];
         let mistakes = read(&args, &BTreeMap::new()).unwrap_err().0;
-        let names = ["FRONT_HOST", "WAIT_MS", "TRIES", "RETRY_DELAY_MS", "N_THREADS", "N_REPEATS", "P ", "RUN_TYPE", "SEED"];
+        let names =
+            ["FRONT_HOST", "WAIT_MS", "TRIES", "RETRY_DELAY_MS", "N_THREADS", "N_REPEATS", "P ", "RUN_TYPE", "SEED"];
         assert_eq!(mistakes.len(), names.len(), "{mistakes:?}");
         for (mistake, name) in mistakes.iter().zip(names) {
             assert!(mistake.starts_with(name), "{mistake}");

@@ -20,9 +20,10 @@
 //! A request that fails temporarily (no connection, no response in time, a 5xx) is tried three
 //! times, 2 s apart, *with the same key* (`TRIES`, `RETRY_DELAY_MS`). If the first attempt placed
 //! the order after all, the second attempt returns its number and nothing is bought twice. A
-//! refusal (4xx) is final. One refusal is not a failure: 409 "out of stock" after a product read that still showed stock means
-//! that another shopper was faster. It is counted separately. A shopper gives up after three
-//! consecutive requests have failed, so that a run against a dead store ends.
+//! refusal (4xx) is final. One refusal is not a failure: 409 "out of stock" after a product read
+//! that still showed stock means that another shopper was faster. It is counted separately. A
+//! shopper gives up after three consecutive requests have failed, so that a run against a dead
+//! store ends.
 //!
 //! # Verification
 //!
@@ -31,10 +32,12 @@
 //! acknowledged order is read and must be what was ordered, no two orders may have the same number,
 //! and each shopper sends its last order again with the same key, which must return the same
 //! number. A failed order may have been placed all the same, so it is sent again with its key, too.
-//! A [`Mismatch`] means that the store broke a promise. [`ShoppingSummary::exit_code`] is 0 only if
-//! there was no mismatch, every request was answered, and no session and no check was left out. It
-//! is 70 if there was a mismatch, and 69 if an acknowledged order could not be read, or a shopper's
-//! last order could not be sent again.
+//! A `check` run sends no orders: it reads the orders in the file of an earlier run.
+//!
+//! [`ShoppingSummary::exit_code`] is 0 only if no promise was broken, every request was answered,
+//! and no session and no check was left out. It is 70 if the store broke a promise, and 69 if an
+//! acknowledged order could not be read, an order without an answer could not be decided, or a
+//! shopper's last order could not be sent again.
 //!
 //! # Caveats
 //!
@@ -49,24 +52,17 @@
 //!
 //! # Reading order
 //!
-//! `config`, `run`, `session_plan`, `shopper`, `mismatch`, `report`; then [`loadtest`] (`toystore
-//! load`). The requests, the retries, the load generator and the verification are in the crate
+//! `config`, `run`, `shopper`, `orders_file`, `report`; then [`loadtest`] (`toystore load`). The
+//! requests, the retries, the load generator and the verification are in the crate
 //! [`workload`].
 
 mod config;
 pub mod loadtest;
-mod mismatch;
 mod orders_file;
-mod progress;
 mod report;
 mod run;
-mod session_plan;
 mod shopper;
-mod shopping_stats;
 
 pub use config::{Config, RunType, settings, shopping_settings};
-pub use mismatch::{Mismatch, OrderVerification};
-pub use orders_file::AcknowledgedOrder;
-pub use report::ShoppingSummary;
+pub use report::{RequestSummary, ShoppingSummary};
 pub use run::{RunError, run};
-pub use shopping_stats::{CappedList, RequestSummary};

@@ -4,7 +4,8 @@ use std::io;
 use std::path::Path;
 
 use api::{OrderId, OrderNumber, ProductName, Quantity};
-use serde::Serialize;
+use history::{ClientId, Moment, OrderCall, OrderOutcome};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -12,16 +13,30 @@ use tokio::task::JoinHandle;
 const QUEUED_MAX: usize = 1024;
 
 /// An order that the store has acknowledged, and must not lose.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AcknowledgedOrder {
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AcknowledgedOrder {
     /// The number that the store assigned.
-    pub number: OrderNumber,
+    pub(crate) number: OrderNumber,
     /// The product.
-    pub name: ProductName,
+    pub(crate) name: ProductName,
     /// How many pieces.
-    pub quantity: Quantity,
+    pub(crate) quantity: Quantity,
     /// The idempotency key that it was ordered under.
-    pub order_id: OrderId,
+    pub(crate) order_id: OrderId,
+}
+
+impl From<AcknowledgedOrder> for OrderCall {
+    /// The call of an earlier run: it returned when this run began.
+    fn from(AcknowledgedOrder { number, name: product, quantity, order_id }: AcknowledgedOrder) -> Self {
+        let (client, called, outcome) = (ClientId(0), Moment::default(), OrderOutcome::Acknowledged(number));
+        Self { client, order_id, product, quantity, called, returned: Some(called), outcome }
+    }
+}
+
+/// Reads the orders of an earlier run.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<OrderCall>> {
+    let mut csv = csv::Reader::from_path(path)?;
+    csv.deserialize().map(|order| order.map(AcknowledgedOrder::into).map_err(io::Error::from)).collect()
 }
 
 /// Sends orders to the task that writes the file. Cheap to clone. The file is complete when all

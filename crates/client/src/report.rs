@@ -7,13 +7,46 @@ use std::time::Duration;
 use report::{CheckResult, Checks};
 use serde::Serialize;
 use service::lifecycle::ExitCode;
+use workload::verification::Verification;
+use workload::{Latency, RequestKind, RequestStats};
 
 use crate::config::RunType;
-use crate::mismatch::{Mismatch, OrderVerification};
-use crate::shopping_stats::{CappedList, RequestSummary};
+
+/// One kind of request over a run.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct RequestSummary {
+    /// The kind.
+    pub kind: RequestKind,
+    /// Requests that got a response.
+    pub answered: u64,
+    /// Attempts after the first.
+    pub retries: u64,
+    /// Requests that failed after all attempts.
+    pub failed: u64,
+    /// Responses per second of the phase, for all shoppers together.
+    pub per_second: f64,
+    /// From the first attempt to the response.
+    pub latency: Latency,
+}
+
+impl RequestSummary {
+    /// The summary over a phase of length `elapsed`.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    pub(crate) fn new(kind: RequestKind, stats: &RequestStats, elapsed: Duration) -> Self {
+        let answered = stats.done.count();
+        let per_second = if elapsed.is_zero() { 0.0 } else { answered as f64 / elapsed.as_secs_f64() };
+        let (retries, failed, latency) = (stats.retries, stats.failed(), stats.done.since_due());
+        Self { kind, answered, retries, failed, per_second, latency }
+    }
+
+    /// Whether there was such a request.
+    pub(crate) fn is_any(&self) -> bool {
+        self.answered + self.failed > 0
+    }
+}
 
 /// The summary of a run. `Display` writes it as text.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ShoppingSummary {
     /// What the shoppers did.
     pub run_type: RunType,
@@ -36,56 +69,36 @@ pub struct ShoppingSummary {
     pub sold_out: u64,
     /// The file of the acknowledged orders, if the run could place any.
     pub orders_file: Option<PathBuf>,
-    /// Requests that failed.
-    pub failures: CappedList<String>,
-    /// The verification; without one (`query`, `session`), only duplicate numbers are looked for.
-    pub verification: Option<OrderVerification>,
-    /// Numbers that were assigned to two orders.
-    pub duplicate_numbers: CappedList<Mismatch>,
+    /// The errors of the first 20 requests that failed.
+    pub failures: Vec<String>,
+    /// The verification; without one (`query`, `session`), only the answers to the orders are
+    /// compared with each other.
+    pub verification: Option<Verification>,
+    /// What is broken, and what could not be checked.
+    #[serde(skip)]
+    pub checks: Checks,
     /// Why a file could not be written, if one could not.
     #[serde(skip)]
     pub unwritten: Option<String>,
 }
 
 impl ShoppingSummary {
-    /// How many promises the store broke.
-    pub fn mismatches(&self) -> u64 {
-        self.duplicate_numbers.total
-            + self.verification.as_ref().map_or(0, |verification| verification.mismatches.total)
+    /// Requests that failed.
+    pub fn failed(&self) -> u64 {
+        self.requests.iter().map(|request| request.failed).sum()
     }
 
     /// Whether everything was done, answered, and correct.
     pub fn is_flawless(&self) -> bool {
-        self.checks().result() == CheckResult::Passed
-            && self.failures.total == 0
+        self.checks.result() == CheckResult::Passed
+            && self.failed() == 0
             && self.sessions_done == self.sessions_planned
             && self.unwritten.is_none()
     }
 
-    /// What is broken, and what could not be checked.
-    pub fn checks(&self) -> Checks {
-        let mut checks = Checks::default();
-        let Self { duplicate_numbers, .. } = self;
-        checks.violations(&duplicate_numbers.listed, duplicate_numbers.total);
-        if let Some(OrderVerification { unverified, unrepeated, mismatches, .. }) = &self.verification {
-            checks.violations(&mismatches.listed, mismatches.total);
-            let readable = self.acknowledged.saturating_sub(*unverified);
-            checks.counted(readable, readable + unverified, "acknowledged orders could be read at the end");
-            if *unrepeated > 0 {
-                checks.not_checked(format!("{unrepeated} shoppers could not send their last order again"));
-            }
-        }
-        checks
-    }
-
-    /// Whether the store kept its promises, as far as they were checked.
-    pub fn check_result(&self) -> CheckResult {
-        self.checks().result()
-    }
-
     /// Success only if it [is flawless](Self::is_flawless).
     pub fn exit_code(&self) -> ExitCode {
-        match self.check_result().exit_code(self.unwritten.is_none()) {
+        match self.checks.result().exit_code(self.unwritten.is_none()) {
             ExitCode::Ok if !self.is_flawless() => ExitCode::Failure,
             code => code,
         }
@@ -100,16 +113,20 @@ impl Display for ShoppingSummary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { shoppers, sessions_done, sessions_planned, seed, .. } = self;
         let seconds = self.shopping.as_secs_f64();
-        writeln!(
-            f,
-            "{shoppers} shoppers, {sessions_done} of {sessions_planned} sessions in {seconds:.2} s, seed {seed}"
-        )?;
-        writeln!(f)?;
+        if self.run_type != RunType::Check {
+            writeln!(
+                f,
+                "{shoppers} shoppers, {sessions_done} of {sessions_planned} sessions in {seconds:.2} s, seed {seed}\n"
+            )?;
+        }
         self.table(f)?;
         writeln!(f)?;
         self.orders(f)?;
-        list(f, "FAILED", &self.failures)?;
-        write!(f, "{}", self.checks())?;
+        self.failures.iter().try_for_each(|failure| writeln!(f, "FAILED: {failure}"))?;
+        if let Some(more) = self.failed().checked_sub(self.failures.len() as u64).filter(|more| *more > 0) {
+            writeln!(f, "FAILED: … and {more} more")?;
+        }
+        write!(f, "{}", self.checks)?;
         if let Some(why) = &self.unwritten {
             writeln!(f, "NOT WRITTEN: {why}")?;
         }
@@ -139,16 +156,12 @@ impl ShoppingSummary {
         };
         let Self { acknowledged, sold_out, .. } = self;
         writeln!(f, "orders: {acknowledged} acknowledged (in {}), {sold_out} out of stock", file.display())?;
-        if let Some(OrderVerification { matching, unverified, mismatches, .. }) = &self.verification {
-            let wrong = mismatches.total;
-            writeln!(f, "check:  {matching} match, {wrong} mismatches, {unverified} not checked")?;
-        }
-        Ok(())
+        self.verification.as_ref().map_or(Ok(()), |verification| writeln!(f, "check:  {verification}"))
     }
 
     /// The verdict, in one sentence.
     pub fn verdict(&self) -> String {
-        self.checks().verdict(match self.exit_code() {
+        self.checks.verdict(match self.exit_code() {
             ExitCode::Io => "a file could not be written",
             ExitCode::Failure => "not every session was run, or a request failed",
             _ if self.verification.is_some() && self.acknowledged > 0 => "all orders match",
@@ -157,25 +170,13 @@ impl ShoppingSummary {
     }
 }
 
-fn list<T: Display>(f: &mut Formatter<'_>, what: &str, capped: &CappedList<T>) -> fmt::Result {
-    capped.listed.iter().try_for_each(|one| writeln!(f, "{what}: {one}"))?;
-    match capped.total.saturating_sub(capped.listed.len() as u64) {
-        0 => Ok(()),
-        more => writeln!(f, "{what}: … and {more} more"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use api::public::Order;
-    use api::{OrderId, OrderNumber, ProductName, Quantity};
-    use uuid::Uuid;
-    use workload::{Latency, RequestKind};
-
     use super::*;
-    use crate::orders_file::AcknowledgedOrder;
 
     fn flawless() -> ShoppingSummary {
+        let mut verification = Verification { read: 248, ..Verification::default() };
+        verification.verdict.counts.acknowledged = 248;
         let request = |kind, answered, retries, per_second, p50_us| {
             let latency = Latency { p50_us, p90_us: 2 * p50_us, p99_us: 9 * p50_us, max_us: 4_004_321 };
             RequestSummary { kind, answered, retries, failed: 0, per_second, latency }
@@ -195,18 +196,11 @@ mod tests {
             acknowledged: 248,
             sold_out: 3,
             orders_file: Some("data/client_orders.csv".into()),
-            failures: CappedList::default(),
-            verification: Some(OrderVerification { matching: 248, ..OrderVerification::default() }),
-            duplicate_numbers: CappedList::default(),
+            failures: Vec::new(),
+            verification: Some(verification),
+            checks: Checks::default(),
             unwritten: None,
         }
-    }
-
-    fn different() -> Mismatch {
-        let (number, name) = (OrderNumber::new(7).unwrap(), ProductName::new("Tux").unwrap());
-        let order_id = OrderId(Uuid::from_u128(1));
-        let acknowledged = AcknowledgedOrder { number, name: name.clone(), quantity: Quantity::ONE, order_id };
-        Mismatch::Different { acknowledged, found: Order { number, name, quantity: Quantity::new(2).unwrap() } }
     }
 
     #[test]
@@ -220,7 +214,7 @@ order          251        2       0       108.7      3.46      6.91     31.10   
 check          248        0       0     12345.6      0.29      0.58      2.61   4004.32
 
 orders: 248 acknowledged (in data/client_orders.csv), 3 out of stock
-check:  248 match, 0 mismatches, 0 not checked
+check:  248 orders acknowledged, 248 read back: each exists once, as it was ordered
 all orders match
 ";
         assert_eq!(flawless().to_string(), expected);
@@ -228,29 +222,23 @@ all orders match
     }
 
     #[test]
-    fn mismatches_are_listed_and_set_the_exit_code() {
+    fn violations_are_listed_and_set_the_exit_code() {
         let mut summary = flawless();
-        let mut mismatches = CappedList::default();
-        (0..22).for_each(|_| mismatches.push(different));
-        summary.verification = Some(OrderVerification { matching: 226, mismatches, ..OrderVerification::default() });
+        summary.checks.violations(&["I1: an order is lost"], 3);
         let report = summary.to_string();
-        let line = "BROKEN: order 7 (00000000-0000-0000-0000-000000000001) was acknowledged as 1 × Tux, but is order 7, 2 × Tux\n";
-        assert_eq!(report.matches(line).count(), 20, "{report}");
-        assert!(report.contains("BROKEN: … and 2 more violations\n"), "{report}");
-        assert!(report.contains("check:  226 match, 22 mismatches, 0 not checked\n"), "{report}");
-        assert!(report.ends_with("THE STORE BROKE ITS PROMISES\n"), "{report}");
+        let end = "BROKEN: I1: an order is lost\nBROKEN: … and 2 more violations\nTHE STORE BROKE ITS PROMISES\n";
+        assert!(report.ends_with(end), "{report}");
         assert_eq!(summary.exit_code(), ExitCode::Software);
     }
 
     #[test]
     fn a_run_that_lacks_something_is_not_a_success() {
         type Flaw = fn(&mut ShoppingSummary);
-        let flaws: [(ExitCode, Flaw); 6] = [
+        let flaws: [(ExitCode, Flaw); 5] = [
             (ExitCode::Failure, |summary| summary.sessions_done -= 1),
-            (ExitCode::Failure, |summary| summary.failures.push(|| "query: no response within 6000 ms".into())),
-            (ExitCode::Unverified, |summary| summary.verification.as_mut().unwrap().unverified += 1),
-            (ExitCode::Unverified, |summary| summary.verification.as_mut().unwrap().unrepeated += 1),
-            (ExitCode::Software, |summary| summary.duplicate_numbers.push(different)),
+            (ExitCode::Failure, |summary| summary.requests[0].failed += 1),
+            (ExitCode::Unverified, |summary| summary.checks.not_checked("0 of 248 orders could be read back")),
+            (ExitCode::Software, |summary| summary.checks.broken("I2: one order got two numbers")),
             (ExitCode::Io, |summary| summary.unwritten = Some("summary.json: no space".into())),
         ];
         for (index, (code, flaw)) in flaws.into_iter().enumerate() {
@@ -283,6 +271,6 @@ all orders match
         assert_eq!(json["shopping_ms"], 2310);
         assert_eq!(json["requests"][1]["kind"], "order");
         assert_eq!(json["requests"][1]["latency"]["p50_us"], 3456);
-        assert_eq!(json["verification"]["mismatches"]["total"], 0);
+        assert_eq!(json["verification"]["verdict"]["counts"]["acknowledged"], 248);
     }
 }

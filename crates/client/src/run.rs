@@ -1,30 +1,33 @@
 //! A run, from its first request to the summary.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Address, Product, ProductName};
 use history::{ClientId, History, OrderCall};
+use report::Progress;
 use reqwest::Url;
 use service::lifecycle::{ExitCode, ExitError};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 use workload::verification::{self, Verification, VerificationPlan};
 use workload::{
-    AttemptLog, RequestKind, RetryPolicy, RetryingClient, RunClock, StoreClient, StoreClientError, base_url,
+    AttemptLog, ClientStats, RequestKind, RetryPolicy, RetryingClient, RunClock, StoreClient, StoreClientError,
+    base_url,
 };
 
 use crate::config::{Config, ORDERS_MAX, RunType};
-use crate::mismatch::{OrderVerification, VIOLATIONS_MAX, sorted};
-use crate::orders_file::{self, OrdersFileSender};
-use crate::progress;
-use crate::report::ShoppingSummary;
-use crate::session_plan::SessionPlan;
-use crate::shopper::{FinishedShopper, Shopper};
-use crate::shopping_stats::ShoppingStats;
+use crate::orders_file;
+use crate::report::{RequestSummary, ShoppingSummary};
+use crate::shopper::{SessionPlan, Shopper};
+
+/// How often the progress is looked at.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How often a store that is still starting is polled.
 const STARTUP_POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -49,7 +52,7 @@ pub enum RunError {
     /// The catalog is empty.
     #[error("the store at {0} has no products")]
     NothingForSale(Address),
-    /// A file cannot be written.
+    /// A file cannot be written or read.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
@@ -79,58 +82,42 @@ impl RunError {
     }
 }
 
-/// Sends shoppers to the store and verifies their orders.
+/// Sends shoppers to the store and verifies their orders, or those of an earlier run.
 ///
 /// When `stop` is cancelled, each shopper still waits for the response to its current request. The
 /// summary then says how far the shoppers came.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<ShoppingSummary, RunError> {
     let base = base_url(&config.front).map_err(RunError::BadAddress)?;
     let log = Arc::new(AttemptLog::new(RunClock::start(), ORDERS_MAX).without_products());
-    let run = ClientRun { config: &config, base, stats: Arc::new(ShoppingStats::new()), log, stop };
-    let products = wait_until_open(&config.front, &run.base, config.retry_policy, &run.stop).await?;
-    // Created only now: the orders of an earlier run are not overwritten if the store is not there.
-    let (orders_sender, orders_writer) = match config.run_type {
-        RunType::Query => (None, None),
-        RunType::Session | RunType::SessionCheck => {
-            let (orders_sender, orders_writer) =
-                orders_file::create(&config.orders_file).await.map_err(RunError::file(&config.orders_file))?;
-            (Some(orders_sender), Some(orders_writer))
-        }
-    };
-    let products: Arc<[ProductName]> = products.into_iter().map(|product| product.name).collect();
-    let seed = config.seed.unwrap_or_else(rand::random);
-    if config.show_progress {
-        let Config { front, shoppers, sessions, .. } = &config;
-        tracing::info!(store = %front, products = products.len(), shoppers, sessions, seed, "shopping");
-    }
-
-    let begun = Instant::now();
-    let finished = run.shop(SessionPlan::for_shoppers(&config, seed, &products), orders_sender).await;
-    let shopping = begun.elapsed();
-    let written = match orders_writer {
-        Some(orders_writer) => {
-            orders_writer.finish().await.map_err(|error| format!("{}: {error}", config.orders_file.display()))
-        }
-        None => Ok(()),
-    };
-    let mut summary = run.summarize(finished, seed, shopping).await;
+    let run = ClientRun { config: &config, base, stats: Arc::default(), log, stop };
+    let mut summary = run.run().await?;
     // The results are worth more than their files: the summary is returned in any case.
-    let saved = config.summary_file.as_ref().map_or(Ok(()), |path| save(&summary, path));
-    summary.unwritten = written.and(saved.map_err(|error| error.to_string())).err();
+    if let Some(path) = &config.summary_file
+        && let Err(error) = report::save(path, report::json(&summary, &summary.checks).as_bytes())
+    {
+        summary.unwritten.get_or_insert(error.to_string());
+    }
     Ok(summary)
-}
-
-fn save(summary: &ShoppingSummary, path: &Path) -> io::Result<()> {
-    report::save(path, report::json(summary, &summary.checks()).as_bytes())
 }
 
 /// What the phases of a run share.
 struct ClientRun<'a> {
     config: &'a Config,
     base: Url,
-    stats: Arc<ShoppingStats>,
+    stats: Arc<ClientStats>,
     log: Arc<AttemptLog>,
     stop: CancellationToken,
+}
+
+/// What the first phase has left.
+struct Shopped {
+    seed: u64,
+    shopping: Duration,
+    clients: Vec<RetryingClient<ClientStats>>,
+    /// All attempts at orders.
+    orders: Vec<OrderCall>,
+    /// Why the file of the orders could not be written, if it could not.
+    unwritten: Option<String>,
 }
 
 /// Reads the list of products, from a store that may still be starting.
@@ -168,95 +155,147 @@ pub(crate) async fn wait_until_open(
 }
 
 impl ClientRun<'_> {
-    /// Runs all shoppers, each in a task of its own.
-    async fn shop(
-        &self,
-        plans: impl Iterator<Item = SessionPlan>,
-        orders_sender: Option<OrdersFileSender>,
-    ) -> Vec<FinishedShopper> {
-        let mut shoppers = JoinSet::new();
-        let deadline = self.config.time_limit.map(|limit| Instant::now() + limit);
-        for (id, plan) in (0..).zip(plans) {
-            let (policy, log, stats) = (self.config.retry_policy, Arc::clone(&self.log), Arc::clone(&self.stats));
-            let frontends = std::slice::from_ref(&self.base);
-            let client = RetryingClient::new(ClientId(id), frontends, policy, log, stats, self.stop.clone());
-            shoppers.spawn(Shopper { client, plan, orders_file: orders_sender.clone() }.shop(
-                self.config.sessions,
-                deadline,
-                self.config.think_time,
-            ));
-        }
-        // The file is complete when the last shopper has finished.
-        drop(orders_sender);
-        let done = || self.stats.sessions();
-        self.with_progress("shopping", self.config.sessions_planned(), done, shoppers.join_all()).await
+    async fn run(&self) -> Result<ShoppingSummary, RunError> {
+        let opened = wait_until_open(&self.config.front, &self.base, self.config.retry_policy, &self.stop).await;
+        let shopped = match (self.config.run_type, opened) {
+            // Orders that a store does not show are not checked: that is a result.
+            (RunType::Check, Ok(_) | Err(RunError::NotOpen { .. } | RunError::NothingForSale(_))) => self.earlier()?,
+            (_, opened) => self.shop(opened?).await?,
+        };
+        Ok(self.summarize(shopped).await)
     }
 
-    /// Runs `work` and shows its progress, if the configuration asks for it.
+    /// The orders of an earlier run.
+    fn earlier(&self) -> Result<Shopped, RunError> {
+        let orders = orders_file::read(&self.config.orders_file).map_err(RunError::file(&self.config.orders_file))?;
+        let clients = (0..self.config.shoppers).map(|id| self.client(id)).collect();
+        Ok(Shopped { seed: 0, shopping: Duration::ZERO, clients, orders, unwritten: None })
+    }
+
+    /// Runs all shoppers, each in a task of its own.
+    async fn shop(&self, products: Vec<Product>) -> Result<Shopped, RunError> {
+        let Config { front, shoppers, sessions, orders_file, .. } = self.config;
+        // Created only now: the orders of an earlier run are not overwritten if the store is not
+        // there.
+        let (sender, writer) = if self.config.run_type.orders() {
+            Some(orders_file::create(orders_file).await.map_err(RunError::file(orders_file))?).unzip()
+        } else {
+            (None, None)
+        };
+        let products: Arc<[ProductName]> = products.into_iter().map(|product| product.name).collect();
+        let seed = self.config.seed.unwrap_or_else(rand::random);
+        if self.config.show_progress {
+            tracing::info!(store = %front, products = products.len(), shoppers, sessions, seed, "shopping");
+        }
+        let begun = Instant::now();
+        let deadline = self.config.time_limit.map(|limit| begun + limit);
+        let mut running = JoinSet::new();
+        for (id, plan) in (0..).zip(SessionPlan::for_shoppers(self.config, seed, &products)) {
+            let shopper = Shopper { client: self.client(id), plan, orders_file: sender.clone() };
+            running.spawn(shopper.shop(*sessions, deadline, self.config.think_time));
+        }
+        // The file is complete when the last shopper has finished.
+        drop(sender);
+        let sessions = self.config.sessions_planned();
+        let clients = self.with_progress("shopping", sessions, RequestKind::Query, running.join_all()).await;
+        let (shopping, orders) = (begun.elapsed(), self.log.take().orders);
+        let unwritten = match writer {
+            Some(writer) => writer.finish().await.err().map(|error| format!("{}: {error}", orders_file.display())),
+            None => None,
+        };
+        Ok(Shopped { seed, shopping, clients, orders, unwritten })
+    }
+
+    fn client(&self, id: u32) -> RetryingClient<ClientStats> {
+        let (frontends, policy) = (std::slice::from_ref(&self.base), self.config.retry_policy);
+        let (log, stats) = (Arc::clone(&self.log), Arc::clone(&self.stats));
+        RetryingClient::new(ClientId(id), frontends, policy, log, stats, self.stop.clone())
+    }
+
+    /// Runs `work` and shows how many of `total` requests are done, if the configuration asks for
+    /// it.
     async fn with_progress<T>(
         &self,
         phase: &'static str,
         total: u64,
-        done: impl Fn() -> u64,
+        requests: RequestKind,
         work: impl Future<Output = T>,
     ) -> T {
-        if self.config.show_progress { progress::during(phase, total, done, work).await } else { work.await }
+        let mut progress = if self.config.show_progress { Progress::new(total) } else { Progress::Hidden };
+        let (mut work, mut ticks) = (pin!(work), interval(PROGRESS_INTERVAL));
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut work => return outcome,
+                _ = ticks.tick() => {
+                    let done = self.stats.finished(requests);
+                    let what = format!("{phase}: {done} of {total}");
+                    progress.show(done, what, |_| tracing::info!(done, total, "{phase}"));
+                }
+            }
+        }
     }
 
-    async fn summarize(&self, finished: Vec<FinishedShopper>, seed: u64, shopping: Duration) -> ShoppingSummary {
+    async fn summarize(&self, shopped: Shopped) -> ShoppingSummary {
         let Self { config, stats, .. } = self;
-        let acknowledged = finished.iter().map(|shopper| shopper.acknowledged).sum();
-        let orders = self.log.take().orders;
+        let Shopped { seed, shopping, clients, orders, unwritten } = shopped;
+        let acknowledged = orders.iter().filter_map(OrderCall::number).count() as u64;
+        let sessions_done = stats.finished(RequestKind::Query);
         let begun = Instant::now();
-        let (verification, duplicate_numbers) = match config.run_type {
-            RunType::SessionCheck => {
-                let verification = self.verify(finished, orders, acknowledged).await;
-                let (verification, duplicate_numbers) = OrderVerification::new(&verification);
-                (Some(verification), duplicate_numbers)
-            }
-            RunType::Query | RunType::Session => {
-                let verdict = verification::check(&History { orders, ..History::default() }, VIOLATIONS_MAX);
-                (None, sorted(&verdict.violations).0)
-            }
+        let verification = if config.run_type.verifies() {
+            self.verify(clients, orders, acknowledged).await
+        } else {
+            let verdict = verification::check(&History { orders, ..History::default() });
+            Verification { verdict, ..Verification::default() }
         };
-        let verifying = begun.elapsed();
-        let sessions_done = stats.sessions();
+        let mut checks = verification.checks();
+        if config.run_type == RunType::Check && acknowledged == 0 {
+            checks.not_checked(format!("{} has no orders", config.orders_file.display()));
+        }
+        let (verifying, counted) = (begun.elapsed(), stats.so_far());
         let request_summary = |kind| match kind {
-            RequestKind::Query | RequestKind::Order => stats.summary(kind, shopping),
-            RequestKind::Repeat | RequestKind::Check => stats.summary(kind, verifying),
+            RequestKind::Query | RequestKind::Order => RequestSummary::new(kind, counted.of(kind), shopping),
+            RequestKind::Repeat | RequestKind::Check => RequestSummary::new(kind, counted.of(kind), verifying),
+        };
+        let sessions_planned = match config.run_type {
+            RunType::Check => 0,
+            _ if config.time_limit.is_some() => sessions_done,
+            _ => config.sessions_planned(),
         };
         ShoppingSummary {
             run_type: config.run_type,
             seed,
             shoppers: config.shoppers,
-            sessions_planned: if config.time_limit.is_some() { sessions_done } else { config.sessions_planned() },
+            sessions_planned,
             sessions_done,
             shopping,
-            requests: RequestKind::ALL.into_iter().filter_map(request_summary).collect(),
+            requests: RequestKind::ALL.into_iter().map(request_summary).filter(RequestSummary::is_any).collect(),
             acknowledged,
-            sold_out: stats.times_sold_out(),
+            sold_out: counted.of(RequestKind::Order).sold_out,
             orders_file: (config.run_type != RunType::Query).then(|| config.orders_file.clone()),
             failures: stats.failures(),
-            verification,
-            duplicate_numbers,
-            unwritten: None,
+            verification: config.run_type.verifies().then_some(verification),
+            checks,
+            unwritten,
         }
     }
 
-    /// The shoppers verify all orders, each over its own connection. Each sends its last order
+    /// The clients verify all orders, each over its own connection. Each sends its last order
     /// again, because the store remembers the keys of the last million orders: these are certain to
     /// be remembered.
-    async fn verify(&self, finished: Vec<FinishedShopper>, orders: Vec<OrderCall>, acknowledged: u64) -> Verification {
-        let (clients, last_orders): (Vec<_>, Vec<_>) =
-            finished.into_iter().map(|shopper| (shopper.client, shopper.last_order)).unzip();
-        let plan = VerificationPlan {
-            orders,
-            repeat: last_orders.into_iter().flatten().collect(),
-            violations_max: VIOLATIONS_MAX,
-            sole_buyer: None,
-        };
-        let done = || self.stats.finished(RequestKind::Check);
+    async fn verify(
+        &self,
+        clients: Vec<RetryingClient<ClientStats>>,
+        orders: Vec<OrderCall>,
+        acknowledged: u64,
+    ) -> Verification {
+        let mut last = BTreeMap::new();
+        if self.config.run_type.orders() {
+            let acknowledged = orders.iter().filter(|call| call.number().is_some());
+            last.extend(acknowledged.map(|call| (call.client, (call.order_id, call.order()))));
+        }
+        let plan = VerificationPlan { orders, repeat: last.into_values().collect(), sole_buyer: None };
         let verifying = verification::verify(clients, &self.log, plan);
-        self.with_progress("verifying", acknowledged, done, verifying).await
+        self.with_progress("verifying", acknowledged, RequestKind::Check, verifying).await
     }
 }

@@ -1,94 +1,166 @@
 //! One shopper: one session after the other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use api::OrderId;
 use api::public::NewOrder;
+use api::{OrderId, ProductName, Quantity};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
-use workload::{Purchase, RequestKind, RetryingClient};
+use workload::{ClientStats, Purchase, RequestKind, RetryingClient};
 
+use crate::config::Config;
 use crate::orders_file::{AcknowledgedOrder, OrdersFileSender};
-use crate::session_plan::{PlannedSession, SessionPlan};
-use crate::shopping_stats::ShoppingStats;
 
 /// Shoppers know one frontend only.
 const FRONTEND: usize = 0;
+
+/// What one session does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlannedSession {
+    /// The product to read, and how many pieces to order if there are enough.
+    pub(crate) order: NewOrder,
+    /// Whether to order it.
+    pub(crate) buys: bool,
+}
+
+/// The endless sequence of a shopper's sessions. Each session draws the same number of random
+/// values, so that no answer of the store shifts the later sessions.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionPlan {
+    /// Yields the same numbers on every machine and with every release of its crate.
+    random: Xoshiro256PlusPlus,
+    products: Arc<[ProductName]>,
+    order_probability: f64,
+    quantity_max: Quantity,
+}
+
+impl SessionPlan {
+    /// One plan for each shopper of the run.
+    ///
+    /// # Panics
+    /// If there are no products.
+    pub(crate) fn for_shoppers(
+        config: &Config,
+        seed: u64,
+        products: &Arc<[ProductName]>,
+    ) -> impl Iterator<Item = Self> {
+        assert!(!products.is_empty(), "a plan needs at least one product");
+        let mut seeds = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let (order_probability, quantity_max) = (config.order_probability, config.quantity_max);
+        (0..config.shoppers).map(move |_| Self {
+            random: Xoshiro256PlusPlus::seed_from_u64(seeds.random()),
+            products: Arc::clone(products),
+            order_probability,
+            quantity_max,
+        })
+    }
+}
+
+impl Iterator for SessionPlan {
+    type Item = PlannedSession;
+
+    fn next(&mut self) -> Option<PlannedSession> {
+        let name = self.products[self.random.random_range(0..self.products.len())].clone();
+        let buys = self.random.random_bool(self.order_probability);
+        let pieces = self.random.random_range(1..=self.quantity_max.get());
+        let quantity = Quantity::new(u64::from(pieces)).expect("within the bounds of a quantity");
+        Some(PlannedSession { order: NewOrder { name, quantity }, buys })
+    }
+}
 
 /// A shopper before its first session.
 #[derive(Debug)]
 pub(crate) struct Shopper {
     /// Its client of the store.
-    pub(crate) client: RetryingClient<ShoppingStats>,
+    pub(crate) client: RetryingClient<ClientStats>,
     /// What it reads and orders.
     pub(crate) plan: SessionPlan,
     /// Records acknowledged orders; without it, nothing is ordered.
     pub(crate) orders_file: Option<OrdersFileSender>,
 }
 
-/// A shopper after its last session.
-#[derive(Debug)]
-pub(crate) struct FinishedShopper {
-    /// Its client of the store, with the connection still open.
-    pub(crate) client: RetryingClient<ShoppingStats>,
-    /// How many orders were acknowledged to this shopper.
-    pub(crate) acknowledged: u64,
-    /// The last one of them.
-    pub(crate) last_order: Option<(OrderId, NewOrder)>,
-}
-
 impl Shopper {
-    /// Runs `sessions` sessions; fewer if `deadline` passes, the run is stopped, or the store is
-    /// dead.
+    /// Runs `sessions` sessions; fewer if `deadline` passes, the run is stopped, the store is dead,
+    /// or the file can no longer be written. Returns the client, with its connection still open.
     pub(crate) async fn shop(
         mut self,
         sessions: u32,
         deadline: Option<Instant>,
         think_time: Duration,
-    ) -> FinishedShopper {
-        let (mut acknowledged, mut last_order) = (0, None);
+    ) -> RetryingClient<ClientStats> {
         for _ in 0..sessions {
-            if !self.client.should_continue() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if is_over || !self.client.should_continue() || !self.run_session().await {
                 break;
             }
-            let session = self.plan.next().expect("a plan is endless");
-            if let Some(order) = self.run_session(session).await {
-                acknowledged += 1;
-                last_order = Some((order.order_id, NewOrder { name: order.name.clone(), quantity: order.quantity }));
-                if !self.record(order).await {
-                    break;
-                }
-            }
-            self.client.observer().session_done();
             self.client.think(think_time).await;
         }
-        FinishedShopper { client: self.client, acknowledged, last_order }
+        self.client
     }
 
-    /// False if the file can no longer be written.
-    async fn record(&self, order: AcknowledgedOrder) -> bool {
-        match &self.orders_file {
-            Some(orders_file) => orders_file.record(order).await,
-            None => true,
-        }
-    }
-
-    /// Reads a product and perhaps orders it. The statistics count failures.
-    async fn run_session(&mut self, session: PlannedSession) -> Option<AcknowledgedOrder> {
-        let product = self.client.product(FRONTEND, &session.product).await.ok()?.value;
-        let enough = product.quantity.take(session.quantity).is_some();
-        if !(session.order && enough && self.orders_file.is_some()) {
-            return None;
+    /// Reads a product and perhaps orders it. The statistics count failures. False if the file can
+    /// no longer be written.
+    async fn run_session(&mut self) -> bool {
+        let PlannedSession { order, buys } = self.plan.next().expect("a plan is endless");
+        let Ok(product) = self.client.product(FRONTEND, &order.name).await else { return true };
+        let Some(orders_file) = self.orders_file.as_ref().filter(|_| buys) else { return true };
+        if product.value.quantity.take(order.quantity).is_none() {
+            return true;
         }
         let order_id = OrderId::random();
-        let order = NewOrder { name: session.product, quantity: session.quantity };
-        match self.client.place_order(RequestKind::Order, FRONTEND, order_id, &order).await.ok()?.value {
-            Purchase::Placed(number) => {
-                Some(AcknowledgedOrder { number, name: order.name, quantity: order.quantity, order_id })
+        match self.client.place_order(RequestKind::Order, FRONTEND, order_id, &order).await.map(|answer| answer.value) {
+            Ok(Purchase::Placed(number)) => {
+                let NewOrder { name, quantity } = order;
+                orders_file.record(AcknowledgedOrder { number, name, quantity, order_id }).await
             }
-            Purchase::SoldOut => {
-                self.client.observer().sold_out();
-                None
-            }
+            Ok(Purchase::SoldOut) | Err(_) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sessions(seed: u64, order_probability: f64) -> Vec<Vec<PlannedSession>> {
+        let quantity_max = Quantity::new(3).unwrap();
+        let config = Config { shoppers: 3, order_probability, quantity_max, ..Config::default() };
+        let products = ["Tux", "Uno", "Whale"].map(|name| ProductName::new(name).unwrap()).into();
+        SessionPlan::for_shoppers(&config, seed, &products).map(|sessions| sessions.take(200).collect()).collect()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_sessions_and_each_shopper_has_its_own() {
+        let (one, again, other) = (sessions(7, 0.5), sessions(7, 0.5), sessions(8, 0.5));
+        assert_eq!(one, again);
+        assert_ne!(one, other);
+        assert!(one[0] != one[1] && one[1] != one[2]);
+    }
+
+    #[test]
+    fn a_seed_means_the_same_with_every_release() {
+        let first: Vec<_> = sessions(42, 0.5)[0][..5]
+            .iter()
+            .map(|session| format!("{} {} {}", session.order.quantity, session.order.name, session.buys))
+            .collect();
+        assert_eq!(first, ["3 Tux false", "1 Uno true", "2 Uno false", "2 Uno true", "3 Tux false"]);
+    }
+
+    #[test]
+    fn the_probability_affects_orders_and_nothing_else() {
+        let products = |sessions: Vec<Vec<PlannedSession>>| {
+            sessions.concat().into_iter().map(|session| session.order).collect::<Vec<_>>()
+        };
+        assert!(sessions(7, 0.0).concat().iter().all(|session| !session.buys));
+        assert!(sessions(7, 1.0).concat().iter().all(|session| session.buys));
+        assert_eq!(products(sessions(7, 0.1)), products(sessions(7, 0.9)));
+        for name in ["Tux", "Uno", "Whale"] {
+            assert!(
+                sessions(7, 0.5).concat().iter().any(|session| session.order.name.as_str() == name && session.buys),
+                "{name}"
+            );
         }
     }
 }

@@ -1,17 +1,13 @@
 //! `toystore load` against a real server: a correct one, one with bugs, and one that is killed. The
 //! exit code is the verdict.
 
-// The tests of the shoppers use the rest of this module.
-#[allow(dead_code)]
-mod fake_store;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use client::loadtest::{Config, LoadReport, run, settings};
-use fake_store::{Bug, FakeStore};
 use service::lifecycle::ExitCode;
 use service::settings::{Values, command};
+use test_support::{Bug, FakeStore};
 use tokio_util::sync::CancellationToken;
 
 /// One second of orders, at 100 per second, unless `more` says otherwise.

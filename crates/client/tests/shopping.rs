@@ -1,17 +1,17 @@
 //! Shoppers against a real server: a correct one, one with faults, and one with bugs.
 
-mod fake_store;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use api::Quantity;
-use client::{Config, Mismatch, RequestSummary, RunError, RunType, ShoppingSummary, run};
-use fake_store::{Bug, FakeStore, RequestFault};
+use client::{Config, RequestSummary, RunError, RunType, ShoppingSummary, run};
+use history::Violation;
 use service::lifecycle::{ExitCode, ExitError};
 use tempfile::TempDir;
+use test_support::{Bug, FakeStore, RequestFault};
 use tokio_util::sync::CancellationToken;
+use workload::verification::Verification;
 use workload::{RequestKind, RetryPolicy, StoreClientError};
 
 const TOYS: &[(&str, u64)] = &[("Magic 8-Ball?", 1_000_000), ("Tux", 1_000_000), ("Whale", 1_000_000)];
@@ -23,20 +23,20 @@ fn buyer(store: &FakeStore, folder: &TempDir, sessions: u32) -> Config {
         shoppers: 1,
         sessions,
         order_probability: 1.0,
-        run_type: RunType::SessionCheck,
-        quantity_max: Quantity::ONE,
         orders_file: folder.path().join("new/orders.csv"),
-        summary_file: None,
         seed: Some(1),
         retry_policy: RetryPolicy { retry_delay: Duration::from_millis(1), ..RetryPolicy::default() },
-        time_limit: None,
-        think_time: Duration::ZERO,
         show_progress: false,
+        ..Config::default()
     }
 }
 
 async fn shop(config: Config) -> ShoppingSummary {
     run(config, CancellationToken::new()).await.unwrap()
+}
+
+fn verification(summary: &ShoppingSummary) -> &Verification {
+    summary.verification.as_ref().unwrap()
 }
 
 fn requests(summary: &ShoppingSummary, kind: RequestKind) -> RequestSummary {
@@ -75,7 +75,7 @@ async fn a_correct_store_passes() {
     assert_eq!(summary.exit_code(), ExitCode::Ok, "{summary}");
     let placed = store.records().orders.len() as u64;
     assert!((1..100).contains(&placed), "{placed}");
-    assert_eq!((summary.acknowledged, summary.verification.as_ref().unwrap().matching), (placed, placed));
+    assert_eq!((summary.acknowledged, verification(&summary).read), (placed, placed));
     assert_eq!(requests(&summary, RequestKind::Query).answered, 100);
     assert_eq!(requests(&summary, RequestKind::Order).answered, placed);
     assert_eq!(requests(&summary, RequestKind::Check).answered, placed);
@@ -129,8 +129,8 @@ async fn a_request_that_fails_three_times_is_a_failure() {
     assert_eq!(summary.exit_code(), ExitCode::Failure);
     let orders = requests(&summary, RequestKind::Order);
     assert_eq!((orders.answered, orders.retries, orders.failed), (4, 2, 1));
-    assert_eq!((summary.sessions_done, summary.mismatches()), (5, 0));
-    assert_eq!(summary.failures.listed, ["order: status 503: unavailable: no quorum"]);
+    assert_eq!((summary.sessions_done, summary.checks.to_string().as_str()), (5, ""));
+    assert_eq!(summary.failures, ["order: status 503: unavailable: no quorum"]);
 }
 
 #[tokio::test]
@@ -139,8 +139,8 @@ async fn a_shopper_leaves_a_dead_store_but_its_orders_are_checked() {
     store.faults("POST /orders", &[RequestFault::Unavailable; 2]);
     store.faults("GET /products/", &[RequestFault::Unavailable; 9]);
     let summary = shop(buyer(&store, &folder, 100)).await;
-    assert_eq!((summary.sessions_done, summary.failures.total, summary.acknowledged), (4, 3, 1), "{summary}");
-    assert_eq!(summary.verification.as_ref().unwrap().matching, 1);
+    assert_eq!((summary.sessions_done, summary.failed(), summary.acknowledged), (4, 3, 1), "{summary}");
+    assert_eq!(verification(&summary).read, 1);
     assert_eq!(summary.exit_code(), ExitCode::Failure);
 }
 
@@ -151,10 +151,10 @@ async fn an_order_that_could_not_be_sent_again_is_not_checked() {
     store.faults("POST /orders", &[RequestFault::Nothing]);
     store.faults("POST /orders", &[RequestFault::Unavailable; 3]);
     let summary = shop(buyer(&store, &folder, 1)).await;
-    let verification = summary.verification.as_ref().unwrap();
-    assert_eq!((verification.matching, verification.unrepeated), (1, 1), "{summary}");
+    assert_eq!((verification(&summary).read, verification(&summary).unrepeated), (1, 1), "{summary}");
     assert_eq!(summary.exit_code(), ExitCode::Unverified, "{summary}");
-    assert!(summary.to_string().contains("NOT CHECKED: 1 shoppers could not send their last order again"), "{summary}");
+    let line = "NOT CHECKED: whether 1 orders keep their numbers when they are sent again\n";
+    assert!(summary.to_string().contains(line), "{summary}");
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn a_store_that_is_killed_half_way_is_not_checked() {
     let summary = running.await.unwrap().unwrap();
     assert_eq!(summary.exit_code(), ExitCode::Unverified, "{summary}");
     let text = summary.to_string();
-    let line = format!("NOT CHECKED: 0 of {0} acknowledged orders could be read at the end\n", summary.acknowledged);
+    let line = format!("NOT CHECKED: 0 of {0} acknowledged orders could be read back\n", summary.acknowledged);
     assert!(text.contains(&line) && text.contains("NOT ALL CHECKED: "), "{text}");
     let json: serde_json::Value =
         serde_json::from_slice(&std::fs::read(config.summary_file.unwrap()).unwrap()).unwrap();
@@ -199,15 +199,18 @@ async fn every_bug_in_orders_is_found() {
         let (store, folder) = (FakeStore::open(&[("Tux", 100)], Some(bug)).await, TempDir::new().unwrap());
         let summary = shop(buyer(&store, &folder, 3)).await;
         assert_eq!(summary.exit_code(), ExitCode::Software, "{bug:?}: {summary}");
-        assert_eq!(summary.failures.total, 0, "{bug:?}: {summary}");
-        let verification = summary.verification.as_ref().unwrap();
-        let found = verification.mismatches.listed.as_slice();
-        match bug {
-            Bug::Quantity => assert!(matches!(found, [Mismatch::Different { .. }, _, _]), "{found:?}"),
-            Bug::Lost => assert!(matches!(found, [Mismatch::Lost(_), _, _]), "{found:?}"),
-            Bug::NotIdempotent => assert!(matches!(found, [Mismatch::NotIdempotent { .. }]), "{found:?}"),
-            _ => assert_eq!(summary.duplicate_numbers.total, 2, "{summary}"),
-        }
+        assert_eq!(summary.failed(), 0, "{bug:?}: {summary}");
+        let found = verification(&summary).verdict.violations.as_slice();
+        let is_found = |is_it: fn(&Violation) -> bool, times| found.iter().filter(|it| is_it(it)).count() == times;
+        assert!(
+            match bug {
+                Bug::Quantity => is_found(|it| matches!(it, Violation::ReadDiffers { .. }), 3),
+                Bug::Lost => is_found(|it| matches!(it, Violation::Vanished { .. }), 3),
+                Bug::NotIdempotent => is_found(|it| matches!(it, Violation::TwoNumbers { .. }), 1),
+                _ => is_found(|it| matches!(it, Violation::NumberShared { .. }), 2),
+            },
+            "{bug:?}: {found:?}"
+        );
     }
 }
 
@@ -216,7 +219,7 @@ async fn responses_must_match_the_request_and_return_the_session_id() {
     let (store, folder) = (FakeStore::open(&[("Tux", 100)], Some(Bug::Name)).await, TempDir::new().unwrap());
     let summary = shop(buyer(&store, &folder, 1)).await;
     let expected = "query: invalid response: requested product Tux, received Other";
-    assert_eq!(summary.failures.listed, [expected]);
+    assert_eq!(summary.failures, [expected]);
 
     let store = FakeStore::open(TOYS, Some(Bug::Session)).await;
     let error = run(buyer(&store, &folder, 1), CancellationToken::new()).await.unwrap_err();
@@ -290,7 +293,7 @@ async fn a_stopped_run_reports_how_far_it_came() {
     let summary = running.await.unwrap().unwrap();
 
     assert!(summary.acknowledged >= 3 && summary.sessions_done < summary.sessions_planned, "{summary}");
-    assert_eq!(summary.verification.as_ref().unwrap().unverified, summary.acknowledged);
+    assert_eq!(verification(&summary).unread, summary.acknowledged);
     assert_eq!(summary.exit_code(), ExitCode::Unverified);
     assert_eq!(recorded(&config.orders_file), sold(&store));
 }
@@ -301,11 +304,7 @@ async fn orders_that_cannot_be_read_are_not_checked() {
     // Three tries for three orders; then the shopper gives up.
     store.faults("GET /orders/", &[RequestFault::Unavailable; 9]);
     let summary = shop(buyer(&store, &folder, 5)).await;
-    assert_eq!(
-        (summary.acknowledged, summary.verification.as_ref().unwrap().unverified, summary.mismatches()),
-        (5, 5, 0),
-        "{summary}"
-    );
+    assert_eq!((summary.acknowledged, verification(&summary).unread), (5, 5), "{summary}");
     assert_eq!(summary.exit_code(), ExitCode::Unverified, "{summary}");
     assert!(summary.to_string().contains("NOT CHECKED: 0 of 5 acknowledged orders could be read"), "{summary}");
 }
@@ -321,8 +320,8 @@ async fn a_stopped_run_does_not_wait_for_the_next_attempt() {
     store.has_failed(1).await;
     stop.cancel();
     let summary = tokio::time::timeout(Duration::from_mins(1), running).await.unwrap().unwrap().unwrap();
-    assert_eq!((summary.sessions_done, summary.failures.total, summary.acknowledged), (1, 1, 0), "{summary}");
-    assert_eq!(summary.exit_code(), ExitCode::Failure);
+    assert_eq!((summary.sessions_done, summary.failed(), summary.acknowledged), (1, 1, 0), "{summary}");
+    assert_eq!(summary.exit_code(), ExitCode::Unverified, "whether the order was placed");
 }
 
 #[tokio::test]
@@ -347,4 +346,43 @@ async fn a_summary_that_cannot_be_written_is_still_returned() {
     let summary = shop(config).await;
     assert_eq!((summary.sessions_done, summary.exit_code()), (3, ExitCode::Io), "{summary}");
     assert!(summary.to_string().contains("NOT WRITTEN: "), "{summary}");
+}
+
+/// The exit code and the text of a run that only checks the orders of an earlier one.
+async fn check(config: &Config) -> (ExitCode, String) {
+    let summary = shop(Config { run_type: RunType::Check, shoppers: 2, ..config.clone() }).await;
+    (summary.exit_code(), summary.to_string())
+}
+
+#[tokio::test]
+async fn the_orders_of_an_earlier_run_are_checked() {
+    let (store, folder) = (FakeStore::open(TOYS, None).await, TempDir::new().unwrap());
+    let config = buyer(&store, &folder, 5);
+    assert!(shop(config.clone()).await.is_flawless());
+    let (held, placed) = (check(&config).await, store.records().orders.len());
+    assert!(held.0 == ExitCode::Ok && held.1.ends_with("all orders match\n"), "{held:?}");
+    assert_eq!((placed, recorded(&config.orders_file).len()), (5, 5), "nothing was ordered, and the file was kept");
+
+    // Another store, without these orders; then none.
+    let other = FakeStore::open(&[], None).await;
+    let broken = check(&Config { front: other.address.clone(), ..config.clone() }).await;
+    assert!(broken.0 == ExitCode::Software && broken.1.contains("BROKEN: I1: an acknowledged order"), "{broken:?}");
+    drop((store, other));
+    let mut gone = config.clone();
+    gone.retry_policy.startup_timeout = Duration::ZERO;
+    let gone = check(&gone).await;
+    let line = "NOT CHECKED: 0 of 5 acknowledged orders could be read back\n";
+    assert!(gone.0 == ExitCode::Unverified && gone.1.contains(line), "{gone:?}");
+
+    let store = FakeStore::open(TOYS, None).await;
+    std::fs::write(&config.orders_file, "number,name,quantity,order_id\n").unwrap();
+    let config = Config { front: store.address.clone(), ..config };
+    let empty = check(&config).await;
+    assert!(empty.0 == ExitCode::Unverified && empty.1.contains("has no orders\n"), "{empty:?}");
+    std::fs::write(&config.orders_file, "number,name\n1,Tux\n").unwrap();
+    for file in [config.orders_file.clone(), folder.path().join("nowhere.csv")] {
+        let config = Config { run_type: RunType::Check, orders_file: file, ..config.clone() };
+        let error = run(config, CancellationToken::new()).await.unwrap_err();
+        assert!(matches!(error, RunError::File { .. }), "{error}");
+    }
 }

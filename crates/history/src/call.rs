@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use api::public::NewOrder;
 use api::{BatchId, ErrorCode, NodeId, OrderId, OrderNumber, ProductName, Quantity, Stock};
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,21 @@ pub struct OrderCall {
     pub returned: Option<Moment>,
     /// The outcome; [`OrderOutcome::Unknown`] if there was no answer.
     pub outcome: OrderOutcome,
+}
+
+impl OrderCall {
+    /// What was ordered.
+    pub fn order(&self) -> NewOrder {
+        NewOrder { name: self.product.clone(), quantity: self.quantity }
+    }
+
+    /// The number that the order was acknowledged with.
+    pub fn number(&self) -> Option<OrderNumber> {
+        match self.outcome {
+            OrderOutcome::Acknowledged(number) => Some(number),
+            OrderOutcome::Refused(_) | OrderOutcome::Unknown => None,
+        }
+    }
 }
 
 /// What a client knows about its order.

@@ -1,8 +1,12 @@
-//! The files of stopped replicas, for tests of several crates: they are copied, replaced by an
-//! older copy, and cut off.
+//! What tests of several crates need: a [store in memory](FakeStore) behind the public REST API,
+//! and the files of stopped replicas, which are copied, replaced by an older copy, and cut off.
 //!
 //! # Panics
 //! Each function panics if the files cannot be read or written: then the test cannot go on.
+
+mod fake_store;
+
+pub use fake_store::{Bug, FakeRecords, FakeStore, RequestFault};
 
 use std::fs;
 use std::path::{Path, PathBuf};

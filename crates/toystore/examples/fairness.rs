@@ -27,7 +27,8 @@ use api::{Address, ProductName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use workload::load::{self, LoadModel, LoadPlan, LoadRequestKind, LoadStats, Stage};
+use workload::load::{self, LoadModel, LoadPlan, Stage};
+use workload::{LoadStats, RequestKind};
 
 use release_store::memory_mib;
 
@@ -106,11 +107,11 @@ impl OrderLoad {
 }
 
 fn placed(outcome: &LoadStats) -> u64 {
-    outcome.of(LoadRequestKind::Order).done.count()
+    outcome.of(RequestKind::Order).done.count()
 }
 
 fn describe(outcome: &LoadStats) -> String {
-    let sent = outcome.of(LoadRequestKind::Order).done.since_sent();
+    let sent = outcome.of(RequestKind::Order).done.since_sent();
     let ms = |us: u64| Duration::from_micros(us).as_secs_f64() * 1e3;
     format!(
         "{:.0} orders/s, p50 {:.1} p99 {:.1} ms",

@@ -21,7 +21,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use api::{Address, ProductName};
-use workload::load::{self, LoadModel, LoadPlan, LoadRequestKind, LoadStats, RequestStats, Stage};
+use workload::load::{self, LoadModel, LoadPlan, Stage};
+use workload::{LoadStats, RequestKind, RequestStats};
 
 use release_store::memory_mib;
 
@@ -126,7 +127,7 @@ impl Bench {
 impl OverloadStep {
     /// 200 responses per second.
     fn goodput(&self) -> f64 {
-        self.outcome.per_second(LoadRequestKind::ALL.iter().map(|kind| self.outcome.of(*kind).done.count()).sum())
+        self.outcome.per_second(RequestKind::OF_A_VISIT.iter().map(|kind| self.outcome.of(*kind).done.count()).sum())
     }
 
     fn print(&self) {
@@ -137,7 +138,7 @@ impl OverloadStep {
             self.goodput(),
             outcome.per_second(outcome.sent())
         );
-        for kind in LoadRequestKind::ALL {
+        for kind in RequestKind::OF_A_VISIT {
             let stats = outcome.of(kind);
             if stats.sent() > 0 {
                 print_kind(outcome, kind, stats);
@@ -149,7 +150,7 @@ impl OverloadStep {
     }
 }
 
-fn print_kind(outcome: &LoadStats, kind: LoadRequestKind, stats: &RequestStats) {
+fn print_kind(outcome: &LoadStats, kind: RequestKind, stats: &RequestStats) {
     let sorts = [("200", &stats.done), ("503", &stats.refused)];
     for (status, latencies) in sorts.into_iter().filter(|(_, latencies)| latencies.count() > 0) {
         let (sent, due) = (latencies.since_sent(), latencies.since_due());

@@ -36,7 +36,8 @@
 //!
 //! # Reading order
 //!
-//! 1. `store_client`: one request, its response, and what can go wrong.
+//! 1. `store_client`: one request, its response, and what can go wrong; `stats`: how outcomes and
+//!    latencies are counted.
 //! 2. `clock` and `attempt_log`: the record of all attempts, in which the outcome of an order is
 //!    decided.
 //! 3. `retrying_client`: its [`RetryPolicy`] is the difference between a patient shopper, a writer
@@ -45,15 +46,21 @@
 //! 5. [`verification`]: what became of the orders of a run.
 
 mod attempt_log;
+mod client_stats;
 mod clock;
 mod latency;
 pub mod load;
+mod request;
 mod retrying_client;
+mod stats;
 mod store_client;
 pub mod verification;
 
 pub use attempt_log::AttemptLog;
+pub use client_stats::ClientStats;
 pub use clock::RunClock;
 pub use latency::Latency;
-pub use retrying_client::{Answered, ClientObserver, RequestKind, RetryPolicy, RetryingClient};
+pub use request::RequestKind;
+pub use retrying_client::{Answered, ClientObserver, RetryPolicy, RetryingClient};
+pub use stats::{LatencyHistograms, LoadStats, RequestOutcome, RequestStats, RequestTiming};
 pub use store_client::{Purchase, StoreClient, StoreClientError, base_url, parse_address};

@@ -8,11 +8,12 @@ use api::{OrderId, OrderNumber, Product, ProductName};
 use history::{ClientId, Moment};
 use rand::RngExt;
 use reqwest::Url;
-use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt_log::AttemptLog;
+use crate::request::RequestKind;
+use crate::stats::RequestOutcome;
 use crate::store_client::{Purchase, StoreClient, StoreClientError};
 
 /// A client gives up after this many failed requests in a row, each after all of its attempts.
@@ -60,49 +61,21 @@ impl RetryPolicy {
     }
 }
 
-/// The purpose of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RequestKind {
-    /// Reads a product.
-    Query,
-    /// Places an order.
-    Order,
-    /// Sends an order again with its key.
-    Repeat,
-    /// Reads an acknowledged order.
-    Check,
-}
-
-impl RequestKind {
-    /// Every kind, in the order in which a run uses them.
-    pub const ALL: [Self; 4] = [Self::Query, Self::Order, Self::Repeat, Self::Check];
-
-    /// The name in reports.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Query => "query",
-            Self::Order => "order",
-            Self::Repeat => "repeat",
-            Self::Check => "check",
-        }
-    }
-}
-
-impl std::fmt::Display for RequestKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 /// Watches the requests of clients, for statistics.
 pub trait ClientObserver: Send + Sync {
     /// An attempt has failed.
     fn attempt_failed(&self, _kind: RequestKind, _error: &StoreClientError) {}
 
-    /// A request has ended after that many attempts: it was answered after that time, or it has
-    /// failed.
-    fn ended(&self, _kind: RequestKind, _attempts: u32, _result: Result<Duration, &StoreClientError>) {}
+    /// A request has ended after that many attempts and that time: with this outcome, or with an
+    /// error.
+    fn ended(
+        &self,
+        _kind: RequestKind,
+        _attempts: u32,
+        _latency: Duration,
+        _result: Result<RequestOutcome, &StoreClientError>,
+    ) {
+    }
 }
 
 /// Without statistics.
@@ -117,8 +90,6 @@ pub struct Answered<T> {
     pub frontend: usize,
     /// When it arrived.
     pub at: Moment,
-    /// From the first attempt to the answer.
-    pub latency: Duration,
 }
 
 type Reply<T> = Result<Answered<T>, StoreClientError>;
@@ -202,7 +173,7 @@ impl<O: ClientObserver> RetryingClient<O> {
             log.product(id, name, called, &answer);
             answer
         };
-        self.with_retries(RequestKind::Query, frontend, attempt).await
+        self.with_retries(RequestKind::Query, frontend, attempt, |_| RequestOutcome::Done).await
     }
 
     /// Places an order, or sends it again.
@@ -220,7 +191,11 @@ impl<O: ClientObserver> RetryingClient<O> {
             log.order(id, order_id, order.clone(), called, &answer);
             answer
         };
-        self.with_retries(kind, frontend, attempt).await
+        let outcome = |purchase: &Purchase| match purchase {
+            Purchase::Placed(_) => RequestOutcome::Done,
+            Purchase::SoldOut => RequestOutcome::SoldOut,
+        };
+        self.with_retries(kind, frontend, attempt, outcome).await
     }
 
     /// Reads the order with that number; `None` if there is none.
@@ -232,7 +207,7 @@ impl<O: ClientObserver> RetryingClient<O> {
             log.order_read(id, number, called, &answer);
             answer
         };
-        self.with_retries(RequestKind::Check, frontend, attempt).await
+        self.with_retries(RequestKind::Check, frontend, attempt, |_| RequestOutcome::Done).await
     }
 
     /// Repeats a request until there is a response, a final refusal, or no attempt left.
@@ -241,6 +216,7 @@ impl<O: ClientObserver> RetryingClient<O> {
         kind: RequestKind,
         mut frontend: usize,
         attempt: impl Fn(usize, Moment) -> F,
+        outcome: impl Fn(&T) -> RequestOutcome,
     ) -> Reply<T>
     where
         F: Future<Output = Result<T, StoreClientError>>,
@@ -251,9 +227,9 @@ impl<O: ClientObserver> RetryingClient<O> {
             let error = match attempt(frontend, self.log.clock().now()).await {
                 Ok(value) => {
                     self.reset_failures();
-                    let (at, latency) = (self.log.clock().now(), begun.elapsed());
-                    self.observer.ended(kind, attempts, Ok(latency));
-                    return Ok(Answered { value, frontend, at, latency });
+                    let at = self.log.clock().now();
+                    self.observer.ended(kind, attempts, begun.elapsed(), Ok(outcome(&value)));
+                    return Ok(Answered { value, frontend, at });
                 }
                 Err(error) => error,
             };
@@ -261,7 +237,7 @@ impl<O: ClientObserver> RetryingClient<O> {
             let again =
                 error.is_retryable() && attempts < self.policy.tries && self.wait_before_retry(&mut stopped_at).await;
             if !again {
-                self.observer.ended(kind, attempts, Err(&error));
+                self.observer.ended(kind, attempts, begun.elapsed(), Err(&error));
                 // A store that refuses a request for good is not dead.
                 self.consecutive_failures += u32::from(!matches!(error, StoreClientError::Refused(_)));
                 return Err(error);

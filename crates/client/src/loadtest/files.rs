@@ -8,7 +8,8 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use serde::Serialize;
 use tempfile::NamedTempFile;
-use workload::load::{LoadInterval, LoadPlan, LoadRequestKind, RequestStats};
+use workload::load::{LoadInterval, LoadPlan};
+use workload::{RequestKind, RequestStats};
 
 use super::page;
 use super::report::{LoadReport, Quantiles};
@@ -47,7 +48,7 @@ struct SecondsRow<'a> {
     seconds: f64,
     stage: &'a str,
     wanted_visits_per_s: Option<f64>,
-    request: LoadRequestKind,
+    request: RequestKind,
     done: u64,
     sold_out: u64,
     refused: u64,
@@ -64,7 +65,7 @@ struct SecondsRow<'a> {
 fn write_csv(file: impl Write, plan: &LoadPlan, intervals: &[LoadInterval]) -> csv::Result<()> {
     let mut lines = csv::Writer::from_writer(file);
     for LoadInterval { begin, stage, wanted_per_s, stats } in intervals {
-        for request in LoadRequestKind::ALL {
+        for request in RequestKind::OF_A_VISIT {
             let RequestStats { done, sold_out, refused, other, timed_out, connection_errors, waited, .. } =
                 stats.of(request);
             let Quantiles { p50_us, p90_us, p99_us, p999_us, max_us, .. } = Quantiles::of(waited.histogram());
@@ -156,7 +157,7 @@ fn write_intervals(file: &mut impl Write, interval: &LoadInterval) -> io::Result
     let mut builder = IntervalLogWriterBuilder::new();
     builder.with_max_value_divisor(DIVISOR);
     let mut log = builder.begin_log_with(&mut lines, &mut serializer)?;
-    for kind in LoadRequestKind::ALL {
+    for kind in RequestKind::OF_A_VISIT {
         let latencies = &interval.stats.of(kind).waited;
         if latencies.count() > 0 {
             let written = log.write_histogram(
@@ -189,7 +190,7 @@ mod tests {
         let mut log = LatencyLog::create(Some(dir.path()), Duration::from_hours(500_000)).unwrap();
         let ms = Duration::from_millis;
         for n in 0..3 {
-            let stats = stats(LoadRequestKind::Query, &[(100, ms(1 + n)), (1, ms(250))], &[], 0, ms(1000));
+            let stats = stats(RequestKind::Query, &[(100, ms(1 + n)), (1, ms(250))], &[], 0, ms(1000));
             log.record(&LoadInterval { begin: ms(1000 * n), stage: 0, wanted_per_s: None, stats });
         }
         log.finish().unwrap();

@@ -8,7 +8,8 @@ use service::health::{self, Readiness};
 use service::http::{Limits, Listener, serve};
 use service::lifecycle::Task;
 use service::metrics::{LATENCY_BUCKETS_S, registered, registry};
-use workload::load::{LoadInterval, LoadRequestKind, RequestStats};
+use workload::load::LoadInterval;
+use workload::{RequestKind, RequestStats};
 
 /// The values of the label `outcome`.
 const OUTCOMES: [&str; 6] = ["done", "sold_out", "refused", "other", "timed_out", "connection_error"];
@@ -17,7 +18,7 @@ const OUTCOMES: [&str; 6] = ["done", "sold_out", "refused", "other", "timed_out"
 pub(super) struct LoadMetrics {
     registry: Registry,
     wanted: Gauge,
-    kinds: Vec<(LoadRequestKind, Histogram, [IntCounter; OUTCOMES.len()])>,
+    kinds: Vec<(RequestKind, Histogram, [IntCounter; OUTCOMES.len()])>,
 }
 
 impl LoadMetrics {
@@ -32,7 +33,7 @@ impl LoadMetrics {
         let requests = registered(&registry, IntCounterVec::new(requests, &["request", "outcome"]));
         let help = "Rate of visits that the load test is to send; 0 in a closed loop";
         let wanted = Gauge::new("toystore_load_wanted_visits_per_second", help);
-        let kinds = LoadRequestKind::ALL.map(|kind| {
+        let kinds = RequestKind::OF_A_VISIT.map(|kind| {
             let counter = |outcome| requests.with_label_values(&[kind.as_str(), outcome]);
             (kind, latency.with_label_values(&[kind.as_str()]), OUTCOMES.map(counter))
         });
@@ -82,7 +83,7 @@ mod tests {
     async fn intervals_add_up() {
         let metrics = LoadMetrics::new();
         let ms = Duration::from_millis;
-        let stats = stats(LoadRequestKind::Order, &[(3, ms(20))], &[(1, ms(6000))], 0, ms(1000));
+        let stats = stats(RequestKind::Order, &[(3, ms(20))], &[(1, ms(6000))], 0, ms(1000));
         let interval = LoadInterval { begin: ms(0), stage: 0, wanted_per_s: Some(4.0), stats };
         (0..2).for_each(|_| metrics.record(&interval));
         let text = prometheus::TextEncoder::new().encode_to_string(&metrics.registry.gather()).unwrap();

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use report::{Annotation, Axis, CheckResult, Document, Plot, Scale, Series, SeriesStyle};
-use workload::load::{LoadInterval, LoadModel, LoadPlan, LoadRequestKind, Visit};
+use workload::RequestKind;
+use workload::load::{LoadInterval, LoadModel, LoadPlan, Visit};
 
 use super::report::{LoadReport, Quantiles, RequestReport, StageReport, UNVERIFIED, in_ms};
 
@@ -40,7 +41,7 @@ pub(super) fn document(report: &LoadReport, plan: &LoadPlan, intervals: &[LoadIn
         page.text(format!("The longest time without an acknowledged order was {gap_ms} ms."));
     }
     page.heading("Over time");
-    for kind in LoadRequestKind::ALL.into_iter().filter(|kind| has(intervals, *kind)) {
+    for kind in RequestKind::OF_A_VISIT.into_iter().filter(|kind| has(intervals, *kind)) {
         let description =
             format!("{kind}: the median, 90th and 99th percentile, and maximum of the latencies in each second.");
         page.figure(&format!("{kind}-latency"), description, latency_plot(kind, plan, intervals));
@@ -100,7 +101,7 @@ fn row(stage: &StageReport, request: &RequestReport) -> [String; 11] {
     [name, request.request.to_string(), done, done_per_s, sold_out, failed, p50, p90, p99, p999, max]
 }
 
-fn has(intervals: &[LoadInterval], kind: LoadRequestKind) -> bool {
+fn has(intervals: &[LoadInterval], kind: RequestKind) -> bool {
     intervals.iter().any(|interval| interval.stats.of(kind).sent() > 0)
 }
 
@@ -135,7 +136,7 @@ fn time_axis(plan: &LoadPlan) -> Axis {
     Axis { range: Some(0.0..plan.length().as_secs_f64()), ..Axis::new("seconds", Scale::Linear) }
 }
 
-fn latency_plot(kind: LoadRequestKind, plan: &LoadPlan, intervals: &[LoadInterval]) -> String {
+fn latency_plot(kind: RequestKind, plan: &LoadPlan, intervals: &[LoadInterval]) -> String {
     let points = points(intervals);
     let series = [("max", 1.0), ("p99", 0.99), ("p90", 0.9), ("p50", 0.5)].map(|(name, quantile)| {
         let waited =
@@ -155,18 +156,14 @@ fn latency_plot(kind: LoadRequestKind, plan: &LoadPlan, intervals: &[LoadInterva
 
 fn rate_plot(plan: &LoadPlan, intervals: &[LoadInterval]) -> String {
     let points = points(intervals);
-    let rate = |count: fn(&LoadInterval) -> u64| {
+    let rate = |count: &dyn Fn(&LoadInterval) -> u64| {
         points.iter().map(|interval| (middle(interval), interval.stats.per_second(count(interval)))).collect::<Vec<_>>()
     };
-    let done = LoadRequestKind::ALL.into_iter().filter(|kind| has(intervals, *kind)).map(|kind| {
-        let count: fn(&LoadInterval) -> u64 = match kind {
-            LoadRequestKind::Query => |interval| interval.stats.queries.done.count(),
-            LoadRequestKind::Order => |interval| interval.stats.orders.done.count(),
-        };
-        Series::line(format!("{kind}: done"), rate(count))
-    });
-    let failed =
-        Series::line("failed", rate(|interval| interval.stats.queries.failed() + interval.stats.orders.failed()));
+    let done = RequestKind::OF_A_VISIT
+        .into_iter()
+        .filter(|kind| has(intervals, *kind))
+        .map(|kind| Series::line(format!("{kind}: done"), rate(&|interval| interval.stats.of(kind).done.count())));
+    let failed = Series::line("failed", rate(&|interval| interval.stats.all().failed()));
     let wanted =
         points.iter().filter_map(|interval| Some((middle(interval), interval.wanted_per_s?))).collect::<Vec<_>>();
     let wanted = (!wanted.is_empty()).then(|| Series::line("visits wanted", wanted));
@@ -182,7 +179,7 @@ fn rate_plot(plan: &LoadPlan, intervals: &[LoadInterval]) -> String {
 
 /// The x axis counts nines: 0 is none of the requests, 1 is 90 % of them, 2 is 99 %.
 fn distribution_plot(report: &LoadReport) -> String {
-    let kinds = LoadRequestKind::ALL.into_iter().filter(|kind| report.stats.of(*kind).waited.count() > 0);
+    let kinds = RequestKind::OF_A_VISIT.into_iter().filter(|kind| report.stats.of(*kind).waited.count() > 0);
     let series = kinds.flat_map(|kind| {
         let waited = &report.stats.of(kind).waited;
         let since_due = Series::line(format!("{kind}"), nines(waited.histogram()));

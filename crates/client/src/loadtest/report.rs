@@ -8,8 +8,9 @@ use hdrhistogram::Histogram;
 use report::{CheckResult, Checks};
 use serde::Serialize;
 use service::lifecycle::ExitCode;
-use workload::load::{LoadPlan, LoadRequestKind, LoadResult, LoadStats, RequestStats};
+use workload::load::{LoadPlan, LoadResult};
 use workload::verification::Verification;
+use workload::{LoadStats, RequestKind, RequestStats};
 
 use super::config::Config;
 use super::threshold::ThresholdResult;
@@ -71,7 +72,7 @@ pub struct StageReport {
 #[derive(Clone, Debug, Serialize)]
 pub struct RequestReport {
     /// The kind.
-    pub request: LoadRequestKind,
+    pub request: RequestKind,
     /// Served: status 200, or 409 "out of stock".
     pub done: u64,
     /// The same per second.
@@ -151,7 +152,7 @@ impl StageReport {
             counted,
             seconds: stats.measured.as_secs_f64(),
             unsent: stats.unsent,
-            requests: LoadRequestKind::ALL.into_iter().filter_map(request).collect(),
+            requests: RequestKind::OF_A_VISIT.into_iter().filter_map(request).collect(),
         }
     }
 }
@@ -175,9 +176,7 @@ impl LoadReport {
             stages: stages.collect(),
             counted: StageReport::new("all that counts", true, &stats),
             thresholds: config.scenario.thresholds.iter().map(|threshold| threshold.evaluate(&stats)).collect(),
-            longest_ack_gap_ms: result
-                .longest_ack_gap()
-                .map(|gap| u64::try_from(gap.as_millis()).unwrap_or(u64::MAX)),
+            longest_ack_gap_ms: result.longest_ack_gap().map(|gap| u64::try_from(gap.as_millis()).unwrap_or(u64::MAX)),
             generator_cores: cpu.map(|cpu| cpu.as_secs_f64() / lasted.as_secs_f64().max(f64::MIN_POSITIVE)),
             verification: None,
             checks: Checks::default(),

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use workload::load::{LoadRequestKind, LoadStats, RequestOutcome, RequestTiming};
+use workload::{LoadStats, RequestKind, RequestOutcome, RequestTiming};
 
 /// Statistics of one kind of request: counts and latencies of the served requests, and of those
 /// that timed out.
 pub(crate) fn stats(
-    kind: LoadRequestKind,
+    kind: RequestKind,
     done: &[(u64, Duration)],
     timed_out: &[(u64, Duration)],
     unsent: u64,

@@ -4,13 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
-use workload::load::{LoadRequestKind, LoadStats, RequestStats};
+use workload::{LoadStats, RequestKind, RequestStats};
 
 /// A limit for a value that is measured in the stages that count.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Threshold {
     /// `None`: both kinds together.
-    kind: Option<LoadRequestKind>,
+    kind: Option<RequestKind>,
     measure: Measure,
     comparison: Comparison,
     limit: f64,
@@ -103,7 +103,7 @@ impl FromStr for Threshold {
         let (kind, measure) = match what.trim().split_once(' ') {
             None => (None, what.trim()),
             Some((kind, measure)) => {
-                let known = LoadRequestKind::ALL.into_iter().find(|known| known.as_str() == kind);
+                let known = RequestKind::OF_A_VISIT.into_iter().find(|known| known.as_str() == kind);
                 (Some(known.ok_or_else(|| wrong("the kind of request must be query or order"))?), measure.trim())
             }
         };
@@ -153,7 +153,7 @@ impl Threshold {
     pub fn evaluate(&self, stats: &LoadStats) -> ThresholdResult {
         let measured = match self.kind {
             Some(kind) => self.measure(stats, stats.of(kind), 0),
-            None => self.measure(stats, &stats.both(), stats.unsent),
+            None => self.measure(stats, &stats.all(), stats.unsent),
         };
         let met = measured.map(|measured| match self.comparison {
             Comparison::Below => measured < self.limit,
@@ -191,7 +191,7 @@ mod tests {
         // 90 queries of 10 ms, 9 of 100 ms, and one that timed out after 1 s; no orders; 2 visits
         // that were never begun; within 10 s.
         let ms = Duration::from_millis;
-        let stats = stats(LoadRequestKind::Query, &[(90, ms(10)), (9, ms(100))], &[(1, ms(1000))], 2, ms(10_000));
+        let stats = stats(RequestKind::Query, &[(90, ms(10)), (9, ms(100))], &[(1, ms(1000))], 2, ms(10_000));
         threshold.parse::<Threshold>().unwrap().evaluate(&stats)
     }
 

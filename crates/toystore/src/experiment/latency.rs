@@ -3,14 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use api::Quantity;
-use client::{RequestSummary, RunType, ShoppingSummary};
+use client::{RequestSummary, ShoppingSummary};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
 use report::Checks;
 use tokio_util::sync::CancellationToken;
-use workload::{RequestKind, RetryPolicy};
+use workload::RequestKind;
 
 use super::stats::Stats;
 use super::target::{CacheCounts, CacheMode, Target};
@@ -96,15 +95,11 @@ pub(super) async fn measure(
         shoppers: SHOPPERS,
         sessions: SESSIONS_MAX,
         order_probability: f64::from(combination.probability) / 100.0,
-        run_type: RunType::SessionCheck,
-        quantity_max: Quantity::ONE,
         orders_file: work.join("orders.csv"),
-        summary_file: None,
         seed: Some(seed.wrapping_add(u64::from(combination.repetition))),
-        retry_policy: RetryPolicy::default(),
         time_limit: Some(length),
-        think_time: Duration::ZERO,
         show_progress: false,
+        ..client::Config::default()
     };
     let before = target.cache_counts().await?;
     let stop = stop.child_token();
@@ -117,7 +112,7 @@ pub(super) async fn measure(
         }
     };
     let summary = summary.map_err(|error| error.to_string())?;
-    let mut checks = summary.checks();
+    let mut checks = summary.checks.clone();
     if let Some(exited) = exited {
         checks.not_checked(exited);
     }
@@ -141,9 +136,9 @@ impl LatencyMeasurement {
             combination,
             shopping: summary.shopping,
             sessions: summary.sessions_done,
-            requests: summary.requests,
             acknowledged: summary.acknowledged,
-            failed: summary.failures.total,
+            failed: summary.failed(),
+            requests: summary.requests,
             cache_counts,
             checks,
         }

@@ -75,7 +75,7 @@ async fn shoppers_and_a_load_test_say_what_they_could_not_check() {
         process.kill().await.unwrap();
     }
     let text = not_checked(client).await;
-    assert!(text.contains("acknowledged orders could be read at the end\n"), "{text}");
+    assert!(text.contains("acknowledged orders could be read back\n"), "{text}");
     kill_process(pid(&load), Signal::TERM).unwrap();
     let text = not_checked(load).await;
     assert!(text.contains(&format!("NOT CHECKED: the store at {address} does not list its products")), "{text}");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api::ProductName;
+use workload::RequestKind;
 use workload::load::{self, LoadPlan, Stage};
 
 use crate::harness::{TestStore, eventually};
@@ -29,7 +30,7 @@ async fn a_flood_of_orders_is_answered_and_does_not_block_reads() {
 
     let (flood, visitors) = (plan(&store, 640, 1.0), plan(&store, 4, 0.0));
     let (flood, visitors) = tokio::try_join!(load::run_to_end(&flood), load::run_to_end(&visitors)).unwrap();
-    let (orders, queries) = (flood.orders, visitors.queries);
+    let (orders, queries) = (flood.of(RequestKind::Order), visitors.of(RequestKind::Query));
     assert!(
         orders.done.count() > 0 && orders.refused.count() > 0,
         "{} {}",

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 
-use super::stats::{LoadRequestKind, LoadStats, RequestOutcome, RequestTiming};
+use crate::request::RequestKind;
+use crate::stats::{LoadStats, RequestOutcome, RequestTiming};
 
 /// What was counted since the last [`take`](Self::take), by the stage in which a request was due.
 /// Sharded by connection, so that connections seldom wait for each other.
@@ -22,7 +23,7 @@ impl Counters {
         &self,
         connection: usize,
         stage: usize,
-        kind: LoadRequestKind,
+        kind: RequestKind,
         outcome: RequestOutcome,
         timing: RequestTiming,
     ) {

@@ -33,7 +33,7 @@
 //! # Reading order
 //!
 //! `schedule` and `plan` (what a load is), `pacer` (when visits begin), `worker` (what a connection
-//! does) with `connection` and `request_templates`, `stats`, `time_series`; then `verify`.
+//! does) with `connection` and `request_templates`, `time_series`, `result`; then `verify`.
 
 mod connection;
 mod counters;
@@ -41,9 +41,9 @@ mod pacer;
 mod plan;
 mod popularity;
 mod request_templates;
+mod result;
 mod run_state;
 mod schedule;
-mod stats;
 mod time_series;
 mod verify;
 mod worker;
@@ -64,14 +64,13 @@ use run_state::RunState;
 use time_series::TimeSeries;
 use worker::LoadWorker;
 
+use crate::stats::LoadStats;
+
 pub use connection::ConnectError;
 pub use plan::{LoadPlan, REQUEST_TIMEOUT, Visit};
 pub use popularity::Popularity;
+pub use result::{LoadInterval, LoadResult};
 pub use schedule::{LoadModel, Stage};
-pub use stats::{
-    LatencyHistograms, LoadInterval, LoadRequestKind, LoadResult, LoadStats, RequestOutcome, RequestStats,
-    RequestTiming,
-};
 pub use verify::verify;
 
 /// Connections that are opened at the same time: a server's backlog takes this many at once.

@@ -1,23 +1,20 @@
-use std::collections::BTreeMap;
 use std::future::ready;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use api::public::NewOrder;
-use api::{Address, OrderId, OrderNumber, ProductName, Quantity, SESSION_ID_HEADER};
-use axum::extract::{Path, Request};
+use api::{Address, OrderId, OrderNumber, ProductName, Quantity};
+use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::Response;
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use history::{ClientId, Moment, OrderCall, OrderOutcome};
-use serde_json::{Value, json};
+use serde_json::json;
+use test_support::{Bug, FakeStore, RequestFault};
 
 use super::*;
 use crate::attempt_log::AttemptLog;
 use crate::clock::RunClock;
 use crate::latency::Latency;
+use crate::request::RequestKind;
+use crate::stats::LatencyHistograms;
 use crate::verification::Verification;
 
 async fn store(routes: Router) -> Address {
@@ -68,9 +65,12 @@ async fn outcomes_are_counted_separately() {
     let store = store(routes).await;
     with_enough_requests(async |ms| {
         let stats = load(&plan(store.clone(), &[stage(CLOSED, ms)])).await.counted();
-        assert_eq!(stats.orders.with_retry_after, stats.orders.refused.count());
-        assert_eq!(stats.queries.done.count() + stats.orders.refused.count(), stats.sent());
-        stats.queries.done.count() > 0 && stats.orders.refused.count() > 0
+        assert_eq!(stats.of(RequestKind::Order).with_retry_after, stats.of(RequestKind::Order).refused.count());
+        assert_eq!(
+            stats.of(RequestKind::Query).done.count() + stats.of(RequestKind::Order).refused.count(),
+            stats.sent()
+        );
+        stats.of(RequestKind::Query).done.count() > 0 && stats.of(RequestKind::Order).refused.count() > 0
     })
     .await;
 }
@@ -89,7 +89,7 @@ async fn in_an_open_loop_the_wait_for_a_connection_counts() {
             return false; // Each request found a free connection.
         }
         let longest = |latency: fn(&LatencyHistograms) -> Latency| {
-            LoadRequestKind::ALL.map(|kind| latency(&stats.of(kind).done).max_us)
+            RequestKind::OF_A_VISIT.map(|kind| latency(&stats.of(kind).done).max_us)
         };
         assert!(longest(LatencyHistograms::since_due) > longest(LatencyHistograms::since_sent), "{stats:?}");
         true
@@ -135,7 +135,10 @@ async fn an_open_loop_reports_a_stall_that_a_closed_loop_hides() {
         plan(stalling_once(done.clone()).await, stage(LoadModel::Closed { shoppers: 1 }, 3_600_000)),
     );
     let (open, closed) = tokio::join!(load(&open), run(&closed, &done, |_| {}));
-    let (open, closed) = (open.counted().queries.waited, closed.unwrap().counted().queries.waited);
+    let (open, closed) = (
+        open.counted().of(RequestKind::Query).waited.clone(),
+        closed.unwrap().counted().of(RequestKind::Query).waited.clone(),
+    );
     assert!(shows_the_stall(open.histogram()), "{:?}", open.since_due());
     // An open loop without the wait for a connection hides it, too.
     assert!(!shows_the_stall(open.histogram_since_sent()), "{:?}", open.since_sent());
@@ -180,7 +183,11 @@ async fn without_keep_alive_each_request_has_its_own_connection() {
         ..plan(store(routes).await, &[stage(LoadModel::constant(100.0), 200), time_for_late_visits()])
     };
     let stats = load(&plan).await.counted();
-    assert_eq!((stats.queries.done.count(), stats.queries.failed()), (20, 0), "{stats:?}");
+    assert_eq!(
+        (stats.of(RequestKind::Query).done.count(), stats.of(RequestKind::Query).failed()),
+        (20, 0),
+        "{stats:?}"
+    );
 }
 
 #[tokio::test]
@@ -220,7 +227,8 @@ fn the_longest_gap_between_acknowledgements_includes_the_start_and_the_end() {
             returned,
             outcome,
         };
-        let acknowledged = acknowledged_ms.iter().map(|ms| call(Some(at(*ms)), OrderOutcome::Acknowledged(OrderNumber::FIRST)));
+        let acknowledged =
+            acknowledged_ms.iter().map(|ms| call(Some(at(*ms)), OrderOutcome::Acknowledged(OrderNumber::FIRST)));
         let orders = acknowledged.chain((0..unanswered).map(|_| call(None, OrderOutcome::Unknown))).collect();
         let stats = LoadStats { measured: Duration::from_millis(50), ..LoadStats::default() };
         let stages = vec![(stage(CLOSED, 50), stats.clone()), (stage(CLOSED, 50), stats)];
@@ -229,51 +237,6 @@ fn the_longest_gap_between_acknowledgements_includes_the_start_and_the_end() {
     };
     assert_eq!([gap_ms(&[10, 90, 50], 0), gap_ms(&[40, 60], 1), gap_ms(&[10, 20], 1)], [Some(40), Some(40), Some(80)]);
     assert_eq!([gap_ms(&[], 1), gap_ms(&[], 0)], [Some(100), None]);
-}
-
-/// The state of an in-memory store.
-#[derive(Default)]
-struct Shelf {
-    placed: Mutex<BTreeMap<String, u64>>,
-    asked: AtomicU64,
-}
-
-/// A store in memory. `answer` decides the response to an order from its number and the number of
-/// requests before it.
-async fn shelf(answer: fn(u64, u64) -> Result<u64, StatusCode>, sold_for_free: u64) -> Address {
-    let shelf = Arc::new(Shelf::default());
-    let (orders, reads, all) = (Arc::clone(&shelf), Arc::clone(&shelf), shelf);
-    let place = move |headers: HeaderMap, Json(_): Json<NewOrder>| async move {
-        let key = headers["idempotency-key"].to_str().unwrap().to_owned();
-        let asked = orders.asked.fetch_add(1, Ordering::Relaxed);
-        let mut placed = orders.placed.lock().unwrap();
-        let next = placed.len() as u64 + 1;
-        let number = *placed.entry(key).or_insert(next);
-        answer(number, asked).map(|number| Json(json!({"data": {"order_number": number}})))
-    };
-    let read = move |Path(number): Path<u64>| async move {
-        let order = json!({"data": {"number": number, "name": "Magic 8-Ball", "quantity": 1}});
-        let nothing = json!({"error": {"code": "no_such_order", "message": "no"}});
-        let found = reads.placed.lock().unwrap().len() as u64 >= number;
-        if found { (StatusCode::OK, Json(order)) } else { (StatusCode::NOT_FOUND, Json(nothing)) }
-    };
-    let products = move || async move {
-        let stock = 1_000_000 - all.placed.lock().unwrap().len() as u64 - sold_for_free;
-        let answer = json!({"data": [{"name": "Magic 8-Ball", "price": 1.0, "quantity": stock}]});
-        Json::<Value>(answer)
-    };
-    let routes = Router::new().route("/orders", post(place)).route("/orders/{number}", get(read));
-    store(routes.route("/products", get(products)).layer(middleware::from_fn(echo_session))).await
-}
-
-/// Returns the `Session-ID` of each request.
-async fn echo_session(request: Request, next: Next) -> Response {
-    let session = request.headers().get(SESSION_ID_HEADER).cloned();
-    let mut response = next.run(request).await;
-    if let Some(session) = session {
-        response.headers_mut().insert(SESSION_ID_HEADER, session);
-    }
-    response
 }
 
 /// An address that refuses connections, and the socket that reserves it.
@@ -291,8 +254,12 @@ fn forty_orders(target: Address) -> LoadPlan {
     }
 }
 
-async fn verified(target: Address) -> Verification {
-    let plan = forty_orders(target);
+async fn toys(bug: Option<Bug>) -> FakeStore {
+    FakeStore::open(&[("Magic 8-Ball", 1_000_000)], bug).await
+}
+
+async fn verified(store: &FakeStore) -> Verification {
+    let plan = forty_orders(store.address.clone());
     let before =
         serde_json::from_value(json!([{"name": "Magic 8-Ball", "price": 1.0, "quantity": 1_000_000}])).unwrap();
     let result = load(&plan).await;
@@ -301,12 +268,13 @@ async fn verified(target: Address) -> Verification {
 
 #[tokio::test]
 async fn a_correct_store_passes_although_responses_were_lost() {
+    let store = toys(None).await;
     // Every fifth first response is lost; the order is placed.
-    let verification = verified(
-        shelf(|number, asked| if asked % 5 == 0 && asked < 40 { Err(StatusCode::BAD_GATEWAY) } else { Ok(number) }, 0)
-            .await,
-    )
-    .await;
+    for _ in 0..8 {
+        store.faults("POST /orders", &[RequestFault::HangUp]);
+        store.faults("POST /orders", &[RequestFault::Nothing; 4]);
+    }
+    let verification = verified(&store).await;
     assert_eq!(verification.checks().to_string(), "", "{verification}");
     assert_eq!(
         (verification.repeated, verification.read, verification.verdict.counts.acknowledged),
@@ -321,15 +289,16 @@ async fn a_correct_store_passes_although_responses_were_lost() {
 
 #[tokio::test]
 async fn duplicate_numbers_and_lost_orders_are_found() {
-    let twice = verified(shelf(|number, _| Ok(number.min(39)), 0).await).await;
+    let twice = verified(&toys(Some(Bug::OneNumber)).await).await;
     assert!(twice.verdict.counts.duplicated > 0 && twice.is_broken(), "{twice}");
-    let nowhere = verified(shelf(|number, _| Ok(number + 1), 0).await).await;
+    let nowhere = verified(&toys(Some(Bug::Lost)).await).await;
     assert!(nowhere.verdict.counts.lost > 0 && nowhere.is_broken(), "{nowhere}");
 }
 
 #[tokio::test]
 async fn a_verification_uses_all_targets() {
-    let mut plan = forty_orders(shelf(|number, _| Ok(number), 0).await);
+    let store = toys(None).await;
+    let mut plan = forty_orders(store.address.clone());
     let result = load(&plan).await;
     let (gone, _reserved) = closed();
     plan.targets.insert(0, gone);
@@ -340,7 +309,8 @@ async fn a_verification_uses_all_targets() {
 
 #[tokio::test]
 async fn what_a_store_that_is_gone_has_promised_is_not_checked() {
-    let mut plan = forty_orders(shelf(|number, _| Ok(number), 0).await);
+    let store = toys(None).await;
+    let mut plan = forty_orders(store.address.clone());
     let result = load(&plan).await;
     let (gone, _reserved) = closed();
     plan.targets = vec![gone];

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::result::{LoadInterval, LoadResult};
 use super::run_state::RunState;
 use super::schedule::Stage;
-use super::stats::{LoadInterval, LoadResult, LoadStats};
+use crate::stats::LoadStats;
 
 /// The statistics of a running load.
 pub(super) struct TimeSeries<'a> {

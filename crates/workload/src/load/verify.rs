@@ -8,7 +8,7 @@ use history::ClientId;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::{LoadPlan, REQUEST_TIMEOUT};
-use super::stats::LoadResult;
+use super::result::LoadResult;
 use crate::retrying_client::{RetryPolicy, RetryingClient};
 use crate::store_client::base_url;
 use crate::verification::{self, SoleBuyer, Verification, VerificationPlan};
@@ -18,9 +18,6 @@ const CLIENTS: u32 = 16;
 
 /// The pause before a request is repeated.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
-
-/// The maximum number of listed violations.
-const VIOLATIONS_MAX: usize = 20;
 
 /// Verifies a load through all of its targets. `sole_buyer` is given if no other client bought
 /// during the load: the stock before the load, and the level that sold-out products are restocked
@@ -53,6 +50,6 @@ pub async fn verify(
         targets: targets.clone(),
         timeout,
     });
-    let plan = VerificationPlan { orders, sole_buyer, violations_max: VIOLATIONS_MAX, ..VerificationPlan::default() };
+    let plan = VerificationPlan { orders, sole_buyer, ..VerificationPlan::default() };
     verification::verify(clients, &log, plan).await
 }

@@ -15,7 +15,8 @@ use super::connection::{LoadConnection, LoadResponse};
 use super::plan::Visit;
 use super::run_state::RunState;
 use super::schedule::LoadModel;
-use super::stats::{LoadRequestKind, RequestOutcome, RequestTiming};
+use crate::request::RequestKind;
+use crate::stats::{RequestOutcome, RequestTiming};
 use crate::store_client::{Purchase, StoreClientError, evaluate_order};
 
 /// The pause after a failed attempt to connect, so that a dead store is not flooded.
@@ -93,7 +94,7 @@ impl LoadWorker {
         let request = run.requests(self.index).query(product);
         let response = self.connection.exchange(request, run.request_timeout).await;
         let outcome = request_outcome(response.as_ref(), false);
-        self.count(stage, LoadRequestKind::Query, outcome, due, sent);
+        self.count(stage, RequestKind::Query, outcome, due, sent);
         self.after_failure(response.err()).await;
         outcome == RequestOutcome::Done
     }
@@ -109,7 +110,7 @@ impl LoadWorker {
             Err(error) => Err(error.clone()),
         };
         let sold_out = answer == Ok(Purchase::SoldOut);
-        self.count(stage, LoadRequestKind::Order, request_outcome(response.as_ref(), sold_out), due, sent);
+        self.count(stage, RequestKind::Order, request_outcome(response.as_ref(), sold_out), due, sent);
         let order = NewOrder { name: run.products[product].clone(), quantity: Quantity::ONE };
         run.attempt_log.order(self.client_id(), id, order, run.attempt_log.clock().at(sent), &answer);
         self.after_failure(response.err()).await;
@@ -119,7 +120,7 @@ impl LoadWorker {
         ClientId(u32::try_from(self.index).expect("there are fewer than 2^32 connections"))
     }
 
-    fn count(&self, stage: usize, kind: LoadRequestKind, outcome: RequestOutcome, due: Instant, sent: Instant) {
+    fn count(&self, stage: usize, kind: RequestKind, outcome: RequestOutcome, due: Instant, sent: Instant) {
         let now = Instant::now();
         let timing = RequestTiming { since_due: now.saturating_duration_since(due), since_sent: now - sent };
         self.run.counters.count(self.index, stage, kind, outcome, timing);
@@ -148,8 +149,7 @@ fn request_outcome(response: Result<&LoadResponse, &StoreClientError>, sold_out:
             RequestOutcome::Refused { with_retry_after: *retry_after }
         }
         Ok(_) => RequestOutcome::Other,
-        Err(StoreClientError::Timeout(_)) => RequestOutcome::TimedOut,
-        Err(_) => RequestOutcome::ConnectionError,
+        Err(error) => RequestOutcome::of_error(error),
     }
 }
 

@@ -31,12 +31,16 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::attempt_log::AttemptLog;
-use crate::retrying_client::{ClientObserver, RequestKind, RetryingClient};
+use crate::request::RequestKind;
+use crate::retrying_client::{ClientObserver, RetryingClient};
 
 pub use stock::{SoleBuyer, StockCheck, StockMismatch};
 
+/// The maximum number of listed violations, as many as a person reads in a report.
+const VIOLATIONS_MAX: usize = 20;
+
 /// The result of a verification.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Verification {
     /// Orders without a response that were sent again.
     pub repeated: u64,
@@ -86,6 +90,7 @@ impl Verification {
     }
 }
 
+/// The counts, and the stock. The violations are among the [`checks`](Verification::checks).
 impl fmt::Display for Verification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { repeated, undecided, read, unread, unrepeated, unchecked, verdict, stock } = self;
@@ -105,7 +110,6 @@ impl fmt::Display for Verification {
             (0, _) => write!(f, ": NOT ALL COULD BE CHECKED; of those that could, {all}"),
             (many, _) => write!(f, ": {many} PROMISES BROKEN"),
         }?;
-        verdict.violations.iter().try_for_each(|violation| write!(f, "\n  {violation}"))?;
         stock.as_ref().map_or(Ok(()), |stock| write!(f, "\nstock: {stock}"))
     }
 }
@@ -117,8 +121,6 @@ pub struct VerificationPlan {
     pub orders: Vec<OrderCall>,
     /// Orders that were acknowledged and are sent again, to see whether they keep their numbers.
     pub repeat: Vec<(OrderId, NewOrder)>,
-    /// The maximum number of listed violations.
-    pub violations_max: usize,
     /// Given if no other client bought during the run.
     pub sole_buyer: Option<SoleBuyer>,
 }
@@ -130,7 +132,7 @@ pub async fn verify<O: ClientObserver + 'static>(
     log: &AttemptLog,
     plan: VerificationPlan,
 ) -> Verification {
-    let VerificationPlan { mut orders, repeat, violations_max, sole_buyer } = plan;
+    let VerificationPlan { mut orders, repeat, sole_buyer } = plan;
     let open = open_orders(&orders);
     let repeated = open.len() as u64;
     let mut again: BTreeSet<_> = repeat.iter().map(|(id, _)| *id).collect();
@@ -147,7 +149,7 @@ pub async fn verify<O: ClientObserver + 'static>(
     let read = numbers.len() as u64 - unread;
     let history = History { orders, order_reads, ..History::default() };
     let unchecked = log.dropped();
-    let verdict = check(&history, violations_max);
+    let verdict = check(&history);
     let undecided = verdict.counts.unknown;
     let stock = match sole_buyer {
         Some(sole_buyer) => Some(stock::compare(&history.orders, sole_buyer, undecided + unchecked == 0).await),
@@ -157,8 +159,8 @@ pub async fn verify<O: ClientObserver + 'static>(
 }
 
 /// Checks what clients were told, without ledgers and stock accounts.
-pub fn check(history: &History, violations_max: usize) -> Verdict {
-    let options = CheckOptions { restock_level: None, violations_max, ..CheckOptions::default() };
+pub fn check(history: &History) -> Verdict {
+    let options = CheckOptions { restock_level: None, violations_max: VIOLATIONS_MAX, ..CheckOptions::default() };
     history::check(history, &EndState::default(), &options)
 }
 
@@ -178,18 +180,13 @@ pub async fn read_orders<O: ClientObserver + 'static>(
 
 /// The numbers that were acknowledged.
 pub fn acknowledged_numbers(orders: &[OrderCall]) -> BTreeSet<OrderNumber> {
-    let number = |call: &OrderCall| match call.outcome {
-        OrderOutcome::Acknowledged(number) => Some(number),
-        OrderOutcome::Refused(_) | OrderOutcome::Unknown => None,
-    };
-    orders.iter().filter_map(number).collect()
+    orders.iter().filter_map(OrderCall::number).collect()
 }
 
 /// The orders with an attempt whose outcome is unknown, and without a final answer.
 fn open_orders(orders: &[OrderCall]) -> BTreeMap<OrderId, NewOrder> {
     let unknown = orders.iter().filter(|call| call.outcome == OrderOutcome::Unknown);
-    let order = |call: &OrderCall| NewOrder { name: call.product.clone(), quantity: call.quantity };
-    let mut open: BTreeMap<_, _> = unknown.map(|call| (call.order_id, order(call))).collect();
+    let mut open: BTreeMap<_, _> = unknown.map(|call| (call.order_id, call.order())).collect();
     for call in orders.iter().filter(|call| call.outcome.is_final()) {
         open.remove(&call.order_id);
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use api::{OrderId, Product, ProductName};
-use history::{OrderCall, OrderOutcome};
+use history::OrderCall;
 use reqwest::Url;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -124,9 +124,9 @@ pub(super) async fn compare(orders: &[OrderCall], sole_buyer: SoleBuyer, is_know
 
 /// The acknowledged pieces of each product, each idempotency key once.
 fn sold(orders: &[OrderCall]) -> BTreeMap<&ProductName, u64> {
-    let is_acknowledged = |call: &&OrderCall| matches!(call.outcome, OrderOutcome::Acknowledged(_));
+    let acknowledged = orders.iter().filter(|call| call.number().is_some());
     let orders: BTreeMap<OrderId, _> =
-        orders.iter().filter(is_acknowledged).map(|call| (call.order_id, (&call.product, call.quantity))).collect();
+        acknowledged.map(|call| (call.order_id, (&call.product, call.quantity))).collect();
     orders.into_values().fold(BTreeMap::new(), |mut sold, (product, quantity)| {
         *sold.entry(product).or_default() += u64::from(quantity.get());
         sold

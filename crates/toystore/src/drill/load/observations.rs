@@ -5,12 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::ErrorCode;
-use hdrhistogram::Histogram;
 use serde::Serialize;
-use workload::{ClientObserver, Latency, RequestKind, StoreClientError};
-
-/// The highest latency that is recorded exactly, in microseconds: ten minutes.
-const LATENCY_US_MAX: u64 = 600_000_000;
+use workload::{
+    ClientObserver, Latency, LatencyHistograms, RequestKind, RequestOutcome, RequestTiming, StoreClientError,
+};
 
 /// The number of errors by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -53,8 +51,8 @@ impl ErrorCounts {
 }
 
 /// Collects the observations of all shoppers.
-#[derive(Debug)]
-pub(super) struct Observations(Mutex<(ErrorCounts, Histogram<u64>)>);
+#[derive(Debug, Default)]
+pub(super) struct Observations(Mutex<(ErrorCounts, LatencyHistograms)>);
 
 impl ClientObserver for Observations {
     fn attempt_failed(&self, kind: RequestKind, error: &StoreClientError) {
@@ -78,28 +76,31 @@ impl ClientObserver for Observations {
         tracing::debug!(request, %error, "a shopper got an error");
         *self.lock().0.by_kind.entry(format!("{request}: {what}")).or_default() += 1;
     }
+
+    fn ended(
+        &self,
+        kind: RequestKind,
+        _attempts: u32,
+        latency: Duration,
+        result: Result<RequestOutcome, &StoreClientError>,
+    ) {
+        if (kind, result) == (RequestKind::Order, Ok(RequestOutcome::Done)) {
+            self.lock().1.record(RequestTiming::since_sent(latency));
+        }
+    }
 }
 
 impl Observations {
-    pub(super) fn new() -> Self {
-        let latency = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are valid");
-        Self(Mutex::new((ErrorCounts::default(), latency)))
-    }
-
-    /// Records an acknowledged order and its latency since the first attempt.
-    pub(super) fn placed(&self, latency: Duration) {
-        self.lock().1.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
-    }
-
     pub(super) fn errors(&self) -> ErrorCounts {
         self.lock().0.clone()
     }
 
+    /// How long acknowledged orders have taken, from the first attempt.
     pub(super) fn latency(&self) -> Latency {
-        Latency::of(&self.lock().1)
+        self.lock().1.since_due()
     }
 
-    fn lock(&self) -> MutexGuard<'_, (ErrorCounts, Histogram<u64>)> {
+    fn lock(&self) -> MutexGuard<'_, (ErrorCounts, LatencyHistograms)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -110,7 +111,7 @@ mod tests {
 
     #[test]
     fn errors_are_counted_by_kind_and_broken_connections_separately() {
-        let observations = Observations::new();
+        let observations = Observations::default();
         let unavailable = StoreClientError::Unavailable { status: 503, code: None, what: "busy".into() };
         observations.attempt_failed(RequestKind::Order, &unavailable);
         let before = observations.errors();
@@ -124,5 +125,14 @@ mod tests {
         all.add(&since);
         assert_eq!(all, observations.errors());
         assert_eq!(all.total(), 3);
+    }
+
+    #[test]
+    fn only_acknowledged_orders_have_a_latency() {
+        let (observations, ms) = (Observations::default(), Duration::from_millis);
+        observations.ended(RequestKind::Order, 3, ms(50), Ok(RequestOutcome::Done));
+        observations.ended(RequestKind::Order, 1, ms(900), Ok(RequestOutcome::SoldOut));
+        observations.ended(RequestKind::Check, 1, ms(900), Ok(RequestOutcome::Done));
+        assert!((50_000..50_100).contains(&observations.latency().max_us), "{:?}", observations.latency());
     }
 }

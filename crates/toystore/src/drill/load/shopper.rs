@@ -46,8 +46,7 @@ pub(super) struct DrillShopper {
 
 impl DrillState {
     pub(super) fn new(log: AttemptLog, acks: AckMonitor, products: Vec<ProductName>) -> Self {
-        let observations = Arc::new(Observations::new());
-        Self { log: Arc::new(log), acks, observations, recent: Mutex::default(), products }
+        Self { log: Arc::new(log), acks, observations: Arc::default(), recent: Mutex::default(), products }
     }
 
     pub(super) fn acknowledged(&self, at: Moment, order: RecentOrder) {

@@ -76,10 +76,9 @@ impl DrillWriter {
     async fn place(&mut self, id: OrderId, order: &NewOrder) -> Option<(OrderNumber, usize)> {
         let frontend = self.shopper.any_frontend();
         let DrillShopper { client, shared, .. } = &mut self.shopper;
-        let Answered { value, frontend, at, latency } =
+        let Answered { value, frontend, at } =
             client.place_order(RequestKind::Order, frontend, id, order).await.ok()?;
         let Purchase::Placed(number) = value else { return None };
-        shared.observations.placed(latency);
         shared.acknowledged(at, RecentOrder { product: order.name.clone(), number, frontend });
         Some((number, frontend))
     }

@@ -1,54 +1,20 @@
-//! Statistics of the requests: outcomes and latencies.
+//! Statistics of requests: outcomes and latencies.
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use api::OrderNumber;
 use hdrhistogram::Histogram;
-use history::{Moment, OrderCall, OrderOutcome};
-use serde::Serialize;
 
-use super::schedule::Stage;
-use crate::attempt_log::AttemptLog;
 use crate::latency::Latency;
-use crate::verification::acknowledged_numbers;
+use crate::request::RequestKind;
+use crate::store_client::StoreClientError;
 
 /// One hour: longer than any request timeout. Longer latencies are recorded as this value.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
 
 /// Significant digits of latencies.
 const LATENCY_DIGITS: u8 = 3;
-
-/// The purpose of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LoadRequestKind {
-    /// Reads a product.
-    Query,
-    /// Orders one piece.
-    Order,
-}
-
-impl LoadRequestKind {
-    /// Both kinds.
-    pub const ALL: [Self; 2] = [Self::Query, Self::Order];
-
-    /// The name in reports.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Query => "query",
-            Self::Order => "order",
-        }
-    }
-}
-
-impl fmt::Display for LoadRequestKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
 
 /// The outcome of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +36,20 @@ pub enum RequestOutcome {
     ConnectionError,
 }
 
+impl RequestOutcome {
+    /// The outcome of a request that failed with this error.
+    pub fn of_error(error: &StoreClientError) -> Self {
+        match error {
+            StoreClientError::Unavailable { status: 429 | 503 | 507, .. } => Self::Refused { with_retry_after: false },
+            StoreClientError::Unavailable { .. }
+            | StoreClientError::Refused(_)
+            | StoreClientError::InvalidResponse(_) => Self::Other,
+            StoreClientError::Timeout(_) => Self::TimedOut,
+            StoreClientError::Unreachable(_) | StoreClientError::ConnectionLost(_) => Self::ConnectionError,
+        }
+    }
+}
+
 /// Latencies of requests, in microseconds.
 #[derive(Clone, Debug)]
 pub struct LatencyHistograms {
@@ -86,7 +66,8 @@ impl Default for LatencyHistograms {
 }
 
 impl LatencyHistograms {
-    fn record(&mut self, timing: RequestTiming) {
+    /// Adds the latency of one request.
+    pub fn record(&mut self, timing: RequestTiming) {
         let us = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).clamp(1, LATENCY_US_MAX);
         for (histogram, latency) in [(&mut self.since_due, timing.since_due), (&mut self.since_sent, timing.since_sent)]
         {
@@ -135,6 +116,13 @@ pub struct RequestTiming {
     pub since_sent: Duration,
 }
 
+impl RequestTiming {
+    /// That of a request that was due when it was sent.
+    pub fn since_sent(latency: Duration) -> Self {
+        Self { since_due: latency, since_sent: latency }
+    }
+}
+
 /// Statistics of the requests of one kind.
 #[derive(Clone, Debug, Default)]
 pub struct RequestStats {
@@ -156,6 +144,9 @@ pub struct RequestStats {
     /// timed out the time until the timeout. Without the latter, a store could hide a stall by not
     /// answering at all.
     pub waited: LatencyHistograms,
+    /// Attempts after the first, of clients that repeat requests. A request counts once above,
+    /// however often it was attempted.
+    pub retries: u64,
 }
 
 impl RequestStats {
@@ -192,7 +183,8 @@ impl RequestStats {
 
     /// Adds other statistics.
     pub fn merge(&mut self, added: &Self) {
-        let Self { done, sold_out, refused, with_retry_after, other, timed_out, connection_errors, waited } = added;
+        let Self { done, sold_out, refused, with_retry_after, other, timed_out, connection_errors, waited, retries } =
+            added;
         self.done.merge(done);
         self.sold_out += sold_out;
         self.refused.merge(refused);
@@ -201,16 +193,15 @@ impl RequestStats {
         self.timed_out += timed_out;
         self.connection_errors += connection_errors;
         self.waited.merge(waited);
+        self.retries += retries;
     }
 }
 
 /// Statistics of a stage, of an interval, or of a whole load.
 #[derive(Clone, Debug, Default)]
 pub struct LoadStats {
-    /// Product reads.
-    pub queries: RequestStats,
-    /// Orders of one piece.
-    pub orders: RequestStats,
+    /// By kind; without those of which there was no request.
+    pub requests: BTreeMap<RequestKind, RequestStats>,
     /// The time that the statistics cover.
     pub measured: Duration,
     /// Visits that were due, but not begun before the end of the load, because no connection was
@@ -220,31 +211,26 @@ pub struct LoadStats {
 
 impl LoadStats {
     /// The statistics of one kind.
-    pub fn of(&self, kind: LoadRequestKind) -> &RequestStats {
-        match kind {
-            LoadRequestKind::Query => &self.queries,
-            LoadRequestKind::Order => &self.orders,
-        }
+    pub fn of(&self, kind: RequestKind) -> &RequestStats {
+        static NONE: LazyLock<RequestStats> = LazyLock::new(RequestStats::default);
+        self.requests.get(&kind).unwrap_or(&NONE)
     }
 
     /// The statistics of one kind, to add to them.
-    pub fn of_mut(&mut self, kind: LoadRequestKind) -> &mut RequestStats {
-        match kind {
-            LoadRequestKind::Query => &mut self.queries,
-            LoadRequestKind::Order => &mut self.orders,
-        }
+    pub fn of_mut(&mut self, kind: RequestKind) -> &mut RequestStats {
+        self.requests.entry(kind).or_default()
     }
 
-    /// The statistics of both kinds together.
-    pub fn both(&self) -> RequestStats {
-        let mut both = self.queries.clone();
-        both.merge(&self.orders);
-        both
+    /// The statistics of all kinds together.
+    pub fn all(&self) -> RequestStats {
+        let mut all = RequestStats::default();
+        self.requests.values().for_each(|stats| all.merge(stats));
+        all
     }
 
     /// Requests that were sent.
     pub fn sent(&self) -> u64 {
-        self.queries.sent() + self.orders.sent()
+        self.requests.values().map(RequestStats::sent).sum()
     }
 
     /// Converts a count to a rate per second of the measured time.
@@ -255,61 +241,10 @@ impl LoadStats {
 
     /// Adds other statistics: their requests and their time.
     pub fn merge(&mut self, other: &Self) {
-        self.queries.merge(&other.queries);
-        self.orders.merge(&other.orders);
+        for (kind, stats) in &other.requests {
+            self.of_mut(*kind).merge(stats);
+        }
         self.measured += other.measured;
         self.unsent += other.unsent;
-    }
-}
-
-/// One second of a load.
-#[derive(Clone, Debug)]
-pub struct LoadInterval {
-    /// From the start of the load to the start of this interval.
-    pub begin: Duration,
-    /// The stage that was active at its start.
-    pub stage: usize,
-    /// The wanted rate of visits in the middle of the interval; `None` in a closed loop.
-    pub wanted_per_s: Option<f64>,
-    /// The requests that were *answered* (or given up) in it.
-    pub stats: LoadStats,
-}
-
-/// The result of a load.
-#[derive(Debug)]
-pub struct LoadResult {
-    /// The stages, with the statistics of what was due in each. A stage that was not reached is
-    /// empty.
-    pub stages: Vec<(Stage, LoadStats)>,
-    /// The recorded attempts to place orders.
-    pub(super) orders: Vec<OrderCall>,
-    /// Records the attempts of the verification, too.
-    pub(super) log: Arc<AttemptLog>,
-}
-
-impl LoadResult {
-    /// The numbers of the acknowledged orders, without those after the first million attempts.
-    pub fn order_numbers(&self) -> BTreeSet<OrderNumber> {
-        acknowledged_numbers(&self.orders)
-    }
-
-    /// The longest time without an acknowledged order, from the start of the load to its end.
-    /// `None` if no order was sent, or if there were too many to record all of them.
-    pub fn longest_ack_gap(&self) -> Option<Duration> {
-        if self.orders.is_empty() || self.log.dropped() > 0 {
-            return None;
-        }
-        let end = Moment::after(self.stages.iter().map(|(_, stats)| stats.measured).sum());
-        let acknowledged = self.orders.iter().filter(|call| matches!(call.outcome, OrderOutcome::Acknowledged(_)));
-        let mut moments: Vec<_> = acknowledged.filter_map(|call| call.returned).chain([Moment::default(), end]).collect();
-        moments.sort_unstable();
-        moments.windows(2).map(|pair| Duration::from_nanos(pair[1].0 - pair[0].0)).max()
-    }
-
-    /// The statistics of the stages that count.
-    pub fn counted(&self) -> LoadStats {
-        let mut counted = LoadStats::default();
-        self.stages.iter().filter(|(stage, _)| stage.counted).for_each(|(_, stats)| counted.merge(stats));
-        counted
     }
 }

@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 
 /// A fault of one request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum RequestFault {
+pub enum RequestFault {
     /// None: the request is served, and a later one has the next fault.
     Nothing,
     /// The response is 503.
@@ -38,7 +38,7 @@ pub(crate) enum RequestFault {
 
 /// A bug that breaks a promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Bug {
+pub enum Bug {
     /// Orders are returned with one piece too many.
     Quantity,
     /// Orders are not found.
@@ -56,8 +56,9 @@ pub(crate) enum Bug {
 }
 
 /// A running store, which stops when it is dropped.
-pub(crate) struct FakeStore {
-    pub(crate) address: Address,
+pub struct FakeStore {
+    /// Where it listens.
+    pub address: Address,
     shared: Arc<FakeStoreState>,
     server: JoinHandle<()>,
 }
@@ -71,22 +72,24 @@ struct FakeStoreState {
     failed: watch::Sender<usize>,
 }
 
+/// What a store has, and what it was asked.
 #[derive(Default)]
-pub(crate) struct FakeRecords {
-    pub(crate) stock: BTreeMap<ProductName, Stock>,
+pub struct FakeRecords {
+    stock: BTreeMap<ProductName, Stock>,
     /// Number 1 first.
-    pub(crate) orders: Vec<(OrderId, Order)>,
-    pub(crate) keys: HashMap<OrderId, OrderNumber>,
+    pub orders: Vec<(OrderId, Order)>,
+    /// The number of each order that was placed.
+    pub keys: HashMap<OrderId, OrderNumber>,
     /// The products that were read.
-    pub(crate) queries: Vec<ProductName>,
+    pub queries: Vec<ProductName>,
     /// Session ids, and the connections that they arrived over.
-    pub(crate) sessions: BTreeSet<(String, SocketAddr)>,
+    pub sessions: BTreeSet<(String, SocketAddr)>,
     faults: VecDeque<(&'static str, RequestFault)>,
 }
 
 impl FakeStore {
     /// Starts a store with that stock of each product.
-    pub(crate) async fn open(stock: &[(&str, u64)], bug: Option<Bug>) -> Self {
+    pub async fn open(stock: &[(&str, u64)], bug: Option<Bug>) -> Self {
         let stock = stock.iter().map(|(name, pieces)| (ProductName::new(name).unwrap(), Stock(*pieces))).collect();
         let records = Mutex::new(FakeRecords { stock, ..FakeRecords::default() });
         let shared = Arc::new(FakeStoreState { records, bug, ..FakeStoreState::default() });
@@ -106,26 +109,27 @@ impl FakeStore {
     }
 
     /// The next requests whose method and path begin with `request` have these faults.
-    pub(crate) fn faults(&self, request: &'static str, faults: &[RequestFault]) {
+    pub fn faults(&self, request: &'static str, faults: &[RequestFault]) {
         self.shared.records().faults.extend(faults.iter().map(|fault| (request, *fault)));
     }
 
-    pub(crate) fn records(&self) -> MutexGuard<'_, FakeRecords> {
+    /// What the store has now, locked.
+    pub fn records(&self) -> MutexGuard<'_, FakeRecords> {
         self.shared.records()
     }
 
     /// Waits until `count` orders are placed.
-    pub(crate) async fn has_placed(&self, count: usize) {
+    pub async fn has_placed(&self, count: usize) {
         self.shared.placed.subscribe().wait_for(|placed| *placed >= count).await.unwrap();
     }
 
     /// Waits until `count` product reads and orders were served.
-    pub(crate) async fn has_served(&self, count: usize) {
+    pub async fn has_served(&self, count: usize) {
         self.shared.served.subscribe().wait_for(|served| *served >= count).await.unwrap();
     }
 
     /// Waits until `count` requests had a fault.
-    pub(crate) async fn has_failed(&self, count: usize) {
+    pub async fn has_failed(&self, count: usize) {
         self.shared.failed.subscribe().wait_for(|faults| *faults >= count).await.unwrap();
     }
 }
