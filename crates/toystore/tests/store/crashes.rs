@@ -9,7 +9,7 @@ const TOYS: &[&str] = &["Tux", "Fox", "Whale", "Elephant", "Python", "Dolphin", 
 #[tokio::test]
 async fn everything_is_killed_at_once_and_nothing_is_lost() {
     let mut store = TestStore::start().await;
-    let mut writers = OrderWriters::start(&store.rest(), 8, TOYS);
+    let mut writers = OrderWriters::start(&store, &[1], 8, TOYS);
     writers.acknowledge_more(200).await;
     futures::future::join_all(store.store.processes().map(ChildProcess::kill)).await;
     // Each client repeats the order that it was placing, until the store is back.
@@ -32,7 +32,7 @@ async fn a_catalog_that_is_killed_under_load_leaks_no_stock() {
         layout.with_variable("RESTOCK_INTERVAL_MS", 50).with_variable("RESTOCK_LEVEL", 10_000_000)
     })
     .await;
-    let mut writers = OrderWriters::start(&store.rest(), 8, TOYS);
+    let mut writers = OrderWriters::start(&store, &[1], 8, TOYS);
     for _ in 0..5 {
         writers.acknowledge_more(100).await;
         store.store.process(StoreMember::Catalog).kill().await.unwrap();

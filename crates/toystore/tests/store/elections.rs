@@ -7,7 +7,7 @@ use crate::harness::{Audit, OrderWriters, TIMEOUT, TOYS, TestStore};
 #[tokio::test]
 async fn the_leader_is_killed_ten_times_under_eight_writers() {
     let mut store = TestStore::well_stocked(|layout| layout).await;
-    let mut writers = OrderWriters::start(&store.rest(), 8, TOYS);
+    let mut writers = OrderWriters::start(&store, &[1], 8, TOYS);
     for _ in 0..10 {
         writers.acknowledge_more(100).await;
         let leader = store.store.leader_other_than(None, TIMEOUT).await.unwrap();

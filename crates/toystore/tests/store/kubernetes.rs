@@ -159,7 +159,7 @@ fn slice_name(ordinal: Ordinal) -> String {
 async fn a_frontend_finds_three_elects_loses_a_pod_and_goes_on() {
     let mut cluster = KubernetesCluster::prepare();
     cluster.start().await;
-    let mut writers = OrderWriters::start(&cluster.store.rest(), 4, TOYS);
+    let mut writers = OrderWriters::start(&cluster.store, &[1], 4, TOYS);
     writers.acknowledge_more(50).await;
 
     // The leader's pod dies while the API server restarts, so discovery does not report it: an
@@ -302,7 +302,7 @@ impl MoreCatalogs {
 async fn one_catalog_becomes_three_that_are_restarted_while_orders_flow() {
     let mut cluster = KubernetesCluster::prepare();
     cluster.start().await;
-    let mut writers = OrderWriters::start(&cluster.store.rest(), 4, TOYS);
+    let mut writers = OrderWriters::start(&cluster.store, &[1], 4, TOYS);
     writers.acknowledge_more(50).await;
     let more = MoreCatalogs::of(&cluster);
     let mut others = [2, 3].map(|ordinal| more.start(&cluster, ordinal, 1));

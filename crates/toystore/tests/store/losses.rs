@@ -30,7 +30,7 @@ async fn a_wiped_replica_comes_back_and_one_away_for_long_gets_the_whole_state_w
         TestStore::well_stocked(|layout| layout.with_variable("CHECKPOINT_EVERY", 20).with_variable("LOG_KEPT", 5))
             .await;
     let (wiped, away) = followers(&store).await;
-    let mut writers = OrderWriters::start(&store.rest(), 4, TOYS);
+    let mut writers = OrderWriters::start(&store, &[1], 4, TOYS);
     writers.acknowledge_more(50).await;
     store.store.process(StoreMember::Order(wiped)).kill().await.unwrap();
     wipe(&store, wiped);

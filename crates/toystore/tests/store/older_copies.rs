@@ -61,7 +61,7 @@ async fn an_order_replica_with_an_older_copy_rejoins_while_orders_flow() {
         let member = StoreMember::Order(ordinal);
         let older = copy_of(&mut store, member).await;
         let id = store.status(ordinal).await.node_id;
-        let mut writers = OrderWriters::start(&store.rest(), 4, TOYS);
+        let mut writers = OrderWriters::start(&store, &[1], 4, TOYS);
         writers.acknowledge_more(100).await;
         put_back(&mut store, &older).await;
         writers.acknowledge_more(50).await;

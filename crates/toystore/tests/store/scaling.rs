@@ -48,7 +48,7 @@ fn assert_left(scaled: &Output, voters: &str) {
 #[tokio::test]
 async fn three_become_five_and_three_again_while_orders_flow() {
     let mut store = TestStore::well_stocked(|layout| layout.with_order_addresses(5)).await;
-    let mut writers = OrderWriters::start(&store.rest(), 4, TOYS);
+    let mut writers = OrderWriters::start(&store, &[1], 4, TOYS);
     writers.acknowledge_more(50).await;
     for ordinal in [4, 5] {
         store.store.start(StoreMember::Order(Ordinal(ordinal))).unwrap();
@@ -156,7 +156,7 @@ async fn three_catalogs_become_one_while_orders_flow() {
     let mut others = [2, 3].map(|ordinal| catalogs.start(ordinal));
     store.store.start_all().unwrap();
     store.stock_up().await;
-    let mut writers = OrderWriters::start(&store.rest(), 4, TOYS);
+    let mut writers = OrderWriters::start(&store, &[1], 4, TOYS);
     writers.acknowledge_more(50).await;
 
     let scaled = catalogs.command("scale").args(["--catalog-to", "1"]).output().await.unwrap();

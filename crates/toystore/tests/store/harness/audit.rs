@@ -5,8 +5,18 @@ use std::path::Path;
 
 use api::catalog::StockAccount;
 use toystore::local::StoreMember;
+use uuid::Uuid;
 
-use super::{ClientOrder, TIMEOUT, TestStore};
+use super::{TIMEOUT, TestStore};
+
+/// An order in a ledger, or one that was acknowledged to a client.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ClientOrder {
+    pub(crate) number: u64,
+    pub(crate) name: String,
+    pub(crate) quantity: u32,
+    pub(crate) key: Uuid,
+}
 
 /// A ledger file.
 #[derive(Debug)]

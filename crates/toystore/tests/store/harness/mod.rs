@@ -12,9 +12,9 @@ use api::replica::ReplicaStatus;
 use tokio::net::TcpSocket;
 use toystore::local::{LocalStore, LogSink, PortBase, StoreLayout, StoreMember};
 
-pub(crate) use audit::Audit;
+pub(crate) use audit::{Audit, ClientOrder};
 pub(crate) use rest::{Rest, RestResponse};
-pub(crate) use writers::{ClientOrder, OrderWriters};
+pub(crate) use writers::OrderWriters;
 
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_toystore");

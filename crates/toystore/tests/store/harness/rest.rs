@@ -50,8 +50,6 @@ impl RestResponse {
 pub(crate) struct Rest {
     client: reqwest::Client,
     base: String,
-    /// Another frontend of the same store, used if this one refuses connections.
-    other: Option<String>,
 }
 
 impl Rest {
@@ -59,12 +57,7 @@ impl Rest {
         // Much longer than the store's deadline of 5 s: a test fails if there is no answer, not
         // because the machine is slow.
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
-        Self { client, base: address.url(""), other: None }
-    }
-
-    /// Sends orders to `other` if this frontend refuses connections, as a load balancer does.
-    pub(crate) fn or(self, other: &Address) -> Self {
-        Self { other: Some(other.url("")), ..self }
+        Self { client, base: address.url("") }
     }
 
     /// `GET`; the body must be JSON, whatever the status.
@@ -93,14 +86,8 @@ impl Rest {
     /// Sends an order with a key once.
     pub(crate) async fn order(&self, name: &str, quantity: u32, key: Uuid) -> reqwest::Result<RestResponse> {
         let body = json!({"name": name, "quantity": quantity});
-        let post = |base: &str| {
-            let request = self.client.post(format!("{base}/orders")).header("Idempotency-Key", key.to_string());
-            self.send(request.json(&body))
-        };
-        match (post(&self.base).await, &self.other) {
-            (Err(error), Some(other)) if error.is_connect() => post(other).await,
-            (answer, _) => answer,
-        }
+        let order = self.request(Method::POST, "/orders").header("Idempotency-Key", key.to_string());
+        self.send(order.json(&body)).await
     }
 
     /// Sends an order until its answer is not temporary, always with the same key.

@@ -1,100 +1,126 @@
 //! Clients that place orders in a closed loop and record the answers.
 //!
-//! They repeat an order with the same key while its outcome is unknown, as [`Rest::place`] does.
-//! How long clients wait, and that none sees an error on a machine that is fast enough, is measured
-//! by `toystore drill`.
+//! They repeat an order with the same key while its outcome is unknown, through the next of their
+//! frontends. How long clients wait, and that none sees an error on a machine that is fast enough,
+//! is measured by `toystore drill`.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use api::public::NewOrder;
+use api::{ErrorCode, OrderId, ProductName, Quantity};
+use history::{ClientId, History, OrderCall};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use uuid::Uuid;
+use tokio_util::sync::CancellationToken;
+use workload::{
+    AttemptLog, ClientObserver, RequestKind, RequestOutcome, RetryPolicy, RetryingClient, RunClock, StoreClientError,
+    base_url, verification,
+};
 
-use super::Rest;
+use super::{ClientOrder, TIMEOUT, TestStore};
 
-/// An order that was acknowledged to a client.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ClientOrder {
-    pub(crate) number: u64,
-    pub(crate) name: String,
-    pub(crate) quantity: u32,
-    pub(crate) key: Uuid,
+/// More attempts than any test makes.
+const ATTEMPTS_MAX: usize = 1_000_000;
+
+/// The answers that the writers have got.
+#[derive(Debug, Default)]
+struct Answers {
+    acknowledged: watch::Sender<usize>,
+    errors: Mutex<Vec<String>>,
 }
 
-#[derive(Default)]
-struct Seen {
-    acknowledged: Vec<ClientOrder>,
-    errors: Vec<String>,
+impl ClientObserver for Answers {
+    fn attempt_failed(&self, _: RequestKind, error: &StoreClientError) {
+        // The store did not have enough time for the request, or had too many of them.
+        let is_temporary = matches!(error.code(), Some(ErrorCode::Unavailable | ErrorCode::Overloaded));
+        if error.is_response() && !is_temporary {
+            self.errors.lock().unwrap().push(error.to_string());
+        }
+    }
+
+    fn ended(&self, _: RequestKind, _: u32, _: Duration, result: Result<RequestOutcome, &StoreClientError>) {
+        match result {
+            Ok(RequestOutcome::Done) => self.acknowledged.send_modify(|acknowledged| *acknowledged += 1),
+            Ok(_) => {}
+            Err(error) => self.errors.lock().unwrap().push(format!("for good: {error}")),
+        }
+    }
 }
 
 /// Running writers.
 pub(crate) struct OrderWriters {
-    stop: watch::Sender<bool>,
+    stop: CancellationToken,
     tasks: JoinSet<()>,
-    seen: Arc<Mutex<Seen>>,
-    count: watch::Receiver<usize>,
+    log: Arc<AttemptLog>,
+    answers: Arc<Answers>,
 }
 
 impl OrderWriters {
-    /// Starts `writers` clients; each orders one piece of the products in turn. An answer that a
-    /// product is sold out is not an error.
-    pub(crate) fn start(rest: &Rest, writers: usize, products: &'static [&'static str]) -> Self {
-        let (stop, stopped) = watch::channel(false);
-        let (counter, count) = watch::channel(0);
-        let (seen, counter) = (Arc::new(Mutex::new(Seen::default())), Arc::new(counter));
+    /// Starts `writers` clients of the store; each orders one piece of the products in turn, and
+    /// begins at the first of the `frontends`. An answer that a product is sold out is not an
+    /// error.
+    pub(crate) fn start(store: &TestStore, frontends: &[u8], writers: u32, products: &'static [&'static str]) -> Self {
+        let urls: Vec<_> = frontends.iter().map(|n| base_url(&store.store.layout().public(*n)).unwrap()).collect();
+        let policy = RetryPolicy {
+            tries: u32::MAX,
+            retry_delay: Duration::from_millis(20),
+            // Much longer than the store's deadline of 5 s: there must be an answer.
+            request_timeout: Duration::from_secs(30),
+            patience: TIMEOUT,
+            stop_grace: TIMEOUT,
+            ..RetryPolicy::default()
+        };
+        let (stop, answers) = (CancellationToken::new(), Arc::default());
+        let log = Arc::new(AttemptLog::new(RunClock::start(), ATTEMPTS_MAX));
         let mut tasks = JoinSet::new();
-        for writer in 0..writers {
-            let (rest, stopped, seen, counter) =
-                (rest.clone(), stopped.clone(), Arc::clone(&seen), Arc::clone(&counter));
+        for id in 0..writers {
+            let (log, answers, stop) = (Arc::clone(&log), Arc::clone(&answers), stop.clone());
+            let mut client = RetryingClient::new(ClientId(id), &urls, policy, log, answers, stop.clone());
             tasks.spawn(async move {
-                for name in products.iter().cycle().skip(writer) {
-                    if *stopped.borrow() {
-                        break;
-                    }
-                    let key = Uuid::new_v4();
-                    let answer = rest.place(name, 1, key).await;
-                    let mut seen = seen.lock().unwrap();
-                    match answer {
-                        Ok(answer) if answer.status.is_success() => {
-                            let number = answer.body["data"]["order_number"].as_u64().expect("a number");
-                            seen.acknowledged.push(ClientOrder { number, name: (*name).into(), quantity: 1, key });
-                            counter.send_replace(seen.acknowledged.len());
-                        }
-                        Ok(answer) if answer.code() == "out_of_stock" => {}
-                        Ok(answer) => seen.errors.push(format!("{answer:?}")),
-                        Err(error) => seen.errors.push(format!("{error:?}")),
-                    }
+                for name in products.iter().cycle().skip(id as usize).take_while(|_| !stop.is_cancelled()) {
+                    let order = NewOrder { name: ProductName::new(name).unwrap(), quantity: Quantity::ONE };
+                    let _ = client.place_order(RequestKind::Order, 0, OrderId::random(), &order).await;
                 }
             });
         }
-        Self { stop, tasks, seen, count }
+        Self { stop, tasks, log, answers }
     }
 
     /// Waits until this many more orders are acknowledged.
     ///
     /// # Panics
-    /// If no order is acknowledged for [`TIMEOUT`](super::TIMEOUT).
+    /// If they are not within [`TIMEOUT`] each.
     pub(crate) async fn acknowledge_more(&mut self, more: usize) {
-        let target = *self.count.borrow() + more;
-        while *self.count.borrow_and_update() < target {
-            let Ok(changed) = tokio::time::timeout(super::TIMEOUT, self.count.changed()).await else {
-                panic!("no more orders are acknowledged; errors: {:?}", self.seen.lock().unwrap().errors);
-            };
-            changed.expect("the writers are at work");
+        let mut acknowledged = self.answers.acknowledged.subscribe();
+        let target = *acknowledged.borrow() + more;
+        while *acknowledged.borrow_and_update() < target {
+            let changed = tokio::time::timeout(TIMEOUT, acknowledged.changed()).await;
+            assert!(changed.is_ok(), "no more orders are acknowledged; errors: {:?}", self.answers.errors.lock());
         }
     }
 
     /// Lets the writers end after their current orders.
     pub(crate) fn stop(&self) {
-        self.stop.send_replace(true);
+        self.stop.cancel();
     }
 
     /// Lets the writers finish their current orders, and returns all acknowledged orders and all
-    /// final answers that were errors.
+    /// answers that were errors.
+    ///
+    /// # Panics
+    /// If the answers contradict each other.
     pub(crate) async fn finish(self) -> (Vec<ClientOrder>, Vec<String>) {
         self.stop();
         self.tasks.join_all().await;
-        let seen = std::mem::take(&mut *self.seen.lock().unwrap());
-        (seen.acknowledged, seen.errors)
+        let history = History { orders: self.log.take().orders, ..History::default() };
+        let verdict = verification::check(&history);
+        assert!(verdict.is_clean(), "{:#?}", verdict.violations);
+        let order = |call: &OrderCall| {
+            let (name, quantity, key) = (call.product.to_string(), call.quantity.get(), call.order_id.0);
+            Some(ClientOrder { number: call.number()?.get(), name, quantity, key })
+        };
+        let errors = std::mem::take(&mut *self.answers.errors.lock().unwrap());
+        (history.orders.iter().filter_map(order).collect(), errors)
     }
 }
