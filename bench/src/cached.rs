@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use report::Document;
+use report::{Document, Table, number};
 use serde::Serialize;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
@@ -21,7 +21,7 @@ use crate::http;
 use crate::hyper_server::{self, CannedResponse};
 use crate::outcome::BenchOutcome;
 use crate::profile::Profile;
-use crate::result::{BenchResult, Digits, Figure, Goal};
+use crate::result::{BenchResult, Figure, Goal};
 use crate::rounds::Rounds;
 use crate::store::{Assortment, BenchStore};
 use crate::wrk::LoadGenerator;
@@ -78,8 +78,8 @@ pub(crate) async fn measure(context: &BenchContext) -> Result<BenchOutcome> {
         let hyper = WRK.measure(&url(&bare.address), warm_up, measured).await?;
         context.progress.line(format!(
             "P1 round {round} of {rounds}: {:>7} GET/s, bare hyper {:>7} GET/s",
-            Digits(ours.per_s),
-            Digits(hyper.per_s)
+            number(ours.per_s),
+            number(hyper.per_s)
         ));
         pair.ours.add(ours);
         pair.hyper.add(hyper);
@@ -174,24 +174,9 @@ fn results(pair: &CachedRounds) -> Vec<BenchResult> {
     let (ours, hyper) = (pair.ours.median(), pair.hyper.median());
     let rate = |per_s| Figure::new(per_s, "GET/s");
     let ms = |us: f64| Figure::new(us / 1e3, "ms");
-    let goals = [Goal::AtLeast(0.9), Goal::AtMost(1.5)];
     vec![
-        BenchResult::ratio(
-            Benchmark::P1,
-            "",
-            "cached products per second",
-            rate(ours.per_s),
-            rate(hyper.per_s),
-            goals[0],
-        ),
-        BenchResult::ratio(
-            Benchmark::P1,
-            "-p99",
-            "p99 of a cached product",
-            ms(ours.p99_us),
-            ms(hyper.p99_us),
-            goals[1],
-        ),
+        Benchmark::P1.ratio("", "cached products per second", rate(ours.per_s), rate(hyper.per_s), Goal::AtLeast(0.9)),
+        Benchmark::P1.ratio("-p99", "p99 of a cached product", ms(ours.p99_us), ms(hyper.p99_us), Goal::AtMost(1.5)),
     ]
 }
 
@@ -201,17 +186,9 @@ fn details(pair: &CachedRounds, response: usize, body: usize) -> Document {
         "Each response has {response} bytes, {body} of them the body. wrk uses {} threads and {} connections; it shares the CPUs with the server.",
         WRK.threads, WRK.connections
     ));
-    let rows = [("store", &pair.ours), ("bare hyper, 2 threads", &pair.hyper)].map(|(side, rounds)| {
-        let ((low, high), median) = (rounds.range_per_s(), rounds.median());
-        [
-            side.to_owned(),
-            format!("{} ({}–{})", Digits(median.per_s), Digits(low), Digits(high)),
-            Digits(median.p50_us / 1e3).to_string(),
-            Digits(median.p99_us / 1e3).to_string(),
-            Digits(median.generator_cores).to_string(),
-        ]
-    });
-    page.table(["server", "GET/s", "p50 ms", "p99 ms", "generator's cores"], rows);
+    let sides = [("store", &pair.ours), ("bare hyper, 2 threads", &pair.hyper)];
+    let table = Table::of(sides).text("server", |(side, _)| *side);
+    page.table(Rounds::columns(table, "GET/s", |(_, rounds)| rounds));
     page
 }
 

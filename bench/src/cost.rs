@@ -5,7 +5,7 @@
 //! and subtracted.
 
 use anyhow::{Result, ensure};
-use report::Document;
+use report::{Document, Table};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 use toystore::local::{ChildProcess, StoreMember};
@@ -17,7 +17,7 @@ use crate::context::BenchContext;
 use crate::outcome::BenchOutcome;
 use crate::process::Pid;
 use crate::profile::Profile;
-use crate::result::{BenchResult, Digits, Figure, Goal};
+use crate::result::{BenchResult, Figure, Goal};
 use crate::rounds::median;
 use crate::store::{Assortment, BenchStore};
 
@@ -123,12 +123,11 @@ impl Cost {
 
 /// The sum of all members' medians.
 fn all(costs: &[Cost], figure: fn(&Cost) -> &Vec<f64>) -> f64 {
-    costs.iter().map(|cost| median(figure(cost).clone())).sum()
+    costs.iter().map(|cost| median(figure(cost).iter().copied())).sum()
 }
 
 fn results(costs: &[Cost]) -> Vec<BenchResult> {
-    let result =
-        |part, what, ms| BenchResult::figure(Benchmark::P7, part, what, Figure::new(ms, "ms"), "", Goal::Stated);
+    let result = |part, what, ms| Benchmark::P7.figure(part, what, Figure::new(ms, "ms"), "", Goal::Stated);
     vec![
         result("-get", "CPU time of 1,000 cached product reads, all processes", all(costs, |cost| &cost.read_ms)),
         result("-order", "CPU time of 1,000 orders, all processes", all(costs, |cost| &cost.order_ms)),
@@ -137,13 +136,12 @@ fn results(costs: &[Cost]) -> Vec<BenchResult> {
 
 fn details(costs: &[Cost]) -> Document {
     let mut page = Document::new("Cost");
-    let row = |cost: &Cost| {
-        let [read, order] = [&cost.read_ms, &cost.order_ms].map(|ms| Digits(median(ms.clone())).to_string());
-        [cost.member.clone(), read, order, Digits(median(cost.idle_cores.clone()) * 1e3).to_string()]
-    };
     page.table(
-        ["process", "ms per 1,000 product reads", "ms per 1,000 orders", "idle, ms per second"],
-        costs.iter().map(row),
+        Table::of(costs)
+            .text("process", |cost| cost.member.clone())
+            .number("ms per 1,000 product reads", |cost| median(cost.read_ms.iter().copied()))
+            .number("ms per 1,000 orders", |cost| median(cost.order_ms.iter().copied()))
+            .number("idle, ms per second", |cost| median(cost.idle_cores.iter().copied()) * 1e3),
     );
     page
 }

@@ -14,7 +14,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use report::Document;
+use report::{Document, Table, nearest_rank, number};
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::time::sleep;
@@ -23,7 +23,7 @@ use crate::benchmark::Benchmark;
 use crate::context::BenchContext;
 use crate::etcd::{self, EtcdCluster, EtcdWriters};
 use crate::outcome::BenchOutcome;
-use crate::result::{BenchResult, Digits, Figure, Goal};
+use crate::result::{BenchResult, Figure, Goal};
 use crate::rounds::median;
 
 /// Concurrent clients, on each side.
@@ -64,7 +64,7 @@ pub(crate) async fn measure(context: &BenchContext) -> Result<BenchOutcome> {
     let etcd = etcd_gaps(context, &dir.join("etcd")).await?;
     context.progress.line(format!(
         "P4 etcd: {} ms at the median of {} kills",
-        Digits(median(etcd.clone())),
+        number(median(etcd.iter().copied())),
         etcd.len()
     ));
     let ours = own_gaps(context, &dir).await?;
@@ -107,11 +107,11 @@ async fn etcd_gaps(context: &BenchContext, dir: &Path) -> Result<Vec<f64>> {
     Ok(gaps_ms)
 }
 
-/// The nearest-rank percentile: the smallest gap that `percent` % of the gaps do not exceed.
+/// The nearest-rank percentile.
 fn percentile(gaps: &[f64], percent: usize) -> f64 {
     let mut sorted = gaps.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1]
+    nearest_rank(&sorted, percent).expect("there is at least one gap")
 }
 
 fn results(gaps: &FailoverGaps) -> Vec<BenchResult> {
@@ -120,15 +120,8 @@ fn results(gaps: &FailoverGaps) -> Vec<BenchResult> {
     let reference = format!("etcd {}", ms(percentile(&gaps.etcd, 99)));
     let etcd_p50 = ms(percentile(&gaps.etcd, 50));
     vec![
-        BenchResult::figure(
-            Benchmark::P4,
-            "-p99",
-            "gap at a kill of the leader, p99",
-            p99,
-            &reference,
-            Goal::AtMost(50.0),
-        ),
-        BenchResult::ratio(Benchmark::P4, "-p50", "gap at a kill of the leader, p50", p50, etcd_p50, Goal::Stated),
+        Benchmark::P4.figure("-p99", "gap at a kill of the leader, p99", p99, &reference, Goal::AtMost(50.0)),
+        Benchmark::P4.ratio("-p50", "gap at a kill of the leader, p50", p50, etcd_p50, Goal::Stated),
     ]
 }
 
@@ -137,22 +130,13 @@ fn details(gaps: &FailoverGaps, version: &str) -> Document {
     page.text(format!(
         "Reference: etcd {version}, three nodes with default settings. {SHOPPERS} clients and {PER_S} requests per second on both sides."
     ));
-    let row = |side: &str, gaps: &[f64]| {
-        let [p50, p90, p99, max] = [50, 90, 99, 100].map(|percent| Digits(percentile(gaps, percent)).to_string());
-        [side.to_owned(), gaps.len().to_string(), p50, p90, p99, max]
-    };
-    page.table(["gap, ms", "kills", "p50", "p90", "p99", "max"], [row("store", &gaps.ours), row("etcd", &gaps.etcd)]);
+    let table = Table::of([("store", &gaps.ours), ("etcd", &gaps.etcd)]).text("gap, ms", |(side, _)| *side);
+    let table = table.number("kills", |(_, gaps)| gaps.len());
+    let percentiles = [("p50", 50), ("p90", 90), ("p99", 99), ("max", 100)];
+    page.table(
+        percentiles
+            .into_iter()
+            .fold(table, |table, (head, percent)| table.number(head, |(_, gaps)| percentile(gaps, percent))),
+    );
     page
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_nearest_ranks() {
-        let gaps: Vec<_> = (1..=50).rev().map(f64::from).collect();
-        let found = [50, 99, 100].map(|percent| Digits(percentile(&gaps, percent)).to_string());
-        assert_eq!(found, ["25.0", "50.0", "50.0"]);
-    }
 }

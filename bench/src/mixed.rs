@@ -4,7 +4,7 @@
 //! which invalidates a product in the cache. It takes turns with P1's load on the same store.
 
 use anyhow::{Result, ensure};
-use report::Document;
+use report::{Document, Table, number};
 use serde::Serialize;
 use workload::load::{self, LoadPlan, Popularity, Stage};
 use workload::{Latency, LoadStats, RequestKind, RequestStats};
@@ -15,7 +15,7 @@ use crate::context::BenchContext;
 use crate::outcome::BenchOutcome;
 use crate::process::{Meter, Pid};
 use crate::profile::Profile;
-use crate::result::{BenchResult, Digits, Figure, Goal};
+use crate::result::{BenchResult, Figure, Goal};
 use crate::rounds::median;
 use crate::store::{Assortment, BenchStore};
 
@@ -60,8 +60,8 @@ pub(crate) async fn measure(context: &BenchContext) -> Result<BenchOutcome> {
         let cached_per_s = WRK.measure(&url(&store.target(FRONTEND)), warm_up, measured).await?.per_s;
         context.progress.line(format!(
             "P6 round {round} of {rounds}: {:>7} requests/s, cached alone {:>7}",
-            Digits(mixed.per_s),
-            Digits(cached_per_s)
+            number(mixed.per_s),
+            number(cached_per_s)
         ));
         all.push(Mixed { cached_per_s, ..mixed });
     }
@@ -102,7 +102,7 @@ fn latency(load: &LoadStats, kind: RequestKind) -> Result<Latency> {
 }
 
 fn of(all: &[Mixed], figure: fn(&Mixed) -> f64) -> f64 {
-    median(all.iter().map(figure).collect())
+    median(all.iter().map(figure))
 }
 
 fn results(all: &[Mixed]) -> Vec<BenchResult> {
@@ -110,35 +110,31 @@ fn results(all: &[Mixed]) -> Vec<BenchResult> {
     let cached = Figure::new(of(all, |mixed| mixed.cached_per_s), "GET/s");
     let hits = Figure::new(of(all, |mixed| mixed.hit_share) * 100.0, "%");
     vec![
-        BenchResult::ratio(
-            Benchmark::P6,
-            "",
-            "mixed requests per second ÷ cached products",
-            per_s,
-            cached,
-            Goal::Stated,
-        ),
-        BenchResult::figure(Benchmark::P6, "-hits", "product reads served by the cache", hits, "", Goal::Stated),
+        Benchmark::P6.ratio("", "mixed requests per second ÷ cached products", per_s, cached, Goal::Stated),
+        Benchmark::P6.figure("-hits", "product reads served by the cache", hits, "", Goal::Stated),
     ]
 }
 
+/// A latency in microseconds.
+type FigureUs = fn(&Mixed) -> f64;
+
 fn details(all: &[Mixed]) -> Document {
     let mut page = Document::new("Mixed load");
-    let ms = |figure| Digits(of(all, figure) / 1e3).to_string();
-    let row = |kind: &str, share: f64, p50, p99| {
-        [kind.to_owned(), Digits(of(all, |mixed| mixed.per_s) * share).to_string(), ms(p50), ms(p99)]
-    };
+    let rows: [(&str, f64, [FigureUs; 2]); 2] = [
+        ("product read", 1.0 - ORDER_SHARE, [|mixed| mixed.query_p50_us, |mixed| mixed.query_p99_us]),
+        ("order", ORDER_SHARE, [|mixed| mixed.order_p50_us, |mixed| mixed.order_p99_us]),
+    ];
     page.table(
-        ["requests", "per second", "p50 ms", "p99 ms"],
-        [
-            row("product read", 1.0 - ORDER_SHARE, |mixed| mixed.query_p50_us, |mixed| mixed.query_p99_us),
-            row("order", ORDER_SHARE, |mixed| mixed.order_p50_us, |mixed| mixed.order_p99_us),
-        ],
+        Table::of(rows)
+            .text("requests", |(kind, ..)| *kind)
+            .number("per second", |(_, share, _)| of(all, |mixed| mixed.per_s) * share)
+            .number("p50 ms", |(.., [p50, _])| of(all, *p50) / 1e3)
+            .number("p99 ms", |(.., [_, p99])| of(all, *p99) / 1e3),
     );
     page.text(format!(
         "{SHOPPERS} shoppers, {PRODUCTS} products with popularity {POPULARITY}, a cache of 7 products: {} % of the product reads are hits. The load generator used {} cores.",
-        Digits(of(all, |mixed| mixed.hit_share) * 100.0),
-        Digits(of(all, |mixed| mixed.generator_cores))
+        number(of(all, |mixed| mixed.hit_share) * 100.0),
+        number(of(all, |mixed| mixed.generator_cores))
     ));
     page
 }

@@ -9,7 +9,7 @@
 //! of the other are paused.
 
 use anyhow::{Context, Result, ensure};
-use report::Document;
+use report::{Document, Table, number};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use workload::RequestKind;
@@ -21,7 +21,7 @@ use crate::etcd::{self, EtcdCluster, EtcdConnections, PutLoad, VALUE_BYTES};
 use crate::outcome::BenchOutcome;
 use crate::process::{Meter, Pid};
 use crate::profile::Profile;
-use crate::result::{BenchResult, Digits, Figure, Goal};
+use crate::result::{BenchResult, Figure, Goal};
 use crate::rounds::{Measurement, Rounds};
 use crate::store::{Assortment, BenchStore};
 
@@ -82,8 +82,8 @@ async fn pair(
         store.freeze()?;
         context.progress.line(format!(
             "P3 {shoppers:>3} shoppers, round {round} of {rounds}: {:>7} orders/s, etcd {:>7} puts/s",
-            Digits(ours.per_s),
-            Digits(theirs.per_s)
+            number(ours.per_s),
+            number(theirs.per_s)
         ));
         pair.ours.add(ours);
         pair.etcd.add(theirs);
@@ -102,7 +102,7 @@ async fn best_connections(context: &BenchContext, cluster: &EtcdCluster, clients
         context.progress.line(format!(
             "P3 {clients:>3} clients of etcd on {:>3} connections: {:>7} puts/s",
             connections.0,
-            Digits(measured.per_s)
+            number(measured.per_s)
         ));
         if measured.per_s > best.1 {
             best = (connections, measured.per_s);
@@ -156,12 +156,12 @@ fn results(pair: &OrderRounds) -> Vec<BenchResult> {
     let (part, shoppers) = (format!("@{}", pair.shoppers), pair.shoppers);
     let rate = |goal| {
         let (ours, etcd) = (Figure::new(ours.per_s, "orders/s"), Figure::new(etcd.per_s, "puts/s"));
-        BenchResult::ratio(Benchmark::P3, &part, &format!("orders per second, {shoppers} shoppers"), ours, etcd, goal)
+        Benchmark::P3.ratio(&part, &format!("orders per second, {shoppers} shoppers"), ours, etcd, goal)
     };
     let p50 = |goal| {
         let ms = |us| Figure::new(us / 1e3, "ms");
         let what = format!("p50 of an order, {shoppers} shoppers");
-        BenchResult::ratio(Benchmark::P3, &format!("{part}-p50"), &what, ms(ours.p50_us), ms(etcd.p50_us), goal)
+        Benchmark::P3.ratio(&format!("{part}-p50"), &what, ms(ours.p50_us), ms(etcd.p50_us), goal)
     };
     match shoppers {
         1 => vec![rate(Goal::Stated), p50(Goal::AtMost(2.0))],
@@ -177,24 +177,12 @@ fn details(pairs: &[OrderRounds], version: &str) -> Document {
         "Reference: etcd {version}, three nodes with default settings; puts of {VALUE_BYTES} bytes under new keys, sent to the leader. The clients share \
          one connection, share four, or have one each, whichever gives etcd the highest rate. Rates are medians, with the lowest and the highest round."
     ));
-    let rows = pairs.iter().flat_map(|pair| {
-        let sides =
-            [("store", "one each".to_owned(), &pair.ours), ("etcd", pair.connections.0.to_string(), &pair.etcd)];
-        sides.map(|(side, connections, rounds)| {
-            let ((low, high), median) = (rounds.range_per_s(), rounds.median());
-            [
-                format!("{} × {side}", pair.shoppers),
-                format!("{} ({}–{})", Digits(median.per_s), Digits(low), Digits(high)),
-                Digits(median.p50_us / 1e3).to_string(),
-                Digits(median.p99_us / 1e3).to_string(),
-                Digits(median.generator_cores).to_string(),
-                connections,
-            ]
-        })
+    let sides = pairs.iter().flat_map(|pair| {
+        [("store", "one each".to_owned(), &pair.ours), ("etcd", pair.connections.0.to_string(), &pair.etcd)]
+            .map(|(side, connections, rounds)| (format!("{} × {side}", pair.shoppers), connections, rounds))
     });
-    page.table(
-        ["shoppers", "per second", "p50 ms", "p99 ms", "generator's cores", "connections"],
-        rows.collect::<Vec<_>>(),
-    );
+    let table = Table::of(sides).text("shoppers", |(side, ..)| side.clone());
+    let table = Rounds::columns(table, "per second", |(.., rounds)| rounds);
+    page.table(table.text("connections", |(_, connections, _)| connections.clone()));
     page
 }

@@ -8,17 +8,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use report::Document;
+use report::{Document, Table, number};
 use toystore::experiment::MachineInfo;
 
 use crate::benchmark::Benchmark;
 use crate::outcome::BenchOutcome;
-use crate::result::{BenchResult, Digits};
+use crate::result::BenchResult;
 
-const HEAD: &str =
-    "| | what | ours | reference | ratio or value | goal | | measured |\n|---|---|---:|---:|---:|---:|---|---|\n";
-
-const END: &str = "<!-- bench end -->\n";
+const END: &str = "<!-- bench end -->";
 
 /// A page that is being updated.
 pub(crate) struct Page {
@@ -36,52 +33,64 @@ impl Page {
 
     /// Updates the sections of one benchmark.
     pub(crate) fn update(&mut self, benchmark: Benchmark, outcome: &BenchOutcome) -> Result<()> {
-        let goals = self.part("goals")?.to_owned();
+        let measured = goals(&outcome.results, &self.label);
         let prefix = format!("| {benchmark}");
-        let others = goals.lines().filter(|line| line.starts_with("| P") && !line.starts_with(&prefix));
-        let mut rows: Vec<_> = others.map(str::to_owned).collect();
-        rows.extend(outcome.results.iter().map(|result| row(result, &self.label)));
+        let others = self.part("goals")?.lines().filter(|line| line.starts_with("| P") && !line.starts_with(&prefix));
+        let lines = measured.lines().chain(others);
+        let (mut rows, head): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with("| P"));
         // Sorted by benchmark only: the rows of a benchmark keep their order.
         rows.sort_by_key(|row| row.chars().nth("| P".len()));
-        self.replace("goals", &format!("{HEAD}{}\n", rows.join("\n")))?;
+        let goals = [head, rows].concat().join("\n");
+        self.replace("goals", &goals)?;
         self.replace(&benchmark.to_string(), &outcome.details.markdown_body(""))
     }
 
     /// Writes the page, with a description of the machine.
     pub(crate) fn write(mut self, machine: &MachineInfo) -> Result<()> {
         let mut document = Document::new("Machine");
-        let measured = [["last measured".to_owned(), self.label.clone()]];
-        document.table(["machine", ""], measured.into_iter().chain(machine.rows()));
+        document.facts("machine", [("last measured", self.label.clone())].into_iter().chain(machine.facts()));
         self.replace("machine", &document.markdown_body(""))?;
         std::fs::write(&self.path, &self.text).with_context(|| format!("cannot write {}", self.path.display()))
     }
 
     fn part(&self, name: &str) -> Result<&str> {
-        let (begin, end) = self.position(name)?;
-        Ok(&self.text[begin..end])
+        report::section(&self.text, &begin(name), END).with_context(|| self.lacks(name))
     }
 
     fn replace(&mut self, name: &str, with: &str) -> Result<()> {
-        let (begin, end) = self.position(name)?;
-        self.text.replace_range(begin..end, &format!("\n{}\n\n", with.trim()));
+        let replaced = report::replace_section(&self.text, &begin(name), END, with);
+        self.text = replaced.with_context(|| self.lacks(name))?;
         Ok(())
     }
 
-    /// The position of a section.
-    fn position(&self, name: &str) -> Result<(usize, usize)> {
-        let marker = format!("<!-- bench: {name} -->\n");
-        let lacks = || format!("{} has no section {} … {}", self.path.display(), marker.trim(), END.trim());
-        let begin = self.text.find(&marker).with_context(lacks)? + marker.len();
-        let end = self.text[begin..].find(END).with_context(lacks)? + begin;
-        Ok((begin, end))
+    fn lacks(&self, name: &str) -> String {
+        format!("{} has no section {} … {END}", self.path.display(), begin(name))
     }
 }
 
-fn row(result: &BenchResult, label: &str) -> String {
-    let BenchResult { what, ours, reference, value, unit, .. } = result;
-    let value = if *unit == "ratio" { Digits(*value).to_string() } else { format!("{} {unit}", Digits(*value)) };
-    let (name, wanted, verdict) = (result.name(), result.wanted(), result.verdict());
-    format!("| {name} | {what} | {ours} | {reference} | {value} | {wanted} | {verdict} | {label} |")
+fn begin(section: &str) -> String {
+    format!("<!-- bench: {section} -->")
+}
+
+/// The results of a benchmark as a table.
+fn goals(results: &[BenchResult], label: &str) -> String {
+    let value = |result: &BenchResult| match result.unit {
+        "ratio" => number(result.value),
+        unit => format!("{} {unit}", number(result.value)),
+    };
+    let mut page = Document::new("Goals");
+    page.table(
+        Table::of(results)
+            .text("", |result| result.name())
+            .text("what", |result| result.what.clone())
+            .number("ours", |result| result.ours.clone())
+            .number("reference", |result| result.reference.clone())
+            .number("ratio or value", |result| value(result))
+            .number("goal", |result| result.wanted())
+            .text("", |result| result.verdict())
+            .text("measured", |_| label),
+    );
+    page.markdown_body("")
 }
 
 #[cfg(test)]
@@ -95,7 +104,7 @@ mod tests {
 
     fn outcome(benchmark: Benchmark, ours: f64) -> BenchOutcome {
         let rate = |value| Figure::new(value, "per second");
-        let result = BenchResult::ratio(benchmark, "", "speed", rate(ours), rate(100.0), Goal::AtLeast(0.9));
+        let result = benchmark.ratio("", "speed", rate(ours), rate(100.0), Goal::AtLeast(0.9));
         let mut details = Document::new("");
         details.text(format!("{ours} it was."));
         BenchOutcome::new(vec![result], details, &())
@@ -108,13 +117,13 @@ mod tests {
         page.label = "tomorrow".into();
         page.update(Benchmark::P1, &outcome(Benchmark::P1, 90.0)).unwrap();
         page.update(Benchmark::P1, &outcome(Benchmark::P1, 95.0)).unwrap();
-        let rows: Vec<_> = page.part("goals").unwrap().trim().lines().skip(2).collect();
+        let rows: Vec<_> = page.part("goals").unwrap().lines().skip(2).collect();
         let known = [
-            "| P1 | speed | 95.0 per second | 100 per second | 0.95 | ≥ 0.90 | met | tomorrow |",
-            "| P3 | speed | 50.0 per second | 100 per second | 0.50 | ≥ 0.90 | missed | today |",
+            "| P1 | speed | 95.0 per second | 100 per second | 0.950 | ≥ 0.900 | met | tomorrow |",
+            "| P3 | speed | 50.0 per second | 100 per second | 0.500 | ≥ 0.900 | missed | today |",
         ];
         assert_eq!(rows, known);
-        assert_eq!(page.part("P1").unwrap(), "\n95 it was.\n\n");
+        assert_eq!(page.part("P1").unwrap(), "95 it was.");
         assert!(
             page.text.starts_with("# Mine\n") && page.text.contains("\nbetween\n") && page.text.ends_with("\nlast\n")
         );

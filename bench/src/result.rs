@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use report::number;
 use serde::Serialize;
 
 use crate::benchmark::Benchmark;
@@ -40,39 +41,18 @@ pub(crate) struct BenchResult {
     pub(crate) goal: Goal,
 }
 
-impl BenchResult {
-    /// Our figure divided by the reference.
-    pub(crate) fn ratio(
-        benchmark: Benchmark,
-        part: &str,
-        what: &str,
-        ours: Figure,
-        reference: Figure,
-        goal: Goal,
-    ) -> Self {
-        Self {
-            benchmark,
-            part: part.to_owned(),
-            what: what.to_owned(),
-            unit: "ratio",
-            value: ours.value / reference.value,
-            ours: ours.to_string(),
-            reference: reference.to_string(),
-            goal,
-        }
+impl Benchmark {
+    /// The result that is our figure divided by the reference.
+    pub(crate) fn ratio(self, part: &str, what: &str, ours: Figure, reference: Figure, goal: Goal) -> BenchResult {
+        let value = ours.value / reference.value;
+        BenchResult { unit: "ratio", value, ..self.figure(part, what, ours, &reference.to_string(), goal) }
     }
 
-    /// A single figure; `reference` describes what to compare it with, or is empty.
-    pub(crate) fn figure(
-        benchmark: Benchmark,
-        part: &str,
-        what: &str,
-        ours: Figure,
-        reference: &str,
-        goal: Goal,
-    ) -> Self {
-        Self {
-            benchmark,
+    /// The result that is a single figure; `reference` describes what to compare it with, or is
+    /// empty.
+    pub(crate) fn figure(self, part: &str, what: &str, ours: Figure, reference: &str, goal: Goal) -> BenchResult {
+        BenchResult {
+            benchmark: self,
             part: part.to_owned(),
             what: what.to_owned(),
             unit: ours.unit,
@@ -82,7 +62,9 @@ impl BenchResult {
             goal,
         }
     }
+}
 
+impl BenchResult {
     /// `P3@64`.
     pub(crate) fn name(&self) -> String {
         format!("{}{}", self.benchmark, self.part)
@@ -91,8 +73,8 @@ impl BenchResult {
     /// `≥ 1.50`.
     pub(crate) fn wanted(&self) -> String {
         match self.goal {
-            Goal::AtLeast(goal) => format!("≥ {}", Digits(goal)),
-            Goal::AtMost(goal) => format!("≤ {}", Digits(goal)),
+            Goal::AtLeast(goal) => format!("≥ {}", number(goal)),
+            Goal::AtMost(goal) => format!("≤ {}", number(goal)),
             Goal::Stated => String::new(),
         }
     }
@@ -110,9 +92,9 @@ impl BenchResult {
 
 impl fmt::Display for BenchResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.name(), self.unit, Digits(self.value))?;
+        write!(f, "{} {} {}", self.name(), self.unit, number(self.value))?;
         if let Goal::AtLeast(goal) | Goal::AtMost(goal) = self.goal {
-            write!(f, " goal {}", Digits(goal))?;
+            write!(f, " goal {}", number(goal))?;
         }
         write!(f, " {}", self.verdict())
     }
@@ -134,35 +116,7 @@ impl Figure {
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", Digits(self.value), self.unit)
-    }
-}
-
-/// Displays a number with its significant digits: `0.93`, `36.4`, `17,566`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Digits(pub(crate) f64);
-
-impl fmt::Display for Digits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let decimals = match self.0.abs() {
-            small if small < 0.095 => 3,
-            small if small < 9.995 => 2,
-            medium if medium < 99.95 => 1,
-            _ => 0,
-        };
-        let plain = format!("{:.decimals$}", self.0);
-        let digits = plain.len();
-        if decimals > 0 || digits <= 3 {
-            return f.pad(&plain);
-        }
-        let mut grouped = String::with_capacity(digits + digits / 3);
-        for (at, digit) in plain.char_indices() {
-            if at > 0 && (digits - at).is_multiple_of(3) && !grouped.ends_with('-') {
-                grouped.push(',');
-            }
-            grouped.push(digit);
-        }
-        f.pad(&grouped)
+        write!(f, "{} {}", number(self.value), self.unit)
     }
 }
 
@@ -172,13 +126,13 @@ mod tests {
 
     fn result(part: &str, ours: f64, goal: Goal) -> BenchResult {
         let rate = |value| Figure::new(value, "orders/s");
-        BenchResult::ratio(Benchmark::P3, part, "orders", rate(ours), rate(1000.0), goal)
+        Benchmark::P3.ratio(part, "orders", rate(ours), rate(1000.0), goal)
     }
 
     #[test]
     fn a_result_is_one_line() {
         let lines = [
-            (result("", 930.4, Goal::AtLeast(0.9)), "P3 ratio 0.93 goal 0.90 met"),
+            (result("", 930.4, Goal::AtLeast(0.9)), "P3 ratio 0.930 goal 0.900 met"),
             (result("@64", 1499.0, Goal::AtLeast(1.5)), "P3@64 ratio 1.50 goal 1.50 missed"),
             (result("@16-p50", 1010.0, Goal::AtMost(1.0)), "P3@16-p50 ratio 1.01 goal 1.00 missed"),
             (result("", 62_500.0, Goal::Stated), "P3 ratio 62.5 stated"),
@@ -186,15 +140,5 @@ mod tests {
         for (result, line) in lines {
             assert_eq!(result.to_string(), line);
         }
-    }
-
-    #[test]
-    fn significant_digits() {
-        let numbers = [(0.0123, "0.012"), (0.93, "0.93"), (36.42, "36.4"), (99.96, "100"), (17_566.4, "17,566")];
-        for (number, text) in numbers {
-            assert_eq!(Digits(number).to_string(), text);
-        }
-        assert_eq!(Figure::new(1_234_567.0, "puts/s").to_string(), "1,234,567 puts/s");
-        assert_eq!(Digits(-1234.0).to_string(), "-1,234");
     }
 }

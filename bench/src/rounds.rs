@@ -1,5 +1,6 @@
 //! Repeated measurements.
 
+use report::{Spread, Table};
 use serde::Serialize;
 
 /// One measurement of requests.
@@ -38,30 +39,32 @@ impl Rounds {
         }
     }
 
-    /// The lowest and the highest rate.
-    pub(crate) fn range_per_s(&self) -> (f64, f64) {
-        let rates = || self.0.iter().map(|measured| measured.per_s);
-        (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max))
+    /// Adds the columns that every table of rounds has. `rate` is the head of the rate.
+    pub(crate) fn columns<T>(table: Table<T>, rate: &str, rounds: impl Fn(&T) -> &Self) -> Table<T> {
+        table
+            .number(rate, |it| Spread::of(rounds(it).0.iter().map(|measured| measured.per_s)))
+            .number("p50 ms", |it| rounds(it).median().p50_us / 1e3)
+            .number("p99 ms", |it| rounds(it).median().p99_us / 1e3)
+            .number("generator's cores", |it| rounds(it).median().generator_cores)
     }
 
     fn median_of(&self, figure: fn(&Measurement) -> f64) -> f64 {
-        median(self.0.iter().map(figure).collect())
+        median(self.0.iter().map(figure))
     }
 }
 
-/// The median; for an even number of figures, the mean of the middle two.
+/// The median.
 ///
 /// # Panics
 /// If there are no figures.
-pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
-    assert!(!figures.is_empty(), "there is at least one measurement");
-    figures.sort_by(f64::total_cmp);
-    let middle = figures.len() / 2;
-    if figures.len() % 2 == 1 { figures[middle] } else { f64::midpoint(figures[middle - 1], figures[middle]) }
+pub(crate) fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
+    Spread::of(figures).expect("there is at least one measurement").median
 }
 
 #[cfg(test)]
 mod tests {
+    use report::Document;
+
     use super::*;
 
     #[test]
@@ -72,11 +75,9 @@ mod tests {
             rounds.add(measured(per_s, p50_us));
         }
         assert_eq!(rounds.median(), measured(100.0, 5.0));
-        assert_eq!(rounds.range_per_s(), (3.0, 104.0));
-    }
-
-    #[test]
-    fn the_median_of_an_even_number() {
-        assert!((median(vec![4.0, 1.0, 3.0, 2.0]) - 2.5).abs() < f64::EPSILON);
+        let mut page = Document::new("Rounds");
+        page.table(Rounds::columns(Table::of([&rounds]), "GET/s", |it| it));
+        let text = page.to_string();
+        assert!(text.ends_with("100 (3 – 104)   0.005   0.010              0.500"), "{text}");
     }
 }

@@ -117,7 +117,8 @@ async fn measure(benchmark: Benchmark, context: &BenchContext) -> Result<BenchOu
 }
 
 fn write_json(path: &Path, label: &str, machine: &MachineInfo, benchmarks: &Map<String, Value>) -> Result<()> {
-    let machine: Map<_, _> = machine.rows().into_iter().map(|[name, value]| (name, Value::from(value))).collect();
+    let machine: Map<_, _> =
+        machine.facts().map(|(name, value)| (name.to_owned(), Value::from(value))).into_iter().collect();
     let all = serde_json::json!({ "label": label, "machine": machine, "benchmarks": benchmarks });
     let text = serde_json::to_string_pretty(&all)?;
     std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))

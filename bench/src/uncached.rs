@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use report::Document;
+use report::{Document, Table, number};
 use serde::Serialize;
 use toystore::local::StoreMember;
 
@@ -17,7 +17,7 @@ use crate::cached::{Lookups, WRK, url, warm};
 use crate::context::BenchContext;
 use crate::outcome::BenchOutcome;
 use crate::profile::Profile;
-use crate::result::{BenchResult, Digits, Figure, Goal};
+use crate::result::{BenchResult, Figure, Goal};
 use crate::rounds::Rounds;
 use crate::store::{Assortment, BenchStore};
 use crate::wrk::LoadGenerator;
@@ -70,8 +70,8 @@ async fn pair(context: &BenchContext, store: &BenchStore, generator: LoadGenerat
         context.progress.line(format!(
             "P2 {:>2} connections, round {round} of {rounds}: {:>7} GET/s cached, {:>7} not",
             generator.connections,
-            Digits(cached.per_s),
-            Digits(uncached.per_s)
+            number(cached.per_s),
+            number(uncached.per_s)
         ));
         pair.cached.add(cached);
         pair.uncached.add(uncached);
@@ -89,25 +89,18 @@ fn results(pair: &UncachedRounds) -> Vec<BenchResult> {
     let [p50, benefit] =
         [what("p50 of an uncached product ÷ a cached one"), what("cached products per second ÷ uncached")];
     vec![
-        BenchResult::ratio(Benchmark::P2, &format!("{part}-p50"), &p50, ms(uncached.p50_us), ms(cached.p50_us), goal),
-        BenchResult::ratio(Benchmark::P2, &part, &benefit, rate(cached.per_s), rate(uncached.per_s), Goal::Stated),
+        Benchmark::P2.ratio(&format!("{part}-p50"), &p50, ms(uncached.p50_us), ms(cached.p50_us), goal),
+        Benchmark::P2.ratio(&part, &benefit, rate(cached.per_s), rate(uncached.per_s), Goal::Stated),
     ]
 }
 
 fn details(pairs: &[UncachedRounds]) -> Document {
     let mut page = Document::new("Uncached products");
-    let rows = pairs.iter().flat_map(|pair| {
-        [("cached", &pair.cached), ("uncached", &pair.uncached)].map(|(side, rounds)| {
-            let ((low, high), median) = (rounds.range_per_s(), rounds.median());
-            [
-                format!("{} × {side}", pair.connections),
-                format!("{} ({}–{})", Digits(median.per_s), Digits(low), Digits(high)),
-                Digits(median.p50_us / 1e3).to_string(),
-                Digits(median.p99_us / 1e3).to_string(),
-                Digits(median.generator_cores).to_string(),
-            ]
-        })
+    let sides = pairs.iter().flat_map(|pair| {
+        [("cached", &pair.cached), ("uncached", &pair.uncached)]
+            .map(|(side, rounds)| (format!("{} × {side}", pair.connections), rounds))
     });
-    page.table(["connections", "GET/s", "p50 ms", "p99 ms", "generator's cores"], rows.collect::<Vec<_>>());
+    let table = Table::of(sides).text("connections", |(side, _)| side.clone());
+    page.table(Rounds::columns(table, "GET/s", |(_, rounds)| rounds));
     page
 }

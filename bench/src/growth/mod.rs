@@ -26,13 +26,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
+use report::number;
 use tokio::time::sleep;
 
 use crate::context::BenchContext;
 use crate::orders::order;
 use crate::outcome::BenchOutcome;
 use crate::profile::Profile;
-use crate::result::Digits;
 use crate::rounds::{Measurement, median};
 use crate::store::{Assortment, BenchStore};
 use fill::fill;
@@ -79,9 +79,9 @@ async fn size(context: &BenchContext, dir: &Path, old: &mut BenchStore, wanted: 
     context.progress.line(format!(
         "P5 {} orders: {} MB, restart {} s, catch-up {} s",
         page::short(wanted),
-        Digits(page::megabytes(memory_bytes)),
-        Digits(median(restart_s.clone())),
-        Digits(median(catch_up_s.clone()))
+        number(page::megabytes(memory_bytes)),
+        number(median(restart_s.iter().copied())),
+        number(median(catch_up_s.iter().copied()))
     ));
     old.settle().await?;
     let comparison =
@@ -115,7 +115,7 @@ async fn compare(context: &BenchContext, dir: &Path, old: &mut BenchStore, wante
         let (reads, rate) = reads_and_rate(&profile, old, wanted).await?;
         both.old_reads.push(reads);
         both.old.add(rate);
-        let [old_rate, young_rate] = [&both.old, &both.young].map(|rounds| Digits(rounds.median().per_s));
+        let [old_rate, young_rate] = [&both.old, &both.young].map(|rounds| number(rounds.median().per_s));
         context.progress.line(format!(
             "P5 {} orders, round {round} of {}: {old_rate} orders/s, with 10k {young_rate}",
             page::short(wanted),

@@ -1,11 +1,11 @@
 //! The results and the tables.
 
-use report::Document;
+use report::{Document, Table, count, number};
 
 use super::reads::Reads;
 use super::size::{AgeComparison, LedgerSizeResult, MISSED, SHOPPERS};
 use crate::benchmark::Benchmark;
-use crate::result::{BenchResult, Digits, Figure, Goal};
+use crate::result::{BenchResult, Figure, Goal};
 use crate::rounds::median;
 
 /// Relative to the young store.
@@ -24,12 +24,14 @@ pub(super) fn results(sizes: &[LedgerSizeResult]) -> Vec<BenchResult> {
     let mut results: Vec<_> = sizes.iter().filter_map(rate).collect();
     results.extend(largest.comparison.as_ref().map(|both| reads(both, &name)));
     let memory = Figure::new(bytes_per_order(smallest, largest), "bytes/order");
-    let restart = Figure::new(median(largest.restart_s.clone()), "s");
-    let catch_up = Figure::new(median(largest.catch_up_s.clone()), "s");
-    let (restart_reference, catch_up_reference) =
-        (reference("10k", median(smallest.restart_s.clone())), reference("10k", median(smallest.catch_up_s.clone())));
+    let restart = Figure::new(median(largest.restart_s.iter().copied()), "s");
+    let catch_up = Figure::new(median(largest.catch_up_s.iter().copied()), "s");
+    let (restart_reference, catch_up_reference) = (
+        reference("10k", median(smallest.restart_s.iter().copied())),
+        reference("10k", median(smallest.catch_up_s.iter().copied())),
+    );
     let result = |what: &str, text: &str, figure, reference: &str, goal| {
-        BenchResult::figure(Benchmark::P5, &part(what), text, figure, reference, goal)
+        Benchmark::P5.figure(&part(what), text, figure, reference, goal)
     };
     results.extend([
         result("memory", "memory of a replica per order", memory, "", Goal::AtMost(BYTES_PER_ORDER_MAX)),
@@ -44,14 +46,14 @@ fn rate(size: &LedgerSizeResult) -> Option<BenchResult> {
     let [old, young] = [old, young].map(|rounds| Figure::new(rounds.median().per_s, "orders/s"));
     let name = short(size.wanted);
     let what = format!("orders per second with {name} orders ÷ with 10k");
-    Some(BenchResult::ratio(Benchmark::P5, &format!("@{name}"), &what, old, young, Goal::AtLeast(RATE_SHARE_MIN)))
+    Some(Benchmark::P5.ratio(&format!("@{name}"), &what, old, young, Goal::AtLeast(RATE_SHARE_MIN)))
 }
 
 fn reads(both: &AgeComparison, name: &str) -> BenchResult {
-    let p50 = |reads: &[Reads]| Figure::new(median(reads.iter().map(|reads| reads.p50_us).collect()), "µs");
+    let p50 = |reads: &[Reads]| Figure::new(median(reads.iter().map(|reads| reads.p50_us)), "µs");
     let what = format!("p50 of reading one of {name} orders ÷ one of 10k");
     let (old, young) = (p50(&both.old_reads), p50(&both.young_reads));
-    BenchResult::ratio(Benchmark::P5, &format!("@{name}-get"), &what, old, young, Goal::AtMost(READ_RATIO_MAX))
+    Benchmark::P5.ratio(&format!("@{name}-get"), &what, old, young, Goal::AtMost(READ_RATIO_MAX))
 }
 
 /// The memory per order, from the difference between two sizes.
@@ -62,40 +64,32 @@ fn bytes_per_order(small: &LedgerSizeResult, large: &LedgerSizeResult) -> f64 {
 
 pub(super) fn details(sizes: &[LedgerSizeResult]) -> Document {
     let mut page = Document::new("Growth");
-    let rows = sizes.iter().map(|size| {
-        let rounds =
-            |figure: &dyn Fn(&AgeComparison) -> String| size.comparison.as_ref().map_or("–".to_owned(), figure);
-        let p99 = |reads: &[Reads]| Digits(median(reads.iter().map(|reads| reads.p99_us).collect()));
-        let p50 = |reads: &[Reads]| Digits(median(reads.iter().map(|reads| reads.p50_us).collect()));
-        [
-            short(size.wanted),
-            rounds(&|both| format!("{} ({})", Digits(both.old.median().per_s), Digits(both.young.median().per_s))),
-            Digits(megabytes(size.memory_bytes)).to_string(),
-            Digits(megabytes(size.memory_restarted_bytes)).to_string(),
-            Digits(median(size.restart_s.clone())).to_string(),
-            Digits(median(size.catch_up_s.clone())).to_string(),
-            rounds(&|both| format!("{} ({})", p50(&both.old_reads), p50(&both.young_reads))),
-            rounds(&|both| format!("{} ({})", p99(&both.old_reads), p99(&both.young_reads))),
-        ]
-    });
+    let reads = |both: &AgeComparison, figure: fn(&Reads) -> f64| {
+        compared([&both.old_reads, &both.young_reads].map(|reads| median(reads.iter().map(figure))))
+    };
     page.table(
-        [
-            "orders",
-            "orders/s (10k)",
-            "memory, MB",
-            "restarted, MB",
-            "restart, s",
-            "catch-up, s",
-            "read p50, µs (10k)",
-            "read p99, µs (10k)",
-        ],
-        rows.collect::<Vec<_>>(),
+        Table::of(sizes)
+            .text("orders", |size| short(size.wanted))
+            .number("orders/s (10k)", |size| {
+                size.comparison.as_ref().map(|both| compared([&both.old, &both.young].map(|it| it.median().per_s)))
+            })
+            .number("memory, MB", |size| megabytes(size.memory_bytes))
+            .number("restarted, MB", |size| megabytes(size.memory_restarted_bytes))
+            .number("restart, s", |size| median(size.restart_s.iter().copied()))
+            .number("catch-up, s", |size| median(size.catch_up_s.iter().copied()))
+            .number("read p50, µs (10k)", |size| size.comparison.as_ref().map(|both| reads(both, |it| it.p50_us)))
+            .number("read p99, µs (10k)", |size| size.comparison.as_ref().map(|both| reads(both, |it| it.p99_us))),
     );
     page.text(format!(
         "{SHOPPERS} shoppers order. In parentheses: a young store of 10k orders, measured in alternation. Catch-up is for {} orders, including the start.",
-        Digits(digits(MISSED))
+        count(MISSED)
     ));
     page
+}
+
+/// The old store's figure, and the young store's in parentheses.
+fn compared([old, young]: [f64; 2]) -> String {
+    format!("{} ({})", number(old), number(young))
 }
 
 /// `10k`, `5M`.
@@ -103,11 +97,7 @@ pub(super) fn short(orders: u64) -> String {
     if orders.is_multiple_of(1_000_000) { format!("{}M", orders / 1_000_000) } else { format!("{}k", orders / 1000) }
 }
 
-pub(super) fn megabytes(bytes: u64) -> f64 {
-    digits(bytes) / 1e6
-}
-
 #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
-fn digits(count: u64) -> f64 {
-    count as f64
+pub(super) fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
 }

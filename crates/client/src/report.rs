@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use report::{CheckResult, Checks};
+use report::{CheckResult, Checks, Document, Table, count, number};
 use serde::Serialize;
 use service::lifecycle::ExitCode;
 use workload::verification::Verification;
@@ -45,7 +45,7 @@ impl RequestSummary {
     }
 }
 
-/// The summary of a run. `Display` writes it as text.
+/// The summary of a run. `Display` is its report for a terminal.
 #[derive(Clone, Debug, Serialize)]
 pub struct ShoppingSummary {
     /// What the shoppers did.
@@ -111,52 +111,45 @@ fn as_ms<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::
 
 impl Display for ShoppingSummary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { shoppers, sessions_done, sessions_planned, seed, .. } = self;
-        let seconds = self.shopping.as_secs_f64();
-        if self.run_type != RunType::Check {
-            writeln!(
-                f,
-                "{shoppers} shoppers, {sessions_done} of {sessions_planned} sessions in {seconds:.2} s, seed {seed}\n"
-            )?;
-        }
-        self.table(f)?;
-        writeln!(f)?;
-        self.orders(f)?;
-        self.failures.iter().try_for_each(|failure| writeln!(f, "FAILED: {failure}"))?;
-        if let Some(more) = self.failed().checked_sub(self.failures.len() as u64).filter(|more| *more > 0) {
-            writeln!(f, "FAILED: … and {more} more")?;
-        }
-        write!(f, "{}", self.checks)?;
-        if let Some(why) = &self.unwritten {
-            writeln!(f, "NOT WRITTEN: {why}")?;
-        }
-        writeln!(f, "{}", self.verdict())
+        self.document().fmt(f)
     }
 }
 
 impl ShoppingSummary {
-    fn table(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let columns = ["p50 ms", "p90 ms", "p99 ms", "max ms"];
-        write!(f, "{:<8}{:>10}{:>9}{:>8}{:>12}", "request", "answered", "retries", "failed", "per second")?;
-        columns.iter().try_for_each(|column| write!(f, "{column:>10}"))?;
-        writeln!(f)?;
-        for RequestSummary { kind, answered, retries, failed, per_second, latency } in &self.requests {
-            write!(f, "{kind:<8}{answered:>10}{retries:>9}{failed:>8}{per_second:>12.1}")?;
-            for us in [latency.p50_us, latency.p90_us, latency.p99_us, latency.max_us] {
-                write!(f, "{:>10.2}", Duration::from_micros(us).as_secs_f64() * 1000.0)?;
-            }
-            writeln!(f)?;
-        }
-        Ok(())
+    fn document(&self) -> Document {
+        let mut page = Document::new(self.title());
+        page.conclude(self.checks.result(), self.verdict(), &self.checks);
+        let requests = Table::of(&self.requests).text("request", |it| it.kind).number("answered", |it| it.answered);
+        let requests = requests.number("retries", |it| it.retries).number("failed", |it| it.failed);
+        page.table(requests.number("per second", |it| it.per_second).ms(Latency::NAMES, |it| it.latency.values_us()));
+        page.facts("", self.orders());
+        let more = self.failed().saturating_sub(self.failures.len() as u64);
+        let more = (more > 0).then(|| format!("FAILED: … and {more} more"));
+        let failures = self.failures.iter().map(|failure| format!("FAILED: {failure}")).chain(more);
+        let unwritten = self.unwritten.iter().map(|why| format!("NOT WRITTEN: {why}"));
+        page.code(failures.chain(unwritten).collect::<Vec<_>>().join("\n"));
+        page
     }
 
-    fn orders(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Some(file) = &self.orders_file else {
-            return Ok(());
-        };
-        let Self { acknowledged, sold_out, .. } = self;
-        writeln!(f, "orders: {acknowledged} acknowledged (in {}), {sold_out} out of stock", file.display())?;
-        self.verification.as_ref().map_or(Ok(()), |verification| writeln!(f, "check:  {verification}"))
+    fn title(&self) -> String {
+        if self.run_type == RunType::Check {
+            return "Orders of an earlier run".to_owned();
+        }
+        let Self { shoppers, sessions_done, sessions_planned, seed, .. } = self;
+        let (done, planned) = (count(*sessions_done), count(*sessions_planned));
+        let seconds = number(self.shopping.as_secs_f64());
+        format!("{shoppers} shoppers, {done} of {planned} sessions in {seconds} s, seed {seed}")
+    }
+
+    /// What became of the orders, if the run could place any.
+    fn orders(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let [acknowledged, sold_out] = [self.acknowledged, self.sold_out].map(count);
+        let placed = self.orders_file.as_ref().map(|file| {
+            ("orders", format!("{acknowledged} acknowledged (in {}), {sold_out} out of stock", file.display()))
+        });
+        let verification = self.verification.as_ref().filter(|_| placed.is_some());
+        let checked = verification.map(|verification| ("check", verification.to_string()));
+        placed.into_iter().chain(checked)
     }
 
     /// The verdict, in one sentence.
@@ -208,15 +201,15 @@ mod tests {
         let expected = "\
 5 shoppers, 500 of 500 sessions in 2.31 s, seed 42
 
-request   answered  retries  failed  per second    p50 ms    p90 ms    p99 ms    max ms
-query          500        0       0       216.4      0.31      0.62      2.79   4004.32
-order          251        2       0       108.7      3.46      6.91     31.10   4004.32
-check          248        0       0     12345.6      0.29      0.58      2.61   4004.32
+request  answered  retries  failed  per second  p50 ms  p90 ms  p99 ms  max ms
+query         500        0       0         216   0.310   0.620    2.79   4,004
+order         251        2       0         109    3.46    6.91    31.1   4,004
+check         248        0       0      12,346   0.290   0.580    2.61   4,004
 
-orders: 248 acknowledged (in data/client_orders.csv), 3 out of stock
-check:  248 orders acknowledged, 248 read back: each exists once, as it was ordered
-all orders match
-";
+orders  248 acknowledged (in data/client_orders.csv), 3 out of stock
+check   248 orders acknowledged, 248 read back: each exists once, as it was ordered
+
+all orders match";
         assert_eq!(flawless().to_string(), expected);
         assert_eq!(flawless().exit_code(), ExitCode::Ok);
     }
@@ -226,7 +219,7 @@ all orders match
         let mut summary = flawless();
         summary.checks.violations(&["I1: an order is lost"], 3);
         let report = summary.to_string();
-        let end = "BROKEN: I1: an order is lost\nBROKEN: … and 2 more violations\nTHE STORE BROKE ITS PROMISES\n";
+        let end = "BROKEN: I1: an order is lost\nBROKEN: … and 2 more violations\nTHE STORE BROKE ITS PROMISES";
         assert!(report.ends_with(end), "{report}");
         assert_eq!(summary.exit_code(), ExitCode::Software);
     }
@@ -261,7 +254,7 @@ all orders match
             ..flawless()
         };
         let report = summary.to_string();
-        assert!(report.ends_with("2.79   4004.32\n\nevery request was answered\n"), "{report}");
+        assert!(report.ends_with("2.79   4,004\n\nevery request was answered"), "{report}");
         assert_eq!(summary.exit_code(), ExitCode::Ok);
     }
 

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::number::tick;
+
 /// How values are mapped to positions on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
@@ -27,7 +29,7 @@ pub struct Axis {
 impl Axis {
     /// An axis that shows all data, with plain numbers at its ticks.
     pub fn new(label: &str, scale: Scale) -> Self {
-        Self { label: label.into(), scale, range: None, format_tick: plain }
+        Self { label: label.into(), scale, range: None, format_tick: tick }
     }
 
     /// The range of the axis: the configured one, or one that contains all of `values`.
@@ -43,30 +45,5 @@ impl Axis {
             // Whole decades: otherwise an axis may have one tick, or none.
             Scale::Log => 10_f64.powf(low.log10().floor())..10_f64.powf((high * 1.05).log10().ceil()),
         }
-    }
-}
-
-/// Formats a number with as many digits as are useful on an axis.
-pub(crate) fn plain(value: f64) -> String {
-    let digits = match value.abs() {
-        small if small < 0.995 => 2,
-        small if small < 9.95 => 1,
-        large if large >= 10_000.0 => return format!("{}k", (value / 100.0).round() / 10.0),
-        _ => 0,
-    };
-    let text = format!("{value:.digits$}");
-    if digits == 0 { text } else { text.trim_end_matches('0').trim_end_matches('.').to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_short() {
-        assert_eq!(
-            [0.0, 0.05, 0.15, 0.1 + 0.2, 0.5, 1.5, 2.0, 10.0, 12.34, 999.0, 12_345.0].map(plain),
-            ["0", "0.05", "0.15", "0.3", "0.5", "1.5", "2", "10", "12", "999", "12.3k"]
-        );
     }
 }

@@ -1,54 +1,60 @@
 //! What a report consists of.
 
-use crate::check_result::CheckResult;
+use std::fmt::Debug;
 
-/// A report: a title and a list of blocks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use crate::check_result::CheckResult;
+use crate::checks::Checks;
+use crate::table::{Cell, Grid, Table};
+
+/// A report: a title, a conclusion, and a list of blocks. All text is plain text: markup in it is
+/// escaped, except that text between backticks is code.
+///
+/// A page shows the conclusion first. `Display` is the report for a terminal, which shows it last,
+/// and shows no plots.
+#[derive(Debug)]
 pub struct Document {
     /// The title of the report.
     pub title: String,
-    /// The blocks, from top to bottom.
-    pub blocks: Vec<Block>,
+    pub(crate) conclusion: Vec<(CheckResult, String)>,
+    pub(crate) blocks: Vec<Block>,
 }
 
-/// A part of a report. All text is plain text: markup in it is escaped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Block {
+/// A part of a report.
+#[derive(Debug)]
+pub(crate) enum Block {
     /// The heading of a section.
     Heading(String),
     /// A paragraph.
     Text(String),
-    /// The result of a check, in one sentence.
-    Verdict {
-        /// Whether the check passed.
-        result: CheckResult,
-        /// The sentence that states the result.
-        text: String,
-    },
-    /// A table whose first column contains names and whose other columns contain numbers.
-    Table {
-        /// The column headings.
-        head: Vec<String>,
-        /// The cells, row by row. Each row is as long as `head`.
-        rows: Vec<Vec<String>>,
-    },
-    /// A plot with a caption.
+    /// The result of a check; its lines are kept.
+    Verdict(CheckResult, String),
+    Table(Grid),
     Figure {
-        /// The name of its file without the extension, such as `latency`.
+        /// The name of its file without the extension.
         name: String,
-        /// What the plot shows: its caption, and its alternative text for screen readers.
+        /// The caption, and the alternative text for screen readers.
         description: String,
-        /// The SVG document.
-        svg: String,
+        figure: Box<dyn Figure>,
     },
-    /// Preformatted text, such as a scenario.
+    /// Preformatted text.
     Code(String),
+}
+
+/// What a figure shows: drawn when a page is rendered.
+pub trait Figure: Debug + Send + Sync + 'static {
+    /// Draws an SVG document.
+    fn svg(&self) -> String;
 }
 
 impl Document {
     /// An empty report.
     pub fn new(title: impl Into<String>) -> Self {
-        Self { title: title.into(), blocks: Vec::new() }
+        Self { title: title.into(), conclusion: Vec::new(), blocks: Vec::new() }
+    }
+
+    /// Sets the conclusion: the verdict in one sentence, and each finding of `checks`.
+    pub fn conclude(&mut self, result: CheckResult, verdict: impl Into<String>, checks: &Checks) {
+        self.conclusion = std::iter::once((result, verdict.into())).chain(checks.findings()).collect();
     }
 
     /// Adds the heading of a section.
@@ -63,30 +69,48 @@ impl Document {
 
     /// Adds the result of a check.
     pub fn verdict(&mut self, result: CheckResult, text: impl Into<String>) {
-        self.blocks.push(Block::Verdict { result, text: text.into() });
+        self.blocks.push(Block::Verdict(result, text.into()));
     }
 
-    /// Adds a table.
-    pub fn table<const N: usize>(&mut self, head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
-        let head = head.map(str::to_owned).to_vec();
-        self.blocks.push(Block::Table { head, rows: rows.into_iter().map(Vec::from).collect() });
+    /// Adds a table, unless it has no rows.
+    pub fn table<T>(&mut self, table: Table<T>) {
+        let grid = table.into_grid();
+        if !grid.rows.is_empty() {
+            self.blocks.push(Block::Table(grid));
+        }
     }
 
-    /// Adds a plot.
-    pub fn figure(&mut self, name: &str, description: impl Into<String>, svg: String) {
-        self.blocks.push(Block::Figure { name: name.into(), description: description.into(), svg });
+    /// Adds names with their values. `head` is the head of the names, and may be empty.
+    pub fn facts<N: ToString, V: Into<Cell>>(&mut self, head: &str, facts: impl IntoIterator<Item = (N, V)>) {
+        let facts = facts.into_iter().map(|(name, value)| (name.to_string(), value.into()));
+        self.table(Table::of(facts).text(head, |(name, _)| name.clone()).text("", |(_, value)| value.clone()));
     }
 
-    /// Adds preformatted text.
+    /// Adds a plot. `name` is the name of its file without the extension, such as `latency`;
+    /// `description` says what it shows.
+    pub fn figure(&mut self, name: &str, description: impl Into<String>, figure: impl Figure) {
+        let (name, description) = (name.into(), description.into());
+        self.blocks.push(Block::Figure { name, description, figure: Box::new(figure) });
+    }
+
+    /// Adds preformatted text, unless it is empty.
     pub fn code(&mut self, text: impl Into<String>) {
-        self.blocks.push(Block::Code(text.into()));
+        let text = text.into();
+        if !text.is_empty() {
+            self.blocks.push(Block::Code(text));
+        }
     }
 
     /// The name and the SVG document of each plot.
-    pub fn figures(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn figures(&self) -> impl Iterator<Item = (&str, String)> {
         self.blocks.iter().filter_map(|block| match block {
-            Block::Figure { name, svg, .. } => Some((name.as_str(), svg.as_str())),
+            Block::Figure { name, figure, .. } => Some((name.as_str(), figure.svg())),
             _ => None,
         })
     }
+}
+
+/// Splits text at its backticks; every second part is code.
+pub(crate) fn code_spans(text: &str) -> impl Iterator<Item = (bool, &str)> {
+    text.split('`').enumerate().map(|(n, part)| (n % 2 == 1, part))
 }

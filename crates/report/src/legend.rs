@@ -2,7 +2,7 @@
 
 use plotters::coord::Shift;
 use plotters::drawing::DrawingAreaErrorKind;
-use plotters::prelude::{DrawingArea, DrawingBackend, Rectangle, Text};
+use plotters::prelude::{DrawingArea, DrawingBackend, IntoDrawingArea, Rectangle, SVGBackend, Text};
 
 use crate::theme::{self, TEXT};
 
@@ -21,14 +21,26 @@ const SWATCH: i32 = 12;
 const ROW: i32 = 22;
 const FIRST_ROW: i32 = 34;
 
-/// The height of the title and the legend.
-pub(crate) fn height(names: &[&str]) -> u32 {
+/// Draws an SVG document: the title and the legend, and below them, in an area of that height, what
+/// `draw` draws.
+pub(crate) fn frame(
+    title: &str,
+    names: &[&str],
+    height: u32,
+    draw: impl for<'a> FnOnce(&Area<SVGBackend<'a>>) -> Drawn<(), SVGBackend<'a>>,
+) -> String {
     let rows = positions(names).last().map_or(0, |(_, y)| (y - FIRST_ROW) / ROW + 1);
-    u32::try_from(FIRST_ROW + ROW * rows).expect("a few rows")
+    let above = u32::try_from(FIRST_ROW + ROW * rows).expect("a few rows");
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (theme::WIDTH, above + height)).into_drawing_area();
+        let drawn = legend(&area, title, names).and_then(|()| draw(&area.split_vertically(above).1));
+        drawn.and_then(|()| area.present()).expect("writing to a string cannot fail");
+    }
+    theme::apply(&svg, title)
 }
 
-/// Draws the title and the legend at the top of `area`.
-pub(crate) fn draw<B: DrawingBackend>(area: &Area<B>, title: &str, names: &[&str]) -> Drawn<(), B> {
+fn legend<B: DrawingBackend>(area: &Area<B>, title: &str, names: &[&str]) -> Drawn<(), B> {
     area.draw(&Text::new(title.to_owned(), (LEFT, 10), TEXT.text(TITLE_SIZE)))?;
     for (n, (name, (x, y))) in names.iter().zip(positions(names)).enumerate() {
         area.draw(&Rectangle::new([(x, y + 3), (x + SWATCH, y + 3 + SWATCH)], theme::series(n).fill()))?;

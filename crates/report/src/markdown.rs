@@ -1,101 +1,118 @@
 //! Renders a document as Markdown, to be read beside the code.
 
-use std::fmt::Write;
-
-use crate::document::{Block, Document};
-
-/// The width at which text is wrapped. Tables and preformatted text keep their lines.
-const COLUMNS: usize = 100;
+use crate::document::{Block, Document, code_spans};
+use crate::table::Grid;
+use crate::text::wrap;
 
 impl Document {
     /// Renders Markdown that embeds the plots as `<figures>/<name>.svg`, relative to its own file.
     pub fn markdown(&self, figures: &str) -> String {
-        format!("# {}\n\n{}", self.title, self.markdown_body(figures))
+        format!("# {}\n\n{}", escape(&self.title), self.markdown_body(figures))
     }
 
     /// Like [`Document::markdown`], without the title: a section of another page.
     pub fn markdown_body(&self, figures: &str) -> String {
-        let block = |block| {
-            let mut text = String::new();
-            write_block(&mut text, block, figures);
-            text
-        };
-        self.blocks.iter().map(block).collect::<Vec<_>>().join("\n")
+        let conclusion = self.conclusion.iter().map(|(_, sentence)| verdict(sentence));
+        let blocks = self.blocks.iter().map(|block| render(block, figures));
+        conclusion.chain(blocks).map(|block| block + "\n").collect::<Vec<_>>().join("\n")
     }
 }
 
-fn write_block(text: &mut String, block: &Block, figures: &str) {
-    let written = match block {
-        Block::Heading(heading) => writeln!(text, "## {heading}"),
-        Block::Text(paragraph) => writeln!(text, "{}", wrap(paragraph)),
-        Block::Verdict { text: sentence, .. } => writeln!(text, "{}", wrap(&format!("**{sentence}**"))),
-        Block::Table { head, rows } => {
-            let line = |cells: &[String]| {
-                let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
-                format!("| {} |\n", cells.join(" | "))
-            };
-            let rule = format!("|---|{}", "---:|".repeat(head.len().saturating_sub(1)));
-            write!(text, "{}{rule}\n{}", line(head), rows.iter().map(|row| line(row)).collect::<String>())
-        }
+/// The part of a page between two marker lines.
+pub fn section<'a>(page: &'a str, begin: &str, end: &str) -> Option<&'a str> {
+    let (_, rest) = page.split_once(begin)?;
+    rest.split_once(end).map(|(section, _)| section.trim())
+}
+
+/// Replaces the part of a page between two marker lines. `None` if the page does not have them.
+pub fn replace_section(page: &str, begin: &str, end: &str, section: &str) -> Option<String> {
+    let (before, rest) = page.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    Some(format!("{before}{begin}\n\n{}\n\n{end}{after}", section.trim()))
+}
+
+fn render(block: &Block, figures: &str) -> String {
+    match block {
+        Block::Heading(heading) => format!("## {}", escape(heading)),
+        Block::Text(paragraph) => wrap(&escape(paragraph)),
+        Block::Verdict(_, sentence) => verdict(sentence),
+        Block::Table(grid) => table(grid),
         Block::Figure { name, description, .. } => {
-            let image = format!("![{}]({figures}/{name}.svg)", description.replace(['[', ']'], ""));
-            writeln!(text, "{}\n\n{}", wrap(&image), wrap(&format!("*{description}*")))
+            let image = format!("![{}]({figures}/{name}.svg)", escape(&description.replace(['[', ']'], "")));
+            format!("{}\n\n{}", wrap(&image), wrap(&format!("*{}*", escape(description))))
         }
-        Block::Code(code) => writeln!(text, "```\n{}\n```", code.trim_end()),
-    };
-    written.expect("writing to a string cannot fail");
-}
-
-/// Wraps a paragraph. Never begins a line with a word that would make it a list item or a heading.
-fn wrap(paragraph: &str) -> String {
-    let mut lines = String::with_capacity(paragraph.len());
-    let mut column = 0;
-    for word in paragraph.split_whitespace() {
-        let length = word.chars().count();
-        if column > 0 && column + 1 + length > COLUMNS && !begins_block(word) {
-            lines.push('\n');
-            column = 0;
-        } else if column > 0 {
-            lines.push(' ');
-            column += 1;
-        }
-        lines.push_str(word);
-        column += length;
+        Block::Code(code) => format!("```\n{}\n```", code.trim_end()),
     }
-    lines
 }
 
-/// Whether Markdown reads a line that begins with this word as something else than text.
-fn begins_block(word: &str) -> bool {
-    let number = word.strip_suffix(['.', ')']).unwrap_or_default();
-    let is_number = !number.is_empty() && number.chars().all(|digit| digit.is_ascii_digit());
-    is_number || word.chars().all(|sign| "-+*#=|".contains(sign)) || word.starts_with('>')
+fn verdict(sentence: &str) -> String {
+    wrap(&format!("**{}**", escape(sentence.trim())))
+}
+
+fn table(grid: &Grid) -> String {
+    let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+    let cell = |cell: &dyn ToString| escape(&cell.to_string()).replace('|', "\\|");
+    let head = grid.columns.iter().map(|column| cell(&column.head)).collect();
+    let rule: String = grid.columns.iter().map(|column| if column.is_text { "---|" } else { "---:|" }).collect();
+    let rows = grid.rows.iter().map(|row| line(row.iter().map(|it| cell(it)).collect()));
+    [line(head), format!("|{rule}")].into_iter().chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+/// Escapes what Markdown would read as markup, except code.
+fn escape(text: &str) -> String {
+    let escaped = |(is_code, part): (bool, &str)| {
+        if is_code { part.to_owned() } else { part.replace('<', "\\<").replace('*', "\\*") }
+    };
+    code_spans(text).map(escaped).collect::<Vec<_>>().join("`")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::wrap;
-    use crate::Document;
-
-    #[test]
-    fn text_is_wrapped_at_spaces() {
-        let (long, short) = ("x".repeat(60), "y".repeat(39));
-        assert_eq!(wrap(&format!("{long} {short} {long}")), format!("{long} {short}\n{long}"));
-        assert_eq!(wrap(&format!("{long} {short}y")), format!("{long}\n{short}y"));
-        for mark in ["-", "##", "2.", ">"] {
-            assert_eq!(wrap(&format!("{long} {short} {mark} z")), format!("{long} {short} {mark}\nz"));
-        }
-    }
+    use super::*;
+    use crate::Figure;
+    use crate::testing::{document, plot};
 
     #[test]
     fn plots_are_embedded_as_files() {
-        let mut document = Document::new("Report");
-        document.table(["a|b", "n"], [["x".into(), "1".into()]]);
-        document.figure("latency", "It rises.", "<svg></svg>".into());
-        let expected =
-            "# Report\n\n| a\\|b | n |\n|---|---:|\n| x | 1 |\n\n![It rises.](plots/latency.svg)\n\n*It rises.*\n";
-        assert_eq!(document.markdown("plots"), expected);
-        assert_eq!(format!("# Report\n\n{}", document.markdown_body("plots")), expected);
-        assert_eq!(document.figures().collect::<Vec<_>>(), [("latency", "<svg></svg>")]);
+        let body = "\
+**THE STORE BROKE ITS PROMISES**
+
+**BROKEN: 1 order is lost**
+
+**NOT CHECKED: 3 of 5 orders**
+
+## Latency
+
+The `p99` is \\*high\\*.
+
+| stage | load | requests | p50 ms |
+|---|---|---:|---:|
+| steady | 10/s | 17,566 | 0.310 |
+| a\\|b | 1/s | 3 | 4,004 |
+
+![It rises.](plots/latency.svg)
+
+*It [rises].*
+
+**kept twice**
+
+|  |  |
+|---|---|
+| seed | 7 |
+";
+        assert_eq!(document().markdown("plots"), format!("# Tux & \\<Uno>\n\n{body}"));
+        assert_eq!(document().markdown_body("plots"), body);
+        assert_eq!(document().figures().collect::<Vec<_>>(), [("latency", plot().svg())]);
+    }
+
+    #[test]
+    fn a_section_of_a_page_is_replaced() {
+        let page = "# Mine\n<!-- begin -->\nold\n<!-- end -->\nlast\n";
+        let replace = |page| replace_section(page, "<!-- begin -->", "<!-- end -->", "new\n");
+        let replaced = replace(page).unwrap();
+        assert_eq!(replaced, "# Mine\n<!-- begin -->\n\nnew\n\n<!-- end -->\nlast\n");
+        assert_eq!(section(&replaced, "<!-- begin -->", "<!-- end -->"), Some("new"));
+        assert_eq!(replace(&replaced).as_ref(), Some(&replaced));
+        assert_eq!(replace("# Mine\n"), None);
     }
 }

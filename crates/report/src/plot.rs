@@ -4,13 +4,13 @@ use plotters::chart::{ChartBuilder, ChartContext};
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::{
-    Cartesian2d, Circle, DrawingBackend, IntoDrawingArea, IntoLogRange, LineSeries, LogCoord, PathElement, Ranged,
-    SVGBackend, Text,
+    Cartesian2d, Circle, DrawingBackend, IntoLogRange, LineSeries, LogCoord, PathElement, Ranged, Text,
 };
 
 use crate::axis::{Axis, Scale};
+use crate::document::Figure;
 use crate::legend::{self, Area, Drawn};
-use crate::theme::{self, AXIS, GRID, TEXT, WIDTH};
+use crate::theme::{self, AXIS, GRID, TEXT};
 
 const HEIGHT: u32 = 330;
 const LABEL_SIZE: u32 = 13;
@@ -86,25 +86,14 @@ pub struct Plot {
     pub annotations: Vec<Annotation>,
 }
 
-impl Plot {
-    /// Renders the plot as an SVG document.
-    ///
-    /// # Panics
-    /// Never: writing to a string cannot fail.
-    pub fn svg(&self) -> String {
+impl Figure for Plot {
+    fn svg(&self) -> String {
         let names: Vec<_> = self.series.iter().map(|series| series.name.as_str()).collect();
-        let above = legend::height(&names);
-        let mut svg = String::new();
-        {
-            let area = SVGBackend::with_string(&mut svg, (WIDTH, above + HEIGHT)).into_drawing_area();
-            legend::draw(&area, &self.title, &names).expect("writing to a string cannot fail");
-            let (_, area) = area.split_vertically(above);
-            self.draw(&area).expect("writing to a string cannot fail");
-            area.present().expect("writing to a string cannot fail");
-        }
-        theme::apply(&svg, &self.title)
+        legend::frame(&self.title, &names, HEIGHT, |area| self.draw(area))
     }
+}
 
+impl Plot {
     fn draw<B: DrawingBackend>(&self, area: &Area<B>) -> Drawn<(), B> {
         let points = || self.series.iter().flat_map(|series| &series.points);
         let error_bars = || self.series.iter().flat_map(|series| &series.error_bars);

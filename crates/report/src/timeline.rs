@@ -1,9 +1,10 @@
 //! A timeline: one row per item, filled during intervals, with dots for the events of the item.
 
-use plotters::prelude::{Circle, DrawingBackend, IntoDrawingArea, PathElement, Rectangle, SVGBackend, Text};
+use plotters::prelude::{Circle, DrawingBackend, PathElement, Rectangle, Text};
 use plotters::style::Color;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use crate::document::Figure;
 use crate::legend::{self, Area, Drawn};
 use crate::theme::{self, AXIS, GRID, TEXT, WIDTH};
 
@@ -40,7 +41,8 @@ pub struct TimelineEvent {
     pub kind: usize,
 }
 
-/// Intervals and events of several items over time.
+/// Intervals and events of several items over time. To draw an interval or an event of a row or a
+/// kind that does not exist is a panic.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     /// The title, drawn above the timeline.
@@ -61,30 +63,20 @@ pub struct Timeline {
     pub events: Vec<TimelineEvent>,
 }
 
-impl Timeline {
-    /// Renders the timeline as an SVG document.
-    ///
-    /// # Panics
-    /// If an interval or an event refers to a row or a kind that does not exist.
-    pub fn svg(&self) -> String {
+impl Figure for Timeline {
+    fn svg(&self) -> String {
         let names: Vec<_> =
             std::iter::once(self.interval_label.as_str()).chain(self.event_kinds.iter().map(String::as_str)).collect();
-        let above = legend::height(&names);
-        let rows = i32::try_from(self.rows.len()).expect("a few rows");
-        let height = above + u32::try_from(rows * ROW + BELOW).expect("a height");
-        let mut svg = String::new();
-        {
-            let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
-            legend::draw(&area, &self.title, &names).expect("writing to a string cannot fail");
-            let (_, area) = area.split_vertically(above);
-            let scale = TimeScale::of(self);
-            self.draw_rows(&area, scale).expect("writing to a string cannot fail");
-            self.draw_time(&area, scale, rows * ROW).expect("writing to a string cannot fail");
-            area.present().expect("writing to a string cannot fail");
-        }
-        theme::apply(&svg, &self.title)
+        let rows = i32::try_from(self.rows.len()).expect("a few rows") * ROW;
+        let (height, scale) = (u32::try_from(rows + BELOW).expect("a height"), TimeScale::of(self));
+        legend::frame(&self.title, &names, height, |area| {
+            self.draw_rows(area, scale)?;
+            self.draw_time(area, scale, rows)
+        })
     }
+}
 
+impl Timeline {
     fn draw_rows<B: DrawingBackend>(&self, area: &Area<B>, scale: TimeScale) -> Drawn<(), B> {
         for (row, name) in self.rows.iter().enumerate() {
             let (y, right) = (y(row), scale.left + scale.width);

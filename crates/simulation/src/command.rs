@@ -1,12 +1,13 @@
 //! `toystore simulate`: runs one seed and prints its trace, or runs many seeds on all cores.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
+use std::fmt::Write;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ::report::{Checks, Document, count};
 use service::lifecycle::ExitCode;
 use service::settings::{Setting, Values};
 
@@ -139,14 +140,44 @@ pub struct SimulationSummary {
 }
 
 impl SimulationSummary {
-    /// The exit code of the process. If the linearizability check of a product was given up, that
-    /// product is unverified; without a single run, everything is.
+    /// The exit code of the process.
     pub fn exit_code(&self) -> ExitCode {
-        match (self.failed.is_empty(), self.undecided) {
-            (false, _) => ExitCode::Software,
-            (true, 0) if self.runs > 0 => ExitCode::Ok,
-            (true, _) => ExitCode::Unverified,
+        self.checks().result().exit_code(true)
+    }
+
+    /// What is broken, and what could not be checked: if the linearizability check of a product was
+    /// given up, that product; without a single run, everything.
+    fn checks(&self) -> Checks {
+        let mut checks = Checks::default();
+        for seed in &self.failed {
+            checks.broken(format!("seed {seed}: toystore simulate --seed {seed}"));
         }
+        if self.undecided > 0 {
+            checks.not_checked(format!("the reads of {} products: the search budget was exceeded", self.undecided));
+        }
+        if self.runs == 0 {
+            checks.not_checked("no seed was run");
+        }
+        checks
+    }
+
+    fn document(&self) -> Document {
+        let (hours, minutes) = (self.virtual_ms / 3_600_000, self.virtual_ms / 60_000 % 60);
+        let mut page = Document::new(format!("{} seeds, {hours} h {minutes} min of virtual time", count(self.runs)));
+        let checks = self.checks();
+        page.conclude(checks.result(), checks.verdict("every seed is clean"), &checks);
+        page.facts(
+            "",
+            [
+                ("orders acknowledged", self.acknowledged),
+                ("order leaders", self.elections),
+                ("events", self.events),
+                ("products undecided", self.undecided),
+                ("seeds failed", self.failed.len() as u64),
+            ],
+        );
+        page.facts("fault", self.faults.iter().map(|(kind, times)| (*kind, *times)));
+        page
     }
 
     fn add(&mut self, report: &SimulationReport) {
@@ -162,22 +193,6 @@ impl SimulationSummary {
         if !report.is_clean() {
             self.failed.push(report.seed);
         }
-    }
-}
-
-impl fmt::Display for SimulationSummary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { runs, virtual_ms, events, acknowledged, elections, undecided, faults, failed } = self;
-        let hours = virtual_ms / 3_600_000;
-        let minutes = virtual_ms / 60_000 % 60;
-        write!(
-            f,
-            "{runs} seeds, {hours} h {minutes} min of virtual time: {acknowledged} orders acknowledged, {elections} order leaders, \
-             {events} events, {undecided} products undecided, {} failed",
-            failed.len()
-        )?;
-        let faults: Vec<_> = faults.iter().map(|(kind, times)| format!("{kind} {times}")).collect();
-        if faults.is_empty() { Ok(()) } else { write!(f, "\nfaults: {}", faults.join(", ")) }
     }
 }
 
@@ -222,7 +237,7 @@ pub fn simulate(config: &Config, print: &(dyn Fn(&str) + Sync)) -> SimulationSum
         }
     });
     let summary = lock().0.clone();
-    print(&summary.to_string());
+    print(&summary.document().to_string());
     summary
 }
 

@@ -15,6 +15,14 @@ pub struct Latency {
 }
 
 impl Latency {
+    /// The names of [`values_us`](Self::values_us).
+    pub const NAMES: [&str; 4] = ["p50", "p90", "p99", "max"];
+
+    /// All values, in microseconds.
+    pub fn values_us(&self) -> [u64; 4] {
+        [self.p50_us, self.p90_us, self.p99_us, self.max_us]
+    }
+
     /// The percentiles of a histogram in microseconds; all 0 if it is empty.
     pub fn of(histogram: &Histogram<u64>) -> Self {
         let at = |quantile| histogram.value_at_quantile(quantile);

@@ -6,90 +6,51 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
-use serde::Serialize;
+use report::Table;
 use tempfile::NamedTempFile;
-use workload::load::{LoadInterval, LoadPlan};
-use workload::{RequestKind, RequestStats};
+use workload::RequestKind;
+use workload::load::LoadInterval;
 
 use super::page;
 use super::report::{LoadReport, Quantiles};
 
 /// Writes the HTML, JSON and CSV files. [`LatencyLog`] writes the latencies.
-pub(super) fn write(dir: &Path, report: &LoadReport, plan: &LoadPlan, intervals: &[LoadInterval]) -> io::Result<()> {
-    let mut csv = Vec::new();
-    write_csv(&mut csv, plan, intervals).map_err(io::Error::other)?;
-    report::save(&dir.join("seconds.csv"), &csv)?;
-    report::save(&dir.join("report.json"), report::json(report, &report.checks).as_bytes())?;
-    report::save(&dir.join("report.html"), page::document(report, plan, intervals).html().as_bytes())
+pub(super) fn write(dir: &Path, report: &LoadReport) -> io::Result<()> {
+    let csv = ("seconds.csv", seconds(report));
+    pages(report).into_iter().chain([csv]).try_for_each(|(name, text)| report::save(&dir.join(name), text.as_bytes()))
 }
 
 /// Prints the JSON and HTML files, each between two marker lines with its name.
-pub(super) fn print(
-    out: &mut impl Write,
-    report: &LoadReport,
-    plan: &LoadPlan,
-    intervals: &[LoadInterval],
-) -> io::Result<()> {
-    let texts = [
-        ("report.json", report::json(report, &report.checks)),
-        ("report.html", page::document(report, plan, intervals).html()),
-    ];
-    for (name, text) in texts {
+pub(super) fn print(out: &mut impl Write, report: &LoadReport) -> io::Result<()> {
+    for (name, text) in pages(report) {
         writeln!(out, "-----BEGIN {name}-----\n{}\n-----END {name}-----", text.trim_end())?;
     }
     out.flush()
 }
 
-/// A row of `seconds.csv`.
-#[derive(Serialize)]
-struct SecondsRow<'a> {
-    /// From the start of the load to the start of this second.
-    begin_s: f64,
-    seconds: f64,
-    stage: &'a str,
-    wanted_visits_per_s: Option<f64>,
-    request: RequestKind,
-    done: u64,
-    sold_out: u64,
-    refused: u64,
-    other: u64,
-    timed_out: u64,
-    connection_errors: u64,
-    p50_us: u64,
-    p90_us: u64,
-    p99_us: u64,
-    p999_us: u64,
-    max_us: u64,
+fn pages(report: &LoadReport) -> [(&'static str, String); 2] {
+    [("report.json", report::json(report, &report.checks)), ("report.html", page::document(report).html())]
 }
 
-fn write_csv(file: impl Write, plan: &LoadPlan, intervals: &[LoadInterval]) -> csv::Result<()> {
-    let mut lines = csv::Writer::from_writer(file);
-    for LoadInterval { begin, stage, wanted_per_s, stats } in intervals {
-        for request in RequestKind::OF_A_VISIT {
-            let RequestStats { done, sold_out, refused, other, timed_out, connection_errors, waited, .. } =
-                stats.of(request);
-            let Quantiles { p50_us, p90_us, p99_us, p999_us, max_us, .. } = Quantiles::of(waited.histogram());
-            lines.serialize(SecondsRow {
-                begin_s: rounded(*begin),
-                seconds: rounded(stats.measured),
-                stage: &plan.stages[*stage].name,
-                wanted_visits_per_s: *wanted_per_s,
-                request,
-                done: done.count(),
-                sold_out: *sold_out,
-                refused: refused.count(),
-                other: *other,
-                timed_out: *timed_out,
-                connection_errors: *connection_errors,
-                p50_us,
-                p90_us,
-                p99_us,
-                p999_us,
-                max_us,
-            })?;
-        }
-    }
-    Ok(lines.flush()?)
+/// `seconds.csv`: a line for each second and kind of request.
+fn seconds(report: &LoadReport) -> String {
+    let kinds = |interval| RequestKind::OF_A_VISIT.map(|kind| (interval, kind));
+    Table::of(report.intervals.iter().flat_map(kinds).map(|(interval, kind)| (interval, kind, interval.stats.of(kind))))
+        .number("begin_s", |(it, ..)| rounded(it.begin))
+        .number("seconds", |(it, ..)| rounded(it.stats.measured))
+        .text("stage", |(it, ..)| report.plan.stages[it.stage].name.clone())
+        .number("wanted_visits_per_s", |(it, ..)| it.wanted_per_s)
+        .text("request", |(_, kind, _)| *kind)
+        .number("done", |(.., it)| it.done.count())
+        .number("sold_out", |(.., it)| it.sold_out)
+        .number("refused", |(.., it)| it.refused.count())
+        .number("other", |(.., it)| it.other)
+        .number("timed_out", |(.., it)| it.timed_out)
+        .number("connection_errors", |(.., it)| it.connection_errors)
+        .numbers(["p50_us", "p90_us", "p99_us", "p999_us", "max_us"], |(.., it)| {
+            Quantiles::of(it.waited.histogram()).values_us()
+        })
+        .csv()
 }
 
 /// In seconds, rounded to milliseconds.

@@ -111,8 +111,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<LoadReport, 
     let result = result.await?;
     drop(progress);
     let cpu = cpu_before.zip(cpu_time(std::process::id())).map(|(before, after)| after.saturating_sub(before));
-    let lasted = intervals.iter().map(|interval| interval.stats.measured).sum::<Duration>();
-    let mut report = LoadReport::new(&config, &plan, &result, begun, lasted, cpu);
+    let mut report = LoadReport::new(&config, plan, &result, intervals, begun, cpu);
     report.stopped = stop.is_cancelled();
     // The checks are not stopped together with the load. A second signal ends the process.
     let (timeout, never) = (config.check_timeout, CancellationToken::new());
@@ -122,19 +121,18 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<LoadReport, 
         }
         tracing::info!("verifying the orders");
         let sole_buyer = config.sole_buyer.then_some((before, config.restock_level));
-        Some(load::verify(&plan, result, sole_buyer, timeout, &never).await)
+        Some(load::verify(&report.plan, result, sole_buyer, timeout, &never).await)
     };
     let (verification, gone) = tokio::join!(verify, gone(&config.targets, timeout, &never));
     report.verification = verification;
     report.conclude(gone);
     // The figures are worth more than their files: the report is returned in any case.
     let written = log.finish().and_then(|()| match &config.report_dir {
-        Some(dir) => files::write(dir, &report, &plan, &intervals),
+        Some(dir) => files::write(dir, &report),
         None => Ok(()),
     });
-    let written = written.and_then(|()| {
-        if config.print_reports { files::print(&mut io::stdout().lock(), &report, &plan, &intervals) } else { Ok(()) }
-    });
+    let written = written
+        .and_then(|()| if config.print_reports { files::print(&mut io::stdout().lock(), &report) } else { Ok(()) });
     report.unwritten = written.err().map(|error| error.to_string());
     Ok(report)
 }

@@ -1,13 +1,14 @@
-//! The report as an HTML page with plots.
+//! Describes the report: what it says, in which order, with which plots.
 
+use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use report::{Annotation, Axis, CheckResult, Document, Plot, Scale, Series, SeriesStyle};
+use report::{Annotation, Axis, CheckResult, Document, Plot, Scale, Series, Table, count, number};
 use workload::RequestKind;
 use workload::load::{LoadInterval, LoadModel, LoadPlan, Visit};
 
-use super::report::{LoadReport, Quantiles, RequestReport, StageReport, UNVERIFIED, in_ms};
+use super::report::{LoadReport, Quantiles, RequestReport, StageReport};
 
 /// The maximum number of points of a line; longer series are aggregated.
 const POINTS_MAX: usize = 300;
@@ -15,30 +16,31 @@ const POINTS_MAX: usize = 300;
 /// Shorter intervals at the end are not plotted: their rates mean nothing.
 const INTERVAL_MIN: Duration = Duration::from_millis(500);
 
-/// The page.
-pub(super) fn document(report: &LoadReport, plan: &LoadPlan, intervals: &[LoadInterval]) -> Document {
-    let mut page = Document::new(format!("Load test of {}", plan.targets[0]));
-    page.verdict(report.check_result(), sentence(&report.verdict()));
-    let thresholds = report.thresholds.iter().map(|result| {
-        let measured = result.measured.map_or("nothing".into(), |measured| format!("{measured:.3}"));
-        [result.threshold.to_string(), measured, result.word().into()]
-    });
-    if !report.thresholds.is_empty() {
-        page.table(["threshold", "measured (ms, %, /s)", ""], thresholds);
+impl Display for LoadReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        document(self).fmt(f)
     }
-    page.checks(&report.checks);
+}
+
+/// The report.
+pub(super) fn document(report: &LoadReport) -> Document {
+    let LoadReport { plan, intervals, .. } = report;
+    let mut page = Document::new(format!("Load test of {}", plan.targets[0]));
+    page.conclude(report.check_result(), report.verdict(), &report.checks);
+    let thresholds = Table::of(&report.thresholds).text("threshold", |it| &it.threshold);
+    page.table(thresholds.text("", |it| it.word()).text("measured", |it| it.value()));
     match &report.verification {
-        Some(verification) => page.verdict(verification.checks().result(), sentence(&verification.to_string())),
-        None => page.verdict(CheckResult::NotChecked, sentence(UNVERIFIED)),
+        Some(verification) => page.verdict(verification.checks().result(), verification.to_string()),
+        None => page.verdict(CheckResult::NotChecked, "orders were not verified: the check was turned off"),
     }
     page.heading("Latency and requests by stage");
-    page.text(
-        "Milliseconds from when a request was due, including the wait for a free connection. Requests that timed out count with \
-         their timeout. Stages in parentheses do not count.",
-    );
     stages(&mut page, report);
+    page.text(
+        "Milliseconds from when a request was due, including the wait for a free connection. Requests that timed out \
+         count with their timeout. Stages in parentheses do not count.",
+    );
     if let Some(gap_ms) = report.longest_ack_gap_ms {
-        page.text(format!("The longest time without an acknowledged order was {gap_ms} ms."));
+        page.text(format!("The longest time without an acknowledged order was {} ms.", count(gap_ms)));
     }
     page.heading("Over time");
     for kind in RequestKind::OF_A_VISIT.into_iter().filter(|kind| has(intervals, *kind)) {
@@ -58,47 +60,44 @@ pub(super) fn document(report: &LoadReport, plan: &LoadPlan, intervals: &[LoadIn
         distribution_plot(report),
     );
     page.heading("How it was measured");
-    how(&mut page, report, plan);
+    how(&mut page, report);
+    if let Some(why) = &report.unwritten {
+        page.text(format!("The files of the report could not be written: {why}"));
+    }
     page
-}
-
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn stages(page: &mut Document, report: &LoadReport) {
     let several = report.stages.iter().filter(|stage| stage.counted).count() > 1;
     let all = report.stages.iter().chain(several.then_some(&report.counted));
-    let rows = all.flat_map(|stage| stage.requests.iter().map(move |request| row(stage, request)));
-    let head = ["stage", "request", "done", "done/s", "sold out", "failed", "p50", "p90", "p99", "p99.9", "max"];
-    page.table(head, rows);
-    for stage in &report.stages {
-        let failures = stage.requests.iter().filter(|it| it.failed() > 0);
-        for RequestReport { request, refused, other, timed_out, connection_errors, .. } in failures {
-            page.text(format!(
-                "{}: of the failed requests ({request}), {refused} were refused for now, {timed_out} timed out, \
-                 {connection_errors} had connection errors, and {other} got another status.",
-                stage.name
-            ));
-        }
-        if stage.unsent > 0 {
-            page.text(format!(
-                "{}: {} visits were due, but never begun, because no connection was free.",
-                stage.name, stage.unsent
-            ));
-        }
+    let requests: Vec<_> = all.flat_map(|stage| stage.requests.iter().map(move |request| (stage, request))).collect();
+    page.table(
+        by_request(&requests)
+            .number("done", |(_, it)| it.done)
+            .number("done/s", |(_, it)| it.done_per_s)
+            .number("sold out", |(_, it)| it.sold_out)
+            .number("failed", |(_, it)| it.failed())
+            .ms(Quantiles::NAMES, |(_, it)| it.latency.values_us()),
+    );
+    let failed: Vec<_> = requests.into_iter().filter(|(_, it)| it.failed() > 0).collect();
+    page.table(
+        by_request(&failed)
+            .number("failed", |(_, it)| it.failed())
+            .number("refused for now", |(_, it)| it.refused)
+            .number("timed out", |(_, it)| it.timed_out)
+            .number("connection errors", |(_, it)| it.connection_errors)
+            .number("other", |(_, it)| it.other),
+    );
+    for StageReport { name, unsent, .. } in report.stages.iter().filter(|stage| stage.unsent > 0) {
+        let unsent = count(*unsent);
+        page.text(format!("{name}: {unsent} visits were due, but never begun, because no connection was free."));
     }
 }
 
-fn row(stage: &StageReport, request: &RequestReport) -> [String; 11] {
-    let name = if stage.counted { stage.name.clone() } else { format!("({})", stage.name) };
-    let Quantiles { p50_us, p90_us, p99_us, p999_us, max_us, .. } = request.latency;
-    let [p50, p90, p99, p999, max] = [p50_us, p90_us, p99_us, p999_us, max_us].map(|us| format!("{:.2}", in_ms(us)));
-    let done_per_s = format!("{:.1}", request.done_per_s);
-    let counts = [request.done, request.sold_out, request.failed()].map(|count| count.to_string());
-    let [done, sold_out, failed] = counts;
-    [name, request.request.to_string(), done, done_per_s, sold_out, failed, p50, p90, p99, p999, max]
+type StageRequest<'a> = (&'a StageReport, &'a RequestReport);
+
+fn by_request<'a>(requests: &[StageRequest<'a>]) -> Table<StageRequest<'a>> {
+    Table::of(requests.iter().copied()).text("stage", |(stage, _)| stage.label()).text("request", |(_, it)| it.request)
 }
 
 fn has(intervals: &[LoadInterval], kind: RequestKind) -> bool {
@@ -128,6 +127,10 @@ fn annotations(plan: &LoadPlan) -> Vec<Annotation> {
     plan.stages.iter().map(annotation).collect()
 }
 
+fn in_ms(us: u64) -> f64 {
+    Duration::from_micros(us).as_secs_f64() * 1e3
+}
+
 fn middle(interval: &LoadInterval) -> f64 {
     (interval.begin + interval.stats.measured / 2).as_secs_f64()
 }
@@ -136,7 +139,7 @@ fn time_axis(plan: &LoadPlan) -> Axis {
     Axis { range: Some(0.0..plan.length().as_secs_f64()), ..Axis::new("seconds", Scale::Linear) }
 }
 
-fn latency_plot(kind: RequestKind, plan: &LoadPlan, intervals: &[LoadInterval]) -> String {
+fn latency_plot(kind: RequestKind, plan: &LoadPlan, intervals: &[LoadInterval]) -> Plot {
     let points = points(intervals);
     let series = [("max", 1.0), ("p99", 0.99), ("p90", 0.9), ("p50", 0.5)].map(|(name, quantile)| {
         let waited =
@@ -151,13 +154,12 @@ fn latency_plot(kind: RequestKind, plan: &LoadPlan, intervals: &[LoadInterval]) 
         series: series.to_vec(),
         annotations: annotations(plan),
     }
-    .svg()
 }
 
-fn rate_plot(plan: &LoadPlan, intervals: &[LoadInterval]) -> String {
+fn rate_plot(plan: &LoadPlan, intervals: &[LoadInterval]) -> Plot {
     let points = points(intervals);
     let rate = |count: &dyn Fn(&LoadInterval) -> u64| {
-        points.iter().map(|interval| (middle(interval), interval.stats.per_second(count(interval)))).collect::<Vec<_>>()
+        points.iter().map(|interval| (middle(interval), interval.stats.per_second(count(interval)))).collect()
     };
     let done = RequestKind::OF_A_VISIT
         .into_iter()
@@ -174,19 +176,15 @@ fn rate_plot(plan: &LoadPlan, intervals: &[LoadInterval]) -> String {
         series: done.chain([failed]).chain(wanted).collect(),
         annotations: annotations(plan),
     }
-    .svg()
 }
 
 /// The x axis counts nines: 0 is none of the requests, 1 is 90 % of them, 2 is 99 %.
-fn distribution_plot(report: &LoadReport) -> String {
+fn distribution_plot(report: &LoadReport) -> Plot {
     let kinds = RequestKind::OF_A_VISIT.into_iter().filter(|kind| report.stats.of(*kind).waited.count() > 0);
     let series = kinds.flat_map(|kind| {
         let waited = &report.stats.of(kind).waited;
         let since_due = Series::line(format!("{kind}"), nines(waited.histogram()));
-        let since_sent = Series {
-            style: SeriesStyle::Line,
-            ..Series::line(format!("{kind}, from when it was sent"), nines(waited.histogram_since_sent()))
-        };
+        let since_sent = Series::line(format!("{kind}, from when it was sent"), nines(waited.histogram_since_sent()));
         [since_due, since_sent]
     });
     Plot {
@@ -196,7 +194,6 @@ fn distribution_plot(report: &LoadReport) -> String {
         series: series.collect(),
         annotations: Vec::new(),
     }
-    .svg()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count of requests is far below 2^53")]
@@ -219,23 +216,15 @@ fn percentile(nines: f64) -> String {
     }
 }
 
-fn how(document: &mut Document, report: &LoadReport, plan: &LoadPlan) {
-    let stages = plan.stages.iter().map(|stage| {
-        let model = match stage.model {
-            LoadModel::Closed { shoppers } => format!("{shoppers} shoppers, each waiting for its response"),
-            LoadModel::Open { from_per_s, to_per_s } if from_per_s.total_cmp(&to_per_s).is_eq() => {
-                format!("{from_per_s} visits/s")
-            }
-            LoadModel::Open { from_per_s, to_per_s } => format!("{from_per_s} to {to_per_s} visits/s"),
-        };
-        [
-            stage.name.clone(),
-            format!("{}", stage.length.as_secs_f64()),
-            model,
-            if stage.counted { "yes".into() } else { "no".into() },
-        ]
-    });
-    document.table(["stage", "seconds", "load", "counts"], stages);
+fn how(page: &mut Document, report: &LoadReport) {
+    let plan = &report.plan;
+    page.table(
+        Table::of(&plan.stages)
+            .text("stage", |it| it.name.clone())
+            .number("seconds", |it| it.length.as_secs_f64())
+            .text("load", |it| load(it.model))
+            .text("counts", |it| if it.counted { "yes" } else { "no" }),
+    );
     let visit = match plan.visit {
         Visit::ReadThenOrder { purchase_probability } => {
             format!("a product read and, with probability {purchase_probability}, an order for the product")
@@ -246,11 +235,21 @@ fn how(document: &mut Document, report: &LoadReport, plan: &LoadPlan) {
     };
     let connections = if plan.keep_alive { "kept open" } else { "one request each" };
     let targets = plan.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    document.text(format!(
+    page.text(format!(
         "A visit is {visit}. {} products, popularity {}. {} connections to {targets}, {connections}. Request timeout: {} ms. Seed {}.",
         plan.products.len(), plan.popularity, plan.connections, plan.request_timeout.as_millis(), report.seed
     ));
     if let Some(cores) = report.generator_cores {
-        document.text(format!("The load test itself used {cores:.2} cores."));
+        page.text(format!("The load test itself used {} cores.", number(cores)));
+    }
+}
+
+fn load(model: LoadModel) -> String {
+    match model {
+        LoadModel::Closed { shoppers } => format!("{shoppers} shoppers, each waiting for its response"),
+        LoadModel::Open { from_per_s, to_per_s } if from_per_s.total_cmp(&to_per_s).is_eq() => {
+            format!("{from_per_s} visits/s")
+        }
+        LoadModel::Open { from_per_s, to_per_s } => format!("{from_per_s} to {to_per_s} visits/s"),
     }
 }

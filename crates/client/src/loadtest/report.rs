@@ -1,6 +1,5 @@
-//! The report of a load test, as text and as JSON.
+//! The results of a load test. The names of the JSON fields are stable.
 
-use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use api::Address;
@@ -8,17 +7,14 @@ use hdrhistogram::Histogram;
 use report::{CheckResult, Checks};
 use serde::Serialize;
 use service::lifecycle::ExitCode;
-use workload::load::{LoadPlan, LoadResult};
+use workload::load::{LoadInterval, LoadPlan, LoadResult};
 use workload::verification::Verification;
 use workload::{LoadStats, RequestKind, RequestStats};
 
 use super::config::Config;
 use super::threshold::ThresholdResult;
 
-/// What a report says about orders that the user did not want to be verified.
-pub(super) const UNVERIFIED: &str = "orders were not verified: the check was turned off";
-
-/// The report of a load test. `Display` writes it as text.
+/// The results of a load test. `Display` is its report for a terminal.
 #[derive(Clone, Debug, Serialize)]
 pub struct LoadReport {
     /// When the load began, in seconds since 1970.
@@ -51,6 +47,12 @@ pub struct LoadReport {
     /// The statistics with histograms.
     #[serde(skip)]
     pub(super) stats: LoadStats,
+    /// What was planned.
+    #[serde(skip)]
+    pub(super) plan: LoadPlan,
+    /// Each second.
+    #[serde(skip)]
+    pub(super) intervals: Vec<LoadInterval>,
 }
 
 /// One stage, or several together.
@@ -119,6 +121,14 @@ impl Quantiles {
             max_us: histogram.max(),
         }
     }
+
+    /// The names of [`values_us`](Self::values_us).
+    pub(super) const NAMES: [&str; 5] = ["p50", "p90", "p99", "p99.9", "max"];
+
+    /// All values but the mean.
+    pub(super) fn values_us(self) -> [u64; 5] {
+        [self.p50_us, self.p90_us, self.p99_us, self.p999_us, self.max_us]
+    }
 }
 
 impl RequestReport {
@@ -155,17 +165,23 @@ impl StageReport {
             requests: RequestKind::OF_A_VISIT.into_iter().filter_map(request).collect(),
         }
     }
+
+    /// Its name, in parentheses if it does not count.
+    pub(super) fn label(&self) -> String {
+        if self.counted { self.name.clone() } else { format!("({})", self.name) }
+    }
 }
 
 impl LoadReport {
     pub(super) fn new(
         config: &Config,
-        plan: &LoadPlan,
+        plan: LoadPlan,
         result: &LoadResult,
+        intervals: Vec<LoadInterval>,
         begun: Duration,
-        lasted: Duration,
         cpu: Option<Duration>,
     ) -> Self {
+        let lasted = intervals.iter().map(|interval| interval.stats.measured).sum::<Duration>();
         let stats = result.counted();
         let stages = result.stages.iter().map(|(stage, stats)| StageReport::new(&stage.name, stage.counted, stats));
         Self {
@@ -182,6 +198,8 @@ impl LoadReport {
             checks: Checks::default(),
             unwritten: None,
             stats,
+            plan,
+            intervals,
         }
     }
 
@@ -236,66 +254,4 @@ impl LoadReport {
             _ => "every threshold was met",
         })
     }
-}
-
-impl Display for LoadReport {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let columns = ["p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms"];
-        write!(f, "{:<16}{:<8}{:>10}{:>10}{:>8}", "stage", "request", "done", "done/s", "failed")?;
-        columns.iter().try_for_each(|column| write!(f, "{column:>10}"))?;
-        writeln!(f)?;
-        let several = self.stages.iter().filter(|stage| stage.counted).count() > 1;
-        for stage in self.stages.iter().chain(several.then_some(&self.counted)) {
-            write!(f, "{stage}")?;
-        }
-        if let Some(gap_ms) = self.longest_ack_gap_ms {
-            writeln!(f, "\nlongest time without an acknowledged order: {gap_ms} ms")?;
-        }
-        if let Some(cores) = self.generator_cores {
-            writeln!(f, "\nthe load test itself used {cores:.2} cores")?;
-        }
-        match &self.verification {
-            Some(verification) => writeln!(f, "\n{verification}")?,
-            None => writeln!(f, "\n{UNVERIFIED}")?,
-        }
-        if !self.thresholds.is_empty() {
-            writeln!(f)?;
-        }
-        self.thresholds.iter().try_for_each(|result| writeln!(f, "{result}"))?;
-        if let Some(why) = &self.unwritten {
-            writeln!(f, "\nthe files of the report could not be written: {why}")?;
-        }
-        write!(f, "\n{}{}", self.checks, self.verdict())
-    }
-}
-
-impl Display for StageReport {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { name, counted, unsent, requests, .. } = self;
-        let name = if *counted { name.clone() } else { format!("({name})") };
-        for request_report in requests {
-            let RequestReport {
-                request, done, done_per_s, refused, other, timed_out, connection_errors, latency, ..
-            } = request_report;
-            let failed = request_report.failed();
-            write!(f, "{name:<16}{request:<8}{done:>10}{done_per_s:>10.1}{failed:>8}")?;
-            let Quantiles { p50_us, p90_us, p99_us, p999_us, max_us, .. } = latency;
-            for us in [p50_us, p90_us, p99_us, p999_us, max_us] {
-                write!(f, "{:>10.2}", in_ms(*us))?;
-            }
-            writeln!(f)?;
-            if failed > 0 {
-                writeln!(
-                    f,
-                    "{:<24}failed: {refused} refused, {timed_out} timed out, {connection_errors} connection errors, {other} other",
-                    ""
-                )?;
-            }
-        }
-        if *unsent > 0 { writeln!(f, "{name:<16}{unsent} visits were due, but never begun") } else { Ok(()) }
-    }
-}
-
-pub(super) fn in_ms(us: u64) -> f64 {
-    Duration::from_micros(us).as_secs_f64() * 1e3
 }

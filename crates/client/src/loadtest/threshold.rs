@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use report::number;
 use serde::{Serialize, Serializer};
 use workload::{LoadStats, RequestKind, RequestStats};
 
@@ -64,21 +65,6 @@ impl fmt::Display for Threshold {
     }
 }
 
-impl fmt::Display for ThresholdResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<20} {:<11} ", self.threshold, self.word())?;
-        let unit = match self.threshold.measure {
-            Measure::Quantile(_) | Measure::MeanMs | Measure::MaxMs => " ms",
-            Measure::ErrorsPercent => " %",
-            Measure::Rate => "/s",
-        };
-        match self.measured {
-            Some(measured) => write!(f, "{measured:.3}{unit}"),
-            None => f.write_str("no requests"),
-        }
-    }
-}
-
 impl ThresholdResult {
     /// The result in one or two words.
     pub(super) fn word(&self) -> &'static str {
@@ -87,6 +73,16 @@ impl ThresholdResult {
             Some(false) => "MISSED",
             None => "NOT CHECKED",
         }
+    }
+
+    /// The measured value with its unit.
+    pub(super) fn value(&self) -> String {
+        let unit = match self.threshold.measure {
+            Measure::Quantile(_) | Measure::MeanMs | Measure::MaxMs => " ms",
+            Measure::ErrorsPercent => " %",
+            Measure::Rate => "/s",
+        };
+        self.measured.map_or_else(|| "no requests".into(), |measured| number(measured) + unit)
     }
 }
 
@@ -200,17 +196,23 @@ mod tests {
         for met in
             ["p50<11ms", "query p90<=10.1ms", "p99<0.2s", "max>=999ms", "mean<40000us", "errors<3%", "rate>9.8/s"]
         {
-            assert_eq!(result(met).met, Some(true), "{}", result(met));
+            assert_eq!(result(met).met, Some(true), "{:?}", result(met));
         }
         // A request that timed out counts with its timeout.
         for missed in ["p99.9<500ms", "errors<2.9%", "query errors<1%", "rate>=10", "order rate>0"] {
-            assert_eq!(result(missed).met, Some(false), "{}", result(missed));
+            assert_eq!(result(missed).met, Some(false), "{:?}", result(missed));
         }
         for unknown in ["order p50<1s", "order errors<1%"] {
-            assert_eq!(result(unknown).met, None, "{}", result(unknown));
+            assert_eq!(result(unknown).met, None, "{:?}", result(unknown));
         }
         assert_eq!(result("query errors<=1%").measured, Some(1.0));
-        assert_eq!(result("order p50<1s").to_string(), "order p50<1s         NOT CHECKED no requests");
+        for (threshold, word, value) in [
+            ("order p50<1s", "NOT CHECKED", "no requests"),
+            ("query p50<1us", "MISSED", "10.0 ms"),
+            ("rate>9.8/s", "met", "9.90/s"),
+        ] {
+            assert_eq!((result(threshold).word(), &*result(threshold).value()), (word, value));
+        }
     }
 
     #[test]

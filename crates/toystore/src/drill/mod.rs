@@ -105,7 +105,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ExitErro
         .json
         .as_ref()
         .map_or(Ok(()), |path| ::report::save(path, ::report::json(&report, &report.checks).as_bytes()));
-    let result = report.check_result();
+    let result = report.checks.result();
     if result != CheckResult::Passed {
         let _kept = temporary.map(tempfile::TempDir::keep);
     }

@@ -1,10 +1,10 @@
-//! The report of a drill, as text and as JSON. The names of the JSON fields are stable.
+//! The results of a drill, and their report. The names of the JSON fields are stable.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use ::report::{CheckResult, Checks};
+use ::report::{Cell, Checks, Document, Table, count, nearest_rank, number};
 use history::{Counts, Verdict};
 use serde::Serialize;
 use workload::Latency;
@@ -13,7 +13,7 @@ use super::drill_log::Stages;
 use super::fault::Fault;
 use super::load::ErrorCounts;
 
-/// The result of a drill. `Display` is the report as text.
+/// The results of a drill. `Display` is the report for a terminal.
 #[derive(Clone, Debug, Serialize)]
 pub struct DrillReport {
     /// The seed of the fault schedule.
@@ -88,16 +88,20 @@ pub struct FaultSummary {
     pub errors: ErrorCounts,
 }
 
-/// Percentiles of each field of [`Stages`] by itself.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[expect(missing_docs, reason = "they are the fields of `Stages`")]
-pub struct StagesSummary {
-    pub fail_over: Latency,
-    pub detection: Latency,
-    pub election: Latency,
-    pub take_over: Latency,
-    pub first_order: Latency,
-}
+/// Percentiles of each stage of the failovers by itself, by the stage's name in JSON.
+pub type StagesSummary = BTreeMap<&'static str, Latency>;
+
+/// A stage of a failover: its name in JSON and in the report, and its duration in microseconds.
+type Stage = (&'static str, &'static str, fn(&Stages) -> u64);
+
+/// The stages in their order.
+const STAGES: [Stage; 5] = [
+    ("fail_over", "failover", |it| it.fail_over_us),
+    ("detection", "… detection", |it| it.detection_us),
+    ("election", "… election", |it| it.election_us),
+    ("take_over", "… takeover", |it| it.take_over_us),
+    ("first_order", "… first order", |it| it.first_order_us),
+];
 
 impl DrillReport {
     /// Adds the result of the checkers.
@@ -135,12 +139,6 @@ impl DrillReport {
         self.faults = kinds.into_iter().map(|(fault, events)| FaultSummary::of(fault, &events)).collect();
     }
 
-    /// Whether every promise was kept, and whether everything was checked. Faults that were not
-    /// injected count as not checked.
-    pub fn check_result(&self) -> CheckResult {
-        self.checks.result()
-    }
-
     /// The verdict as a sentence.
     pub fn verdict(&self) -> String {
         self.checks.verdict("every promise was kept")
@@ -160,49 +158,30 @@ impl FaultSummary {
             gap: of(|event| event.gap_us),
             healing_gap: of(|event| event.healing_gap_us),
             recovered_after: of(|event| event.recovered_after_ms * 1000),
-            stages: StagesSummary::of(&events.iter().filter_map(|event| event.stages).collect::<Vec<_>>()),
+            stages: summarized(&events.iter().filter_map(|event| event.stages).collect::<Vec<_>>()),
             errors,
         }
     }
 }
 
-impl StagesSummary {
-    fn of(stages: &[Stages]) -> Option<Self> {
-        let of = |part: fn(&Stages) -> u64| percentiles(stages.iter().map(part).collect());
-        (!stages.is_empty()).then(|| Self {
-            fail_over: of(|stages| stages.fail_over_us),
-            detection: of(|stages| stages.detection_us),
-            election: of(|stages| stages.election_us),
-            take_over: of(|stages| stages.take_over_us),
-            first_order: of(|stages| stages.first_order_us),
-        })
-    }
+fn summarized(stages: &[Stages]) -> Option<StagesSummary> {
+    let of = |part: fn(&Stages) -> u64| percentiles(stages.iter().map(part).collect());
+    (!stages.is_empty()).then(|| STAGES.into_iter().map(|(name, _, part)| (name, of(part))).collect())
 }
 
-/// Percentiles by nearest rank: the smallest value that at least this percentage of values does not
-/// exceed.
+/// Percentiles by nearest rank.
 fn percentiles(mut values_us: Vec<u64>) -> Latency {
     values_us.sort_unstable();
-    let at = |percent: usize| {
-        let rank = (values_us.len() * percent).div_ceil(100).max(1);
-        values_us.get(rank - 1).copied().unwrap_or_default()
-    };
+    let at = |percent| nearest_rank(&values_us, percent).unwrap_or_default();
     Latency { p50_us: at(50), p90_us: at(90), p99_us: at(99), max_us: at(100) }
 }
 
-/// Formats microseconds as milliseconds with one decimal.
-struct Ms(u64);
-
-impl Display for Ms {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{:.1}", Duration::from_micros(self.0).as_secs_f64() * 1000.0))
-    }
-}
-
+/// One line, printed while the drill runs.
 impl Display for FaultEvent {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { fault, victims, gap_us, recovered_after_ms, errors, .. } = self;
-        write!(f, "{fault:<23} {victims:<28} gap {:>8} ms, recovered in {recovered_after_ms:>5} ms", Ms(*gap_us))?;
+        let gap = number(Duration::from_micros(*gap_us).as_secs_f64() * 1e3);
+        write!(f, "{fault:<23} {victims:<28} gap {gap:>6} ms, recovered in {recovered_after_ms:>5} ms")?;
         match errors.total() {
             0 => Ok(()),
             count => write!(f, ", {count} errors"),
@@ -212,76 +191,66 @@ impl Display for FaultEvent {
 
 impl Display for DrillReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { seed, shoppers, events, counts, .. } = self;
-        let seconds = Duration::from_millis(self.elapsed_ms).as_secs_f64();
-        writeln!(f, "\n{} faults in {seconds:.0} s, seed {seed}, {shoppers} writers\n", events.len())?;
-        self.table(f)?;
-        self.stages(f)?;
-        writeln!(f)?;
-        let latency = self.order_latency;
-        let (p50, p99, max) = (Ms(latency.p50_us), Ms(latency.p99_us), Ms(latency.max_us));
-        writeln!(f, "order latency           p50 {p50}, p99 {p99}, max {max} ms, including outages")?;
-        writeln!(f, "acknowledged orders     {}", counts.acknowledged)?;
-        writeln!(f, "  lost                  {}", counts.lost)?;
-        writeln!(f, "  duplicated            {}", counts.duplicated)?;
-        writeln!(f, "product reads           {}", counts.product_reads)?;
-        writeln!(f, "  stale                 {}", counts.stale_reads)?;
-        writeln!(f, "stock leaked            {} pieces ({} restocks)", counts.leaked_pieces, counts.restocks)?;
-        let identical = self.ledgers_identical.map_or("not all could be read", |same| if same { "yes" } else { "NO" });
-        writeln!(f, "ledgers identical       {identical}")?;
-        for (what, count) in &self.errors.by_kind {
-            writeln!(f, "errors                  {count} × {what}")?;
-        }
-        writeln!(
-            f,
-            "broken connections      {} (shoppers continue with the other frontend)",
-            self.errors.connection_errors
-        )?;
-        write!(f, "{}{}", self.checks, self.verdict())
+        self.document().fmt(f)
     }
 }
 
 impl DrillReport {
-    fn table(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let head = ["gap p50", "p90", "p99", "max ms", "healing", "recov. p50", "max ms", "errors"];
-        write!(f, "{:<24}{:>5}", "fault", "times")?;
-        head.iter().try_for_each(|column| write!(f, "{column:>10}"))?;
-        writeln!(f)?;
-        for FaultSummary { fault, times, gap, healing_gap, recovered_after, errors, .. } in &self.faults {
-            write!(f, "{fault:<24}{times:>5}")?;
-            let (healing, recovered) = (healing_gap.max_us, recovered_after);
-            for us in [gap.p50_us, gap.p90_us, gap.p99_us, gap.max_us, healing, recovered.p50_us, recovered.max_us] {
-                write!(f, "{:>10}", Ms(us))?;
-            }
-            writeln!(f, "{:>10}", errors.total())?;
-        }
-        Ok(())
+    fn document(&self) -> Document {
+        let Self { seed, shoppers, events, .. } = self;
+        let seconds = number(Duration::from_millis(self.elapsed_ms).as_secs_f64());
+        let mut page =
+            Document::new(format!("{} faults in {seconds} s, seed {seed}, {shoppers} writers", events.len()));
+        page.conclude(self.checks.result(), self.verdict(), &self.checks);
+        let faults = Table::of(&self.faults).text("fault", |it| it.fault).number("times", |it| it.times);
+        let faults = faults.ms(["gap p50", "p90", "p99", "max"], |it| it.gap.values_us());
+        let faults = faults.ms(["healing max", "recovered p50", "max"], |it| {
+            [it.healing_gap.max_us, it.recovered_after.p50_us, it.recovered_after.max_us]
+        });
+        page.table(faults.number("errors", |it| it.errors.total()));
+        let latencies = Table::of(self.latencies()).text("", |(what, _)| what.clone());
+        page.table(latencies.ms(Latency::NAMES, |(_, latency)| latency.values_us()));
+        page.facts("", self.facts());
+        page
     }
 
-    fn stages(&self, f: &mut Formatter<'_>) -> fmt::Result {
+    /// The latency of orders, and the stages of the failovers if leaders were killed.
+    fn latencies(&self) -> Vec<(String, Latency)> {
         let leader = self.faults.iter().find(|summary| summary.fault == Fault::KillLeader);
-        let Some(StagesSummary { fail_over, detection, election, take_over, first_order }) =
-            leader.and_then(|it| it.stages)
-        else {
-            return Ok(());
-        };
-        let stages = [
-            ("failover", fail_over),
-            ("detection", detection),
-            ("election", election),
-            ("takeover", take_over),
-            ("first order", first_order),
+        let stages = leader
+            .and_then(|it| it.stages.as_ref())
+            .into_iter()
+            .flat_map(|summary| STAGES.map(|(name, stage, _)| (format!("kill-leader: {stage}"), summary[name])));
+        std::iter::once(("orders, including outages".to_owned(), self.order_latency)).chain(stages).collect()
+    }
+
+    /// What the checkers counted, and the errors that shoppers saw.
+    pub(crate) fn facts(&self) -> Vec<(String, Cell)> {
+        let Counts { acknowledged, lost, duplicated, product_reads, stale_reads, leaked_pieces, restocks, .. } =
+            self.counts;
+        let identical = self.ledgers_identical.map_or("not all could be read", |same| if same { "yes" } else { "NO" });
+        let facts: [(&str, Cell); 8] = [
+            ("acknowledged orders", acknowledged.into()),
+            ("… lost", lost.into()),
+            ("… duplicated", duplicated.into()),
+            ("product reads", product_reads.into()),
+            ("… stale", stale_reads.into()),
+            ("pieces of stock leaked", leaked_pieces.into()),
+            ("restocks", restocks.into()),
+            ("ledgers identical", identical.into()),
         ];
-        for (stage, Latency { p50_us, p99_us, max_us, .. }) in stages {
-            let (p50, p99, max) = (Ms(p50_us), Ms(p99_us), Ms(max_us));
-            writeln!(f, "  kill-leader, {stage:<12} p50 {p50:>7}, p99 {p99:>7}, max {max:>7} ms")?;
-        }
-        Ok(())
+        let errors = self.errors.by_kind.iter().map(|(what, count)| (format!("errors, {what}"), (*count).into()));
+        let broken = count(self.errors.connection_errors);
+        let broken = format!("{broken} (shoppers continue with the other frontend)").into();
+        let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(errors);
+        facts.chain([("broken connections".to_owned(), broken)]).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ::report::CheckResult;
+
     use super::*;
 
     fn event(fault: Fault, gap_us: u64) -> FaultEvent {
@@ -332,7 +301,7 @@ mod tests {
         let [leader, all] = &report.faults[..] else { panic!("{:?}", report.faults) };
         assert_eq!((leader.fault, leader.times, all.times), (Fault::KillLeader, 100, 1));
         assert_eq!(leader.gap, Latency { p50_us: 50_000, p90_us: 90_000, p99_us: 99_000, max_us: 100_000 });
-        assert_eq!(leader.stages.unwrap().election.max_us, 50_000);
+        assert_eq!(leader.stages.as_ref().unwrap()["election"].max_us, 50_000);
         assert_eq!((leader.errors.total(), leader.errors.connection_errors), (100, 200));
         assert!(all.stages.is_none());
     }
@@ -341,7 +310,7 @@ mod tests {
     fn errors_during_a_rolling_restart_are_violations() {
         let mut report = report();
         report.add(event(Fault::KillAll, 1000));
-        assert_eq!(report.check_result(), CheckResult::Passed);
+        assert_eq!(report.checks.result(), CheckResult::Passed);
         report.add(event(Fault::RollingRestart, 1000));
         let text = report.checks.to_string();
         assert_eq!(text, "BROKEN: shoppers saw errors during a rolling restart: 1 × order: 503\n");
@@ -358,9 +327,9 @@ mod tests {
         ] {
             let mut report = report();
             report.record(&Verdict { counts, ..Verdict::default() });
-            assert_eq!(report.check_result(), result, "{report}");
+            assert_eq!(report.checks.result(), result, "{report}");
             report.checks.broken("I1: an order is lost");
-            assert_eq!(report.check_result(), CheckResult::Failed, "a violation takes precedence");
+            assert_eq!(report.checks.result(), CheckResult::Failed, "a violation takes precedence");
         }
     }
 
@@ -368,7 +337,7 @@ mod tests {
     fn the_report_ends_with_the_verdict() {
         let mut report = report();
         let text = report.to_string();
-        assert!(text.contains("kill-leader               100      50.0      90.0      99.0     100.0"), "{text}");
+        assert!(text.contains("kill-leader    100        50.0    90.0    99.0     100 "), "{text}");
         assert!(text.ends_with("every promise was kept"), "{text}");
         report.checks.broken("I1: an order is lost");
         let text = report.to_string();

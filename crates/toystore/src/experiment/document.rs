@@ -1,24 +1,22 @@
-//! Writes the report as a document.
+//! Describes the report.
 
 use std::time::Duration;
 
-use report::{CheckResult, Document};
-use workload::RequestKind;
+use report::{CheckResult, Document, Spread, Table, count, number};
+use workload::{Latency, RequestKind};
 
 use super::cache_trace::{CacheAction, CacheTrace};
 use super::kills::{FAULTS, Kill, Kills};
 use super::latency::{KINDS, LatencyMeasurement, PROBABILITIES, SHOPPERS, across_repetitions, latency_ms};
 use super::outcome::ExperimentOutcome;
-use super::plots;
-use super::stats::{Stats, or_dash};
+use super::plots::{self, by_probability};
 use super::target::CacheMode;
 use crate::drill::Fault;
 
 /// The complete report.
 pub(super) fn document(outcome: &ExperimentOutcome) -> Document {
     let mut page = Document::new("Evaluation of the toy store");
-    page.verdict(outcome.check_result(), outcome.verdict());
-    page.checks(&outcome.checks);
+    page.conclude(outcome.checks.result(), outcome.verdict(), &outcome.checks);
     page.heading("In short");
     in_short(&mut page, outcome);
     page.heading("Latency by purchase probability");
@@ -34,37 +32,45 @@ pub(super) fn document(outcome: &ExperimentOutcome) -> Document {
     page
 }
 
-/// The median latency, in milliseconds.
-fn p50(measurements: &[LatencyMeasurement], kind: RequestKind, probability: u32, cache: CacheMode) -> Option<Stats> {
-    across_repetitions(measurements, probability, cache, latency_ms(kind, |latency| latency.p50_us))
+/// A latency over the repetitions, in milliseconds.
+fn latency(
+    outcome: &ExperimentOutcome,
+    kind: RequestKind,
+    probability: u32,
+    cache: CacheMode,
+    of: fn(&Latency) -> u64,
+) -> Option<Spread> {
+    across_repetitions(&outcome.measurements, probability, cache, latency_ms(kind, of))
+}
+
+/// The kinds of requests with the probabilities for which there are such requests.
+fn kinds(probabilities: &[u32]) -> impl Iterator<Item = (RequestKind, &'static str, u32)> {
+    let of = move |(kind, name)| probabilities.iter().map(move |probability| (kind, name, *probability));
+    KINDS.into_iter().flat_map(of).filter(|(kind, _, probability)| *probability > 0 || *kind == RequestKind::Query)
 }
 
 fn in_short(page: &mut Document, outcome: &ExperimentOutcome) {
-    let ExperimentOutcome { measurements, .. } = outcome;
-    let row = |name: String, number: &dyn Fn(CacheMode) -> Option<Stats>| {
-        let [on, off] = CacheMode::ALL.map(number);
-        let ratio = on.zip(off).map(|(on, off)| format!("{:.2}", off.median / on.median));
-        [name, or_dash(on), or_dash(off), or_dash(ratio)]
-    };
-    let mut rows = Vec::new();
-    for (kind, name) in KINDS {
-        for probability in [0, 20, 100].into_iter().filter(|it| *it > 0 || kind == RequestKind::Query) {
-            let name = format!("{name}, {probability} % buy: ms");
-            rows.push(row(name, &|cache| p50(measurements, kind, probability, cache)));
-        }
-    }
-    for probability in [0, 100] {
-        let name = format!("sessions per second, {probability} % buy");
-        rows.push(row(name, &|cache| {
-            across_repetitions(measurements, probability, cache, |measurement| Some(measurement.sessions_per_s()))
-        }));
-    }
-    page.table(["median (min – max) of the repetitions", "cache on", "cache off", "off / on"], rows);
+    let latencies = kinds(&[0, 20, 100]).map(|(kind, name, probability)| {
+        let of = |cache| latency(outcome, kind, probability, cache, |latency| latency.p50_us);
+        (format!("{name}, {probability} % buy: ms"), CacheMode::ALL.map(of))
+    });
+    let rates = [0, 100].map(|probability| {
+        let rate = |measurement: &LatencyMeasurement| Some(measurement.sessions_per_s());
+        let of = |cache| across_repetitions(&outcome.measurements, probability, cache, rate);
+        (format!("sessions per second, {probability} % buy"), CacheMode::ALL.map(of))
+    });
+    page.table(
+        Table::of(latencies.chain(rates))
+            .text("median (min – max) of the repetitions", |(name, _)| name.clone())
+            .number("cache on", |(_, [on, _])| *on)
+            .number("cache off", |(_, [_, off])| *off)
+            .number("off / on", |(_, [on, off])| on.zip(*off).map(|(on, off)| off.median / on.median)),
+    );
     for (kills, fault) in outcome.kills.iter().flat_map(|kills| FAULTS.map(|fault| (kills, fault))) {
-        let Some(gap) = Stats::of(of(kills, fault).map(gap_ms)) else { continue };
-        let (what, errors) = (title(fault), errors(kills, fault));
+        let Some(gap) = Spread::of(of(kills, fault).map(gap_ms)) else { continue };
+        let (what, errors) = (title(fault), count(errors(kills, fault)));
         page.text(format!(
-            "{what}: no order was acknowledged for {gap:.1} ms (median; min – max). Shoppers saw {errors} errors."
+            "{what}: no order was acknowledged for {gap} ms (median; min – max). Shoppers saw {errors} errors."
         ));
     }
 }
@@ -112,21 +118,18 @@ fn latencies(page: &mut Document, outcome: &ExperimentOutcome) {
             _ => ("lookup", "Lookup of an order, p50"),
         };
         let description = format!("Median latency ({name}) by purchase probability.");
-        page.figure(file, description, plots::latency(kind, title, measurements, &caches));
+        let p50 = latency_ms(kind, |latency| latency.p50_us);
+        page.figure(file, description, by_probability(measurements, &caches, title, "milliseconds", p50));
     }
-    let mut rows = Vec::new();
-    for (kind, name) in KINDS {
-        for probability in PROBABILITIES.into_iter().filter(|it| *it > 0 || kind == RequestKind::Query) {
-            let p99 = |cache| {
-                across_repetitions(measurements, probability, cache, latency_ms(kind, |latency| latency.p99_us))
-            };
-            let [p50_on, p50_off] = CacheMode::ALL.map(|cache| p50(measurements, kind, probability, cache));
-            let [p99_on, p99_off] = CacheMode::ALL.map(p99);
-            let text = |it: Option<Stats>| or_dash(it.map(|it| format!("{it:.3}")));
-            rows.push([format!("{name}, {probability} %"), text(p50_on), text(p50_off), text(p99_on), text(p99_off)]);
-        }
-    }
-    page.table(["ms", "cache on: p50", "cache off: p50", "on: p99", "off: p99"], rows);
+    let column = |table: Table<(RequestKind, &'static str, u32)>, head, cache, of: fn(&Latency) -> u64| {
+        table.number(head, |(kind, _, probability)| latency(outcome, *kind, *probability, cache, of))
+    };
+    let [on, off] = CacheMode::ALL;
+    let table = Table::of(kinds(&PROBABILITIES)).text("ms", |(_, name, percent)| format!("{name}, {percent} %"));
+    let table = column(table, "cache on: p50", on, |latency| latency.p50_us);
+    let table = column(table, "cache off: p50", off, |latency| latency.p50_us);
+    let table = column(table, "on: p99", on, |latency| latency.p99_us);
+    page.table(column(table, "off: p99", off, |latency| latency.p99_us));
 }
 
 fn benefit(page: &mut Document, outcome: &ExperimentOutcome) {
@@ -139,23 +142,31 @@ fn benefit(page: &mut Document, outcome: &ExperimentOutcome) {
     page.figure(
         "sessions",
         "Throughput of five shoppers. A session is a product read and, with the given probability, an order.",
-        plots::sessions(measurements, &outcome.caches()),
+        by_probability(measurements, &outcome.caches(), "Sessions per second, all five shoppers", "per second", |it| {
+            Some(it.sessions_per_s())
+        }),
     );
     if measurements.iter().any(|measurement| measurement.cache_counts.is_some()) {
         page.figure(
             "hits",
             "Share of product reads that were answered from the cache, from the frontend's metrics.",
-            plots::hits(measurements),
+            by_probability(
+                measurements,
+                &[CacheMode::On],
+                "Product reads that the cache answers",
+                "percent",
+                |measurement| Some(100.0 * measurement.cache_counts?.hit_ratio()?),
+            ),
         );
     }
     let Some(trace) = &outcome.trace else { return };
-    let of = |act| Stats::of(trace.steps.iter().filter(|step| step.action == act).map(|step| ms(step.latency)));
+    let of = |act| Spread::of(trace.steps.iter().filter(|step| step.action == act).map(|step| ms(step.latency)));
     if let (Some(hit), Some(miss)) = (of(CacheAction::Hit), of(CacheAction::Miss)) {
         page.text(format!(
-            "For a single shopper the median latency of a product read is {:.3} ms from the cache and {:.3} ms without it: {:.1} times as long.",
-            hit.median,
-            miss.median,
-            miss.median / hit.median
+            "For a single shopper the median latency of a product read is {} ms from the cache and {} ms without it: {} times as long.",
+            number(hit.median),
+            number(miss.median),
+            number(miss.median / hit.median)
         ));
     }
 }
@@ -204,20 +215,16 @@ fn kills(page: &mut Document, outcome: &ExperimentOutcome) {
          restarted; after recovery, the leader; and so on. An order that gets no answer, or a retryable error, is sent again with its key \
          until it is answered."
     ));
-    let rows = FAULTS.map(|fault| {
-        let these: Vec<_> = of(all, fault).collect();
-        let stats = |number: &dyn Fn(&Kill) -> f64| Stats::of(these.iter().map(|kill| number(kill)));
-        let text = |it: Option<Stats>| or_dash(it.map(|it| format!("{it:.1}")));
-        [
-            title(fault).to_owned(),
-            these.len().to_string(),
-            text(stats(&gap_ms)),
-            text(stats(&|kill| ms(kill.longest_order))),
-            these.iter().map(|kill| kill.retries).sum::<u64>().to_string(),
-            errors(all, fault).to_string(),
-        ]
-    });
-    page.table(["", "times", "longest gap, ms", "longest order, ms", "retries", "errors"], rows);
+    let spread = |fault, number: fn(&Kill) -> f64| Spread::of(of(all, fault).map(number));
+    page.table(
+        Table::of(FAULTS)
+            .text("", |fault| title(*fault))
+            .number("times", |fault| of(all, *fault).count())
+            .number("longest gap, ms", |fault| spread(*fault, gap_ms))
+            .number("longest order, ms", |fault| spread(*fault, |kill| ms(kill.longest_order)))
+            .number("retries", |fault| of(all, *fault).map(|kill| kill.retries).sum::<u64>())
+            .number("errors", |fault| errors(all, *fault)),
+    );
     page.text(
         "The gap is the longest time without an acknowledged order, from the kill until the store has recovered. Retries are attempts that got no \
          answer or a retryable error; errors are unsuccessful answers and broken connections.",
@@ -227,36 +234,19 @@ fn kills(page: &mut Document, outcome: &ExperimentOutcome) {
         these.sort_by_key(|kill| kill.event.gap_us);
         if let Some(middle) = these.get(these.len() / 2) {
             let Kill { round, .. } = middle;
-            let gap = gap_ms(middle);
+            let gap = number(gap_ms(middle));
             let description =
-                format!("Round {round}, which has the median gap: {gap:.1} ms without an acknowledged order.");
+                format!("Round {round}, which has the median gap: {gap} ms without an acknowledged order.");
             page.figure(name, description, plots::kill(middle, title(fault)));
         }
     }
-    let same = match report.ledgers_identical {
-        Some(true) => "are byte-identical on all replicas",
-        Some(false) => "DIFFER between the replicas",
-        None => "could not all be read",
-    };
-    let counts = &report.counts;
-    page.verdict(
-        report.check_result(),
-        format!(
-            "At the end the ledgers {same}. Of {} acknowledged orders, {} were lost and {} were duplicated; {} of {} reads were stale; {} pieces \
-             of stock were leaked.",
-            counts.acknowledged,
-            counts.lost,
-            counts.duplicated,
-            counts.stale_reads,
-            counts.product_reads,
-            counts.leaked_pieces
-        ),
-    );
+    page.verdict(report.checks.result(), report.verdict());
+    page.facts("at the end", report.facts());
 }
 
 fn how(page: &mut Document, outcome: &ExperimentOutcome) {
     let ExperimentOutcome { machine, size, seed, elapsed, existing, .. } = outcome;
-    page.table(["machine", ""], machine.rows());
+    page.facts("machine", machine.facts());
     let store = existing.as_ref().map_or_else(
         || "a store of real processes: a catalog, three order replicas, two frontends".to_owned(),
         |existing| format!("the store at {}", existing.frontend),

@@ -7,11 +7,10 @@ use client::{RequestSummary, ShoppingSummary};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::seq::SliceRandom;
-use report::Checks;
+use report::{Checks, Spread};
 use tokio_util::sync::CancellationToken;
 use workload::RequestKind;
 
-use super::stats::Stats;
 use super::target::{CacheCounts, CacheMode, Target};
 
 /// Number of concurrent shoppers.
@@ -162,11 +161,11 @@ pub(super) fn across_repetitions(
     probability: u32,
     cache: CacheMode,
     number: impl Fn(&LatencyMeasurement) -> Option<f64>,
-) -> Option<Stats> {
+) -> Option<Spread> {
     let these = measurements.iter().filter(|measurement| {
         measurement.combination.probability == probability && measurement.combination.cache == cache
     });
-    Stats::of(these.filter_map(number))
+    Spread::of(these.filter_map(number))
 }
 
 /// A percentile of the latency of one kind of request, in milliseconds.
@@ -224,7 +223,7 @@ mod tests {
         let measurements = [measurement(0, 300), measurement(1, 100), measurement(2, 200)];
         let p50 =
             |kind| across_repetitions(&measurements, 20, CacheMode::On, latency_ms(kind, |latency| latency.p50_us));
-        assert_eq!(p50(RequestKind::Query), Some(Stats { median: 0.2, min: 0.1, max: 0.3 }));
+        assert_eq!(p50(RequestKind::Query), Some(Spread { median: 0.2, min: 0.1, max: 0.3 }));
         assert_eq!(p50(RequestKind::Order), None);
         assert_eq!(across_repetitions(&measurements, 20, CacheMode::Off, |_| Some(1.0)), None);
         assert!((measurements[0].sessions_per_s() - 5.0).abs() < f64::EPSILON);

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use report::number;
 use tokio::time::Instant;
 
 /// Number of timed syncs.
@@ -63,11 +64,11 @@ impl MachineInfo {
         })
     }
 
-    /// The properties as rows of a table.
-    pub fn rows(&self) -> [[String; 2]; 8] {
+    /// The names and values of the properties.
+    pub fn facts(&self) -> [(&'static str, String); 8] {
         let Self { cpu, cores, memory, kernel, load, file_system, sync_p50_us, sync_p99_us, program } = self.clone();
-        let ms = |us| Duration::from_micros(us).as_secs_f64() * 1e3;
-        let sync = format!("{:.2} ms (p50), {:.2} ms (p99)", ms(sync_p50_us), ms(sync_p99_us));
+        let ms = |us| number(Duration::from_micros(us).as_secs_f64() * 1e3);
+        let sync = format!("{} ms (p50), {} ms (p99)", ms(sync_p50_us), ms(sync_p99_us));
         [
             ("processor", cpu),
             ("cores (shared by the store and its shoppers)", cores.to_string()),
@@ -78,7 +79,6 @@ impl MachineInfo {
             ("4 KiB written and synced (fdatasync)", sync),
             ("program", program),
         ]
-        .map(|(name, value)| [name.to_owned(), value])
     }
 }
 

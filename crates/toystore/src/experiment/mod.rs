@@ -33,7 +33,6 @@ mod machine;
 mod outcome;
 mod plots;
 mod progress;
-mod stats;
 mod target;
 
 use std::io;
@@ -72,19 +71,19 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ExitErro
     std::fs::create_dir_all(&config.report_dir).map_err(io)?;
     let work = work_dir(&config).map_err(io)?;
     let outcome = Box::pin(experiment(&config, work.path(), &stop)).await.map_err(failure)?;
-    print(&outcome);
     let document = document::document(&outcome);
+    print(&document);
     let written = files::write(&config.report_dir, &outcome, &document)
         .and_then(|()| config.document.as_ref().map_or(Ok(()), |path| files::write_into(path, &document)));
     match &written {
         Ok(()) => print(format_args!("report.html and report.md are in {}", config.report_dir.display())),
         Err(error) => eprintln!("cannot write the report: {error}"),
     }
-    let kept = match outcome.check_result() {
+    let kept = match outcome.checks.result() {
         CheckResult::Passed => String::new(),
         _ => format!("; all files are kept in {}", work.keep().display()),
     };
-    exit_by_check(outcome.check_result(), written, format!("{}{kept}", outcome.verdict()))
+    exit_by_check(outcome.checks.result(), written, format!("{}{kept}", outcome.verdict()))
 }
 
 /// The directory for the stores' files while the experiment runs.

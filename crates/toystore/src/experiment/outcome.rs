@@ -1,20 +1,17 @@
 //! The outcome of an experiment.
 
-use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use report::{CheckResult, Checks};
-use workload::RequestKind;
+use report::{Checks, count};
 
 use super::cache_trace::CacheTrace;
 use super::config::{ExistingStore, ExperimentSize};
 use super::kills::Kills;
-use super::latency::{KINDS, LatencyMeasurement, PROBABILITIES, across_repetitions, latency_ms};
+use super::latency::LatencyMeasurement;
 use super::machine::MachineInfo;
-use super::stats::or_dash;
 use super::target::CacheMode;
 
-/// All results. `Display` is a short report for the terminal.
+/// All results.
 pub(super) struct ExperimentOutcome {
     /// The machine on which it ran.
     pub(super) machine: MachineInfo,
@@ -37,11 +34,6 @@ pub(super) struct ExperimentOutcome {
 }
 
 impl ExperimentOutcome {
-    /// Whether every promise was kept, and whether everything was measured and checked.
-    pub(super) fn check_result(&self) -> CheckResult {
-        self.checks.result()
-    }
-
     /// The number of acknowledged orders of all parts.
     pub(super) fn acknowledged(&self) -> u64 {
         let shoppers: u64 = self.measurements.iter().map(|measurement| measurement.acknowledged).sum();
@@ -65,40 +57,17 @@ impl ExperimentOutcome {
     /// The verdict as a sentence.
     pub(super) fn verdict(&self) -> String {
         let orders = self.acknowledged();
+        let read: u64 = self.measurements.iter().map(|measurement| measurement.acknowledged).sum();
+        let [read, traced, orders] = [read, orders - read, orders].map(count);
         self.checks.verdict(if self.existing.is_some() {
-            let read: u64 = self.measurements.iter().map(|measurement| measurement.acknowledged).sum();
             format!(
-                "All {read} orders acknowledged to shoppers could be read back unchanged. The {} orders of the cache trace were not read back, and \
+                "All {read} orders acknowledged to shoppers could be read back unchanged. The {traced} orders of the cache trace were not read back, and \
                  the ledgers of a store that this experiment did not start were not checked.",
-                orders - read
             )
         } else {
             format!(
                 "Every promise was kept: {orders} orders were acknowledged; each is exactly once on the disk of every replica, and the ledgers are byte-identical."
             )
         })
-    }
-}
-
-impl Display for ExperimentOutcome {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "p50 in ms, median (min – max) of {} repetitions", self.size.repetitions)?;
-        for (kind, name) in KINDS {
-            writeln!(f, "\n{name:<18}{:>28}{:>28}", CacheMode::On.name(), CacheMode::Off.name())?;
-            for probability in PROBABILITIES.into_iter().filter(|it| *it > 0 || kind == RequestKind::Query) {
-                let p50 = |cache| {
-                    across_repetitions(
-                        &self.measurements,
-                        probability,
-                        cache,
-                        latency_ms(kind, |latency| latency.p50_us),
-                    )
-                };
-                let [on, off] = CacheMode::ALL.map(|cache| or_dash(p50(cache)));
-                writeln!(f, "{:<18}{on:>28}{off:>28}", format!("{probability:>3} % buy"))?;
-            }
-        }
-        writeln!(f)?;
-        write!(f, "{}{}", self.checks, self.verdict())
     }
 }

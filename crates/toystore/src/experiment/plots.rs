@@ -1,13 +1,13 @@
 //! Draws the plots of the report.
 
 use api::ProductName;
-use report::{Annotation, Axis, ErrorBar, Plot, Scale, Series, SeriesStyle, Timeline, TimelineEvent, TimelineInterval};
-use workload::RequestKind;
+use report::{
+    Annotation, Axis, ErrorBar, Plot, Scale, Series, SeriesStyle, Spread, Timeline, TimelineEvent, TimelineInterval,
+};
 
 use super::cache_trace::{CacheAction, CacheTrace, TraceStep};
 use super::kills::{Kill, STEP_MS};
-use super::latency::{LatencyMeasurement, PROBABILITIES, across_repetitions, latency_ms};
-use super::stats::Stats;
+use super::latency::{LatencyMeasurement, PROBABILITIES, across_repetitions};
 use super::target::CacheMode;
 
 /// Number of steps of the trace that are drawn: as many as can be distinguished.
@@ -17,41 +17,15 @@ pub(super) const STEPS_DRAWN: usize = 64;
 /// not overlap.
 const X_OFFSET: f64 = 0.7;
 
-/// The median latency of one kind of request.
-pub(super) fn latency(
-    kind: RequestKind,
-    title: &str,
+/// A number by purchase probability, with a series for each of `caches`.
+pub(super) fn by_probability(
     measurements: &[LatencyMeasurement],
     caches: &[CacheMode],
-) -> String {
-    let number = latency_ms(kind, |latency| latency.p50_us);
-    by_probability(title, "milliseconds", caches, |probability, cache| {
-        across_repetitions(measurements, probability, cache, &number)
-    })
-}
-
-/// Sessions per second.
-pub(super) fn sessions(measurements: &[LatencyMeasurement], caches: &[CacheMode]) -> String {
-    let number = |measurement: &LatencyMeasurement| Some(measurement.sessions_per_s());
-    by_probability("Sessions per second, all five shoppers", "per second", caches, |probability, cache| {
-        across_repetitions(measurements, probability, cache, number)
-    })
-}
-
-/// The share of product reads that hit the cache.
-pub(super) fn hits(measurements: &[LatencyMeasurement]) -> String {
-    let percent = |measurement: &LatencyMeasurement| Some(100.0 * measurement.cache_counts?.hit_ratio()?);
-    by_probability("Product reads that the cache answers", "percent", &[CacheMode::On], |probability, cache| {
-        across_repetitions(measurements, probability, cache, percent)
-    })
-}
-
-fn by_probability(
     title: &str,
     unit: &str,
-    caches: &[CacheMode],
-    number: impl Fn(u32, CacheMode) -> Option<Stats>,
-) -> String {
+    number: impl Fn(&LatencyMeasurement) -> Option<f64>,
+) -> Plot {
+    let number = |probability, cache| across_repetitions(measurements, probability, cache, &number);
     let series = caches.iter().map(|cache| {
         let offset = match caches.len() {
             1 => 0.0,
@@ -60,7 +34,7 @@ fn by_probability(
         };
         let measured = PROBABILITIES.into_iter().filter_map(|it| Some((f64::from(it) + offset, number(it, *cache)?)));
         let measured: Vec<_> = measured.collect();
-        let error_bar = |(x, it): &(f64, Stats)| ErrorBar { x: *x, low: it.min, high: it.max };
+        let error_bar = |(x, it): &(f64, Spread)| ErrorBar { x: *x, low: it.min, high: it.max };
         Series {
             name: cache.name().into(),
             points: measured.iter().map(|(x, it)| (*x, it.median)).collect(),
@@ -75,12 +49,11 @@ fn by_probability(
         series: series.collect(),
         annotations: Vec::new(),
     }
-    .svg()
 }
 
 /// The first steps of a trace, one row per product.
 #[expect(clippy::cast_precision_loss, reason = "a few steps and products")]
-pub(super) fn cache_trace(trace: &CacheTrace) -> String {
+pub(super) fn cache_trace(trace: &CacheTrace) -> Timeline {
     let steps = &trace.steps[..trace.steps.len().min(STEPS_DRAWN)];
     let mut rows: Vec<_> = steps.iter().flat_map(|step| step.contents.iter().chain([&step.product])).collect();
     rows.sort();
@@ -109,12 +82,11 @@ pub(super) fn cache_trace(trace: &CacheTrace) -> String {
         event_kinds: kinds.map(|kind| kind.name().to_owned()).to_vec(),
         events: steps.iter().enumerate().map(event).collect(),
     }
-    .svg()
 }
 
 /// The acknowledged orders around one kill.
 #[expect(clippy::cast_precision_loss, reason = "milliseconds and counts are small")]
-pub(super) fn kill(kill: &Kill, title: &str) -> String {
+pub(super) fn kill(kill: &Kill, title: &str) -> Plot {
     let points = kill.acknowledged.iter().map(|(from_ms, count)| (*from_ms as f64, *count as f64));
     let (first, last) = kill.acknowledged.first().zip(kill.acknowledged.last()).expect("a kill has steps");
     Plot {
@@ -128,5 +100,4 @@ pub(super) fn kill(kill: &Kill, title: &str) -> String {
         series: vec![Series::line("orders", points.collect())],
         annotations: vec![Annotation { x: 0.0, label: "kill -9".into() }],
     }
-    .svg()
 }

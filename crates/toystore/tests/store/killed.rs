@@ -120,7 +120,7 @@ async fn an_experiment_whose_store_dies_reports_the_rest() {
     let text = not_checked(experiment).await;
     assert!(text.contains("of 14 latency measurements were made") && !text.contains("BROKEN"), "{text}");
     let report = fs::read_to_string(directory.path().join("report/report.md")).unwrap();
-    assert!(report.contains("**Not checked: the store: the ledgers: "), "{report}");
+    assert!(report.contains("**NOT CHECKED: the store: the ledgers: "), "{report}");
     // The kills have a store of their own.
     assert_eq!(lines(&directory.path().join("report/kills.csv")), 1 + 2);
 }
