@@ -1,8 +1,9 @@
 //! Tests of the store as its users run it: real processes of the real binary, on ports of their
 //! own.
 //!
-//! Each test starts a store (see [`harness`]), does something to it that happens in operation, and
-//! checks the answers that clients got against the files on the disks.
+//! Most tests start a store (see [`harness`]), do something to it that happens in operation, and
+//! check the answers that clients got against the files on the disks. They mostly wait, and so run
+//! many at a time (`.cargo/config.toml`).
 
 mod access;
 mod cache;
@@ -11,7 +12,9 @@ mod contention;
 mod crashes;
 mod delayed_messages;
 mod disks;
+mod drill;
 mod elections;
+mod experiment;
 mod garbage;
 mod harness;
 mod hostile;
@@ -28,5 +31,6 @@ mod rolling;
 mod scaling;
 mod signals;
 mod threads;
+mod tour;
 mod traces;
 mod up;
