@@ -6,7 +6,7 @@
 //! in turn.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use api::replica::{ReplicaStatus, Role};
 use api::{NodeId, Ordinal, Term};
@@ -14,6 +14,7 @@ use openraft::ServerState;
 use service::lifecycle::{ExitCode, fatal};
 use tokio::sync::{Notify, RwLock, Semaphore, watch};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -80,6 +81,15 @@ pub(crate) struct Core {
     pub(crate) campaign_start: tokio::sync::Mutex<()>,
     /// Notified when the leader's entries conflict with this log.
     pub(crate) log_conflict: Notify,
+    /// A leader has confirmed this replica's log since it started; until then its disk may be an
+    /// older copy ([`rollback`](crate::membership::rollback)).
+    pub(crate) log_confirmed: AtomicBool,
+    /// What the other replicas last answered while this one's log was not confirmed, and when they
+    /// were asked.
+    pub(crate) last_answers: tokio::sync::Mutex<Option<(Instant, Vec<ReplicaStatus>)>>,
+    /// When this replica first refused to elect a candidate because another replica has a longer
+    /// log.
+    pub(crate) longer_log_since: OnceLock<Instant>,
     /// Why this replica has no vote yet, as far as it knows.
     pub(crate) no_vote_reason: Mutex<Option<String>>,
     /// The task that follows up this replica's last campaign.

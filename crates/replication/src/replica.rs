@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use api::replica::ReplicaStatus;
@@ -116,6 +116,9 @@ impl<M: StateMachine> Replica<M> {
             campaign_limit: CampaignLimit::default(),
             campaign_start: tokio::sync::Mutex::default(),
             log_conflict: tokio::sync::Notify::new(),
+            log_confirmed: AtomicBool::new(false),
+            last_answers: tokio::sync::Mutex::default(),
+            longer_log_since: OnceLock::new(),
             no_vote_reason: Mutex::default(),
             campaign: Mutex::new(None),
             stopping,

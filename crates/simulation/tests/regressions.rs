@@ -99,3 +99,11 @@ fn a_removed_replica_that_is_a_term_ahead() {
 fn a_header_that_was_being_rewritten() {
     clean(1_796_202_277);
 }
+
+/// An older copy of a follower's disk was put back, and no process remembered what the follower had
+/// acknowledged. It elected a leader without an acknowledged order, although the former leader was
+/// there with the order in its log (the script `rewound_disk_and_a_leader_that_forgot`).
+#[test]
+fn an_older_copy_that_nobody_remembers() {
+    clean(1_796_040_492);
+}

@@ -130,10 +130,12 @@ scripts! {
     repeat_through_another_frontend
     rewound_disk
     rewound_disk_after_a_stop_of_all
+    rewound_disk_and_a_leader_that_forgot
     rewound_disk_and_another_leader
     rewound_disk_of_the_leader
     rewound_disk_that_lacks_nothing
     rewound_disk_that_learns_of_it_later
+    rewound_disk_when_all_start_at_once
     rewound_disks_of_a_majority
     scale_three_five_three
     state_transfer_from_a_dying_leader

@@ -63,3 +63,11 @@
 //! The log's vote says "elected", and openraft would remain leader of that term. Gate:
 //! [`LogStore::resign`](crate::log::LogStore::resign), before openraft starts, turns the vote into
 //! the candidate's vote for itself that it was before the election.
+//!
+//! # 7. A replica that may be an older copy elects no shorter log
+//! Until a leader has confirmed its log, a replica may have forgotten entries that it had
+//! acknowledged ([`membership::rollback`](crate::membership::rollback)), and openraft votes and
+//! campaigns by the log that it has. Gates: a vote that openraft has granted is not sent, and the
+//! [`RaftConnection`](super::raft_network::RaftConnection) sends no request for a vote, while
+//! another voter that answers has a longer log than the candidate. To openraft both look like lost
+//! messages.

@@ -18,6 +18,7 @@
 use std::future::Future;
 use std::io;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::{LogPosition, NodeId, Term};
@@ -88,6 +89,11 @@ struct RolledBack {
     acknowledged: String,
     lacks: String,
 }
+
+/// Why this replica asks for no votes.
+#[derive(Debug, thiserror::Error)]
+#[error("another replica that answers has a longer log")]
+struct LongerLogElsewhere;
 
 type RpcError = RPCError<NodeId, EmptyNode, RaftError<NodeId>>;
 
@@ -276,6 +282,9 @@ impl RaftNetwork<Types> for RaftConnection {
         request: VoteRequest<NodeId>,
         option: RPCOption,
     ) -> Result<VoteResponse<NodeId>, RpcError> {
+        if !self.peers.asks_for_votes.load(Ordering::Relaxed) {
+            return Err(RPCError::Unreachable(Unreachable::new(&LongerLogElsewhere)));
+        }
         let message = self.message(VOTE_PATH, &request, option.hard_ttl());
         let answer: VoteResponse<NodeId> = self.ask(message).await?;
         self.check_term(&request.vote, &answer.vote).map_err(RPCError::Unreachable)?;

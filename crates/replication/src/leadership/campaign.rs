@@ -37,6 +37,7 @@
 //! status poll includes its new term.)
 
 use std::cmp::Reverse;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -133,6 +134,8 @@ impl Core {
     }
 
     async fn stand_once(&self, polled_term: Option<Term>, initiator: Initiator) -> Result<Option<Candidacy>, Fatal> {
+        // If not, it stands only to be free to vote for another replica.
+        self.peers.asks_for_votes.store(self.may_elect(self.log.metadata().last).await, Ordering::Relaxed);
         // A vote that is being saved is visible after openraft's next answer.
         self.probe().await?;
         let is_void = |polled_term: Term| {

@@ -5,6 +5,7 @@
 //! must not reach the new one.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -65,6 +66,9 @@ pub(crate) struct PeerClient {
     pub(crate) flushed: Flushed,
     pub(crate) appends: AppendMetrics,
     pub(crate) refusals: watch::Sender<Option<VoteRefusal>>,
+    /// False while this replica stands for election only to be free to vote for another one
+    /// ([`rollback`](crate::membership::rollback)).
+    pub(crate) asks_for_votes: Arc<AtomicBool>,
     /// What is known to be on the disks of all replicas.
     pub(crate) progress: ProgressTable,
     /// The replicas whose rollback has been logged, so that it is logged once each.
@@ -95,6 +99,7 @@ impl PeerClient {
             flushed,
             appends,
             refusals: watch::Sender::new(None),
+            asks_for_votes: Arc::new(AtomicBool::new(true)),
             progress: ProgressTable::load(&config.data_dir),
             rolled_back: Arc::default(),
             contact: Arc::new(ContactTracker::new()),

@@ -101,8 +101,14 @@ async fn vote(State(core): State<Arc<Core>>, RawBody(body): RawBody) -> Result<V
     if mutation::active(Mutation::ElectShorterLog) {
         request.last_log_id = request.last_log_id.max(core.log.metadata().last);
     }
-    let candidate = request.vote.leader_id;
-    let answer = core.raft.vote(request).await.map_err(|e| stopped(&e))?;
+    let (candidate, last_log) = (request.vote.leader_id, request.last_log_id);
+    // At the same time, since both may take most of the vote's timeout. A vote that is not sent is
+    // as good as one that is lost on its way.
+    let (answer, may_elect) = tokio::join!(core.raft.vote(request), core.may_elect(last_log));
+    let answer = answer.map_err(|e| stopped(&e))?;
+    if answer.vote_granted && !may_elect {
+        return Err(ErrorResponse::new(ErrorCode::Unavailable, "another replica that answers has a longer log"));
+    }
     if let (true, Some(node_id)) = (answer.vote_granted, candidate.voted_for) {
         core.peers.progress.learn(&ReplicaProgress::voted(node_id, candidate.term));
     }
