@@ -61,17 +61,17 @@ fn acknowledge_before_the_majority() {
 
 #[test]
 fn skip_the_fence() {
-    find(Mutation::SkipFence, 3);
+    find(Mutation::SkipFence, 10);
 }
 
 #[test]
 fn ignore_the_lease() {
-    find(Mutation::IgnoreLease, 160);
+    find(Mutation::IgnoreLease, 67);
 }
 
 #[test]
 fn store_a_raced_fill() {
-    find(Mutation::StoreRacedFill, 9);
+    find(Mutation::StoreRacedFill, 20);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn sync_after_the_acknowledgement() {
 
 #[test]
 fn elect_without_the_longest_log() {
-    find(Mutation::ElectShorterLog, 3);
+    find(Mutation::ElectShorterLog, 95);
 }
 
 #[test]

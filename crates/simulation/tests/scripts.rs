@@ -97,6 +97,7 @@ scripts! {
     election_split_vote
     election_unreached_leader
     election_without_a_majority
+    election_without_the_longest_log
     fence_refuses_a_late_reservation
     fence_refuses_a_late_settlement
     fence_refuses_an_old_leader_that_wakes_up
