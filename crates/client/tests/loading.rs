@@ -64,8 +64,8 @@ async fn orders_that_could_not_be_checked_do_not_pass() {
         assert_eq!(report.exit_code(), ExitCode::Unverified, "{report}");
         let text = report.to_string();
         assert!(text.contains("acknowledged orders could be read back\n"), "{text}");
-        let gap_ms = report.longest_ack_gap_ms.unwrap();
-        assert!(gap_ms > 0 && text.contains(&format!("without an acknowledged order: {gap_ms} ms\n")), "{text}");
+        assert!(report.longest_ack_gap_ms.unwrap() > 0, "{text}");
+        assert!(text.contains("The longest time without an acknowledged order was "), "{text}");
     }
 }
 

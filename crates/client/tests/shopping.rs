@@ -360,7 +360,7 @@ async fn the_orders_of_an_earlier_run_are_checked() {
     let config = buyer(&store, &folder, 5);
     assert!(shop(config.clone()).await.is_flawless());
     let (held, placed) = (check(&config).await, store.records().orders.len());
-    assert!(held.0 == ExitCode::Ok && held.1.ends_with("all orders match\n"), "{held:?}");
+    assert!(held.0 == ExitCode::Ok && held.1.ends_with("all orders match"), "{held:?}");
     assert_eq!((placed, recorded(&config.orders_file).len()), (5, 5), "nothing was ordered, and the file was kept");
 
     // Another store, without these orders; then none.
