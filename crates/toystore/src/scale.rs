@@ -29,8 +29,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::output::print;
 
-/// Time to remove one replica: an election, if it leads, and two commits on slow disks.
-const REMOVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Timeout of one request. The leader itself gives up earlier.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often a group without a leader is polled.
@@ -44,6 +42,8 @@ const NEVER_BOOTSTRAPPED_AFTER: Duration = Duration::from_secs(5);
 pub struct Config {
     groups: Vec<(Group, HighestOrdinal)>,
     unless_down: bool,
+    /// How long a group may be without a leader, and a removal may take.
+    timeout: Duration,
     discovery: Discovery,
 }
 
@@ -61,6 +61,13 @@ pub fn settings() -> Vec<Setting> {
             "UNLESS_DOWN",
             "Leave a group alone if none of its replicas answers; for rollbacks, which may have to repair a store that is down",
         ),
+        // An election, if the replica leads, and two commits on slow disks.
+        Setting::new(
+            "SCALE_TIMEOUT_MS",
+            "20000",
+            "How long to wait for a group's leader, and for each removal, 100 to 600000",
+        )
+        .with_flag("timeout-ms"),
     ];
     settings.extend(access::token_settings());
     settings.extend(lists::discovery());
@@ -89,8 +96,9 @@ impl Config {
             values.mistake(format!("set {to} or {catalog_to}, or both: otherwise there is nothing to remove"));
         }
         let unless_down = values.required("UNLESS_DOWN");
+        let timeout = values.within("SCALE_TIMEOUT_MS", 100..=600_000).map(Duration::from_millis);
         let groups = orders.into_iter().chain(catalog).collect::<Option<Vec<_>>>()?;
-        Some(Self { groups, unless_down: unless_down?, discovery })
+        Some(Self { groups, unless_down: unless_down?, timeout: timeout?, discovery })
     }
 }
 
@@ -98,7 +106,7 @@ impl Config {
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ExitError> {
     let _watching = config.discovery.start();
     let work = async {
-        timeout(REMOVE_TIMEOUT, config.discovery.synced())
+        timeout(config.timeout, config.discovery.synced())
             .await
             .map_err(|_| "the addresses of the replicas could not be discovered".to_owned())?;
         for (group, to) in &config.groups {
@@ -106,7 +114,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ExitErro
                 print(format_args!("no {} replica answers: the group is left unchanged", group.name()));
                 continue;
             }
-            print(remove(group, *to).await?);
+            print(remove(group, *to, config.timeout).await?);
         }
         Ok(())
     };
@@ -123,9 +131,9 @@ async fn is_down(group: &Group) -> bool {
 }
 
 /// Removes one replica after the other; returns a message about the result.
-async fn remove(group: &Group, to: HighestOrdinal) -> Result<String, String> {
+async fn remove(group: &Group, to: HighestOrdinal, timeout: Duration) -> Result<String, String> {
     let name = group.name();
-    let mut voters = match inspect(group).await {
+    let mut voters = match inspect(group, timeout).await {
         GroupState::HasLeader(voters) => voters,
         GroupState::NeverBootstrapped(empty) => {
             return Ok(format!(
@@ -150,7 +158,7 @@ async fn remove(group: &Group, to: HighestOrdinal) -> Result<String, String> {
     };
     for ordinal in (to + 1..=lists::REPLICAS_MAX).rev().map(Ordinal) {
         let path = member_path(ordinal);
-        let removed = group.call_leader(Instant::now() + REMOVE_TIMEOUT, async |client, leader| {
+        let removed = group.call_leader(Instant::now() + timeout, async |client, leader| {
             client
                 .delete::<(), ReplicaStatus>(&leader, RequestPath::filled(MEMBER_ROUTE, &path), None, ANSWER_TIMEOUT)
                 .await
@@ -176,18 +184,18 @@ enum GroupState {
     HasLeader(BTreeSet<Ordinal>),
     /// These replicas run with empty disks, and no other replica has an address.
     NeverBootstrapped(BTreeSet<Ordinal>),
-    /// It had no leader within [`REMOVE_TIMEOUT`]; the voters that its reachable replicas know, and
+    /// It had no leader within the timeout; the voters that its reachable replicas know, and
     /// the state of each replica as a message.
     NoLeader { voters: BTreeSet<Ordinal>, details: String },
 }
 
-async fn inspect(group: &Group) -> GroupState {
+async fn inspect(group: &Group, timeout: Duration) -> GroupState {
     let begun = Instant::now();
     // Since when all replicas that have an address have had an empty disk.
     let mut empty_since = None;
     loop {
         let leader = |poll: &StatusPoll| confirmed_leader(poll.values().flatten());
-        let poll = group.poll_statuses_until(ANSWER_TIMEOUT, |poll| leader(poll).is_some()).await;
+        let poll = group.poll_statuses_until(ANSWER_TIMEOUT.min(timeout), |poll| leader(poll).is_some()).await;
         let statuses = || poll.values().flatten();
         if let Some(status) = leader(&poll).and_then(|leader| poll.get(&leader.ordinal)?.as_ref().ok()) {
             return GroupState::HasLeader(voters_of(status));
@@ -202,7 +210,7 @@ async fn inspect(group: &Group) -> GroupState {
         } else {
             empty_since = None;
         }
-        if begun.elapsed() >= REMOVE_TIMEOUT {
+        if begun.elapsed() >= timeout {
             return GroupState::NoLeader {
                 voters: statuses().flat_map(voters_of).collect(),
                 details: describe(&poll, &without_address),

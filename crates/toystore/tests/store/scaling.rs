@@ -181,7 +181,7 @@ async fn a_group_that_is_down_is_left_alone_if_requested() {
     let port = layout.public_port(1).to_string();
     let scale = async |more: &[&str]| {
         let mut command = Command::new(BINARY);
-        command.args(["scale", "--catalog-to", "1", "--catalog-port", &port]).args(more);
+        command.args(["scale", "--catalog-to", "1", "--catalog-port", &port, "--timeout-ms", "1000"]).args(more);
         command.kill_on_drop(true).output().await.unwrap()
     };
     let left = scale(&["--unless-down"]).await;
@@ -194,7 +194,8 @@ async fn a_group_that_is_down_is_left_alone_if_requested() {
 /// does not resolve.
 async fn scale_three(store: &TestStore, without_address: &[u8], more: &[&str]) -> Output {
     let mut command = Command::new(BINARY);
-    command.arg("scale").args(more).env("ORDER_REPLICAS", "3").kill_on_drop(true);
+    // Longer than all replicas must have empty disks.
+    command.args(["scale", "--timeout-ms", "7000"]).args(more).env("ORDER_REPLICAS", "3").kill_on_drop(true);
     for n in (1..=3).map(Ordinal) {
         let address = store.store.layout().internal(StoreMember::Order(n));
         let (_, port) = address.as_str().rsplit_once(':').expect("host and port");
