@@ -32,7 +32,7 @@ use super::json_response::ErrorResponse;
 use super::limits::Limits;
 use super::lingering_close::{LingeringClose, RefusedFlag};
 use super::refusal_throttle::{RefusalObserver, RefusalThrottle};
-use super::request_head::{self, ValidHead};
+use super::request_head::{self, KnownHost, ValidHead};
 use super::service::{ResponseFuture, Service};
 use super::stream::{ClientStream, WatchedStream};
 use super::unread_responses::UnreadResponses;
@@ -72,9 +72,11 @@ impl PortContext {
             stop: self.stop.clone(),
         };
         let (finisher, service, host_check) = (Arc::new(finisher), self.service.clone(), self.host_check.clone());
+        let known_host = KnownHost::default();
         let service = service_fn(move |request: Request<Incoming>| {
             activity.busy();
-            let ValidHead { expects_continue } = match request_head::check(&request) {
+            let is_host_known = known_host.is_host_of(&request);
+            let ValidHead { expects_continue } = match request_head::check(&request, is_host_known) {
                 Ok(head) => head,
                 Err(failure) => {
                     let refusal = failure.into_response();
@@ -83,10 +85,13 @@ impl PortContext {
                 }
             };
             let mut request = request.map(body);
-            if let Some(refusal) = host_check.refuse(&request) {
-                let refusal = ErrorResponse(refusal).into_response();
-                service.refused(&request, &refusal);
-                return Either::Left(ready(Ok(finisher.answered(refusal, expects_continue))));
+            if !is_host_known {
+                if let Some(refusal) = host_check.refuse(&request) {
+                    let refusal = ErrorResponse(refusal).into_response();
+                    service.refused(&request, &refusal);
+                    return Either::Left(ready(Ok(finisher.answered(refusal, expects_continue))));
+                }
+                known_host.accept(&request);
             }
             let response = if let Some(handle) = service.direct() {
                 match handle(request) {

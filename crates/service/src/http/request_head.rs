@@ -5,8 +5,10 @@
 //! connection after a request with both a length and a transfer coding. This module refuses what
 //! hyper lets through although a server must refuse it.
 
+use std::sync::OnceLock;
+
 use api::ErrorCode;
-use axum::http::{HeaderMap, Method, Request, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 
 use super::json_response::ErrorResponse;
 
@@ -20,11 +22,31 @@ pub(super) struct ValidHead {
     pub(super) expects_continue: bool,
 }
 
+/// The first `Host` of a connection that was accepted. Clients hardly ever change it, so the
+/// requests that follow are only compared with it.
+#[derive(Debug, Default)]
+pub(super) struct KnownHost(OnceLock<HeaderValue>);
+
+impl KnownHost {
+    /// Whether the request names this host, and no other in its URL.
+    pub(super) fn is_host_of<B>(&self, request: &Request<B>) -> bool {
+        let Some(known) = self.0.get() else { return false };
+        request.uri().authority().is_none() && request.headers().get(header::HOST) == Some(known)
+    }
+
+    /// The request's `Host` was accepted.
+    pub(super) fn accept<B>(&self, request: &Request<B>) {
+        if let Some(host) = request.headers().get(header::HOST).filter(|_| request.uri().authority().is_none()) {
+            self.0.get_or_init(|| host.clone());
+        }
+    }
+}
+
 /// Refuses an invalid head. The connection must be closed after a refusal, because the next request
-/// may not begin where it seems to.
-pub(super) fn check<B>(request: &Request<B>) -> Result<ValidHead, ErrorResponse> {
+/// may not begin where it seems to. `is_host_known`: the first `Host` need not be checked.
+pub(super) fn check<B>(request: &Request<B>, is_host_known: bool) -> Result<ValidHead, ErrorResponse> {
     check_target(request.method(), request.uri())?;
-    check_host(request.version(), request.headers())?;
+    check_host(request.version(), request.headers(), is_host_known)?;
     check_codings(request.headers())?;
     let expects_continue = request.headers().contains_key(header::EXPECT);
     if expects_continue && request.version() >= Version::HTTP_11 {
@@ -55,13 +77,13 @@ fn check_target(method: &Method, target: &Uri) -> Result<(), ErrorResponse> {
 }
 
 /// A request must have exactly one `Host` (RFC 9112 §3.2); in HTTP/1.0 it is optional.
-fn check_host(version: Version, headers: &HeaderMap) -> Result<(), ErrorResponse> {
+fn check_host(version: Version, headers: &HeaderMap, is_known: bool) -> Result<(), ErrorResponse> {
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if version < Version::HTTP_11 => Ok(()),
         (None, _) => Err(bad("the Host header is missing; HTTP/1.1 requires it")),
         (Some(_), Some(_)) => Err(bad("the request has more than one Host header")),
-        (Some(host), None) if host.is_empty() || is_host(host.as_bytes()) => Ok(()),
+        (Some(host), None) if is_known || host.is_empty() || is_host(host.as_bytes()) => Ok(()),
         (Some(_), None) => Err(bad("the Host header must be a host name or an address, optionally with a port")),
     }
 }
@@ -70,7 +92,7 @@ fn check_host(version: Version, headers: &HeaderMap) -> Result<(), ErrorResponse
 /// (RFC 9112 §6.1).
 fn check_codings(headers: &HeaderMap) -> Result<(), ErrorResponse> {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let is_chunked = |coding: &axum::http::HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),
         (Some(coding), None) if is_chunked(coding) => Ok(()),

@@ -146,6 +146,18 @@ mod tests {
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{host}: {answer}");
             assert_eq!(answer.contains("wrong_host"), status == 421, "{answer}");
         }
+        // A host that was accepted on the same connection vouches for no other.
+        for (then, status) in
+            [("host: evil.example", 421), ("host: localhost\r\nhost: localhost", 400), ("host: localhost", 200)]
+        {
+            let request = format!(
+                "GET / HTTP/1.1\r\nhost: localhost\r\n\r\nGET / HTTP/1.1\r\n{then}\r\nconnection: close\r\n\r\n"
+            );
+            let answers = exchange(at, request.as_bytes()).await.unwrap();
+            let statuses: Vec<_> =
+                answers.match_indices("HTTP/1.1 ").map(|(at, _)| &answers[at + 9..at + 12]).collect();
+            assert_eq!(statuses, ["200", &status.to_string()], "{then}: {answers}");
+        }
     }
 
     #[tokio::test]
