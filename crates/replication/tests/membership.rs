@@ -12,7 +12,7 @@ async fn remove(cluster: &Cluster, ordinal: u8) {
     let others: Vec<u8> = cluster.running().into_iter().filter(|other| *other != ordinal).collect();
     let removal = async {
         loop {
-            // A leader that is to be removed transfers leadership first.
+            // A leader that is being removed transfers leadership first.
             let leader = cluster.leader_among(&others).await;
             match cluster.replica(leader).remove_member(Ordinal(ordinal)).await {
                 Ok(()) => return,

@@ -17,7 +17,7 @@ use crate::network::MachineId;
 use crate::process_world::ProcessWorld;
 use crate::trace::Millis;
 
-/// How often a removal is requested from all replicas. If the leader itself is to be removed,
+/// How often a removal is requested from all replicas. If the leader itself is being removed,
 /// another replica leads afterwards.
 const REMOVAL_TRIES: usize = 3;
 /// The pause between two of these requests.

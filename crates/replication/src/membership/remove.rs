@@ -40,7 +40,7 @@ use crate::peer::messages::PeerStatus;
 /// Begins the message with which a replica exits because it was removed from its group.
 pub const REMOVED_WHILE_AWAY: &str = "this replica was removed while it was away";
 
-/// How long a leader that is to be removed tries to transfer leadership.
+/// How long a leader that is being removed tries to transfer leadership.
 const LEADERSHIP_TRANSFER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a leader checks for an unfinished change of membership. One in progress takes
 /// milliseconds.

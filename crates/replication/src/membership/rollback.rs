@@ -40,10 +40,10 @@
 //! its log.
 //!
 //! # Caveats
-//! * An entry can still be lost if nobody remembers that the disk had it, and every other replica
+//! * An entry can still be lost if no replica remembers that the disk had it, and every other one
 //!   that has it is away while the rest elects a leader. A replica that has applied it stops when
 //!   it comes back ([`Core::append_entries`]).
-//! * Only entries are protected by what is in the others' logs. A vote that nobody remembers is
+//! * Only entries are protected by what is in the others' logs. A vote that no replica remembers is
 //!   forgotten: the replica may vote again in the same term, or follow an earlier leader that has
 //!   not heard of the later one yet.
 //! * An older copy that lacks nothing that another replica remembers catches up under its old id.

@@ -186,7 +186,7 @@ impl RequestClass {
     /// await.
     ///
     /// # Errors
-    /// If so many requests wait that it would take longer than a second.
+    /// If the request would wait for longer than a second.
     pub async fn admit(&self) -> Result<(), ErrorResponse> {
         if self.0.simulated {
             return Ok(());
