@@ -12,6 +12,7 @@
 //! | [`order`] | placing and reading orders (the order service's internal port) |
 //! | [`frontend`] | invalidations and cache contents (the frontend's internal port) |
 //! | [`replica`] | status and elections of a replica of either group |
+//! | [`event`] | what every process did that matters to the protocols |
 //!
 //! Every response body is a [`Data`] or an [`ErrorBody`]; the status of a failure is that of its
 //! [`ErrorCode`].
@@ -20,6 +21,7 @@ pub mod catalog;
 mod decided_counts;
 mod envelope;
 mod error;
+pub mod event;
 pub mod frontend;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

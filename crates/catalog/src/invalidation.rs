@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use api::event::{Event, Text};
 use api::frontend::{INVALIDATION_PATH, Invalidate, Invalidated};
 use api::{HolderId, ProductName};
 use serde::de::IgnoredAny;
+use service::events::emit;
 use service::http::Hedge;
 use service::json_client::JsonClient;
 use service::mutation::{self, Mutation};
@@ -48,8 +50,11 @@ impl Invalidator<'_> {
                 .await
         };
 
+        let begun = Instant::now();
         let Err(error) = attempt().await else {
             self.metrics.invalidations_confirmed.inc();
+            let products = request.products.len();
+            emit(Event::Invalidated { address, products, elapsed_us: begun.elapsed().into() });
             return;
         };
         if mutation::active(Mutation::IgnoreLease) {
@@ -59,7 +64,7 @@ impl Invalidator<'_> {
             self.metrics.invalidations_expired.inc();
             return;
         };
-        tracing::warn!(%holder, %address, %error, "a frontend does not confirm an invalidation; not renewing its lease");
+        emit(Event::InvalidationUnconfirmed { address: address.clone(), error: Text::of(error) });
         // Until it confirms, or gives up its lease.
         let retries = async {
             while attempt().await.is_err() && self.visible.lock().leases().holds(holder, Instant::now()) {
@@ -70,7 +75,7 @@ impl Invalidator<'_> {
             self.visible.lock().leases().resume(holder);
             self.metrics.invalidations_confirmed.inc();
         } else {
-            tracing::warn!(%holder, %address, "a frontend did not confirm an invalidation before its lease expired");
+            emit(Event::InvalidationExpired { address });
             self.metrics.invalidations_expired.inc();
         }
     }

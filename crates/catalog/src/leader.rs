@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::event::Event;
 use api::{ApiError, ErrorCode, Ordinal, Product, Term};
 use replication::{LeaderWork, Replica};
+use service::events::emit;
 use service::json_client::JsonClient;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -77,11 +79,7 @@ impl LeaderWork for CatalogLeader {
         let (replica, lease, metrics) = (self.replica.clone(), self.lease, self.metrics.clone());
         let context = LeaderContext { replica, term, begun, lease, changes: sender, metrics, over };
         let leader_term = Arc::new(self.take_over(context).await);
-        tracing::info!(
-            term = term.0,
-            opens_in_ms = opens_in(&leader_term).as_millis(),
-            "this replica leads the catalog"
-        );
+        emit(Event::CatalogLeads { term, opens_in_ms: opens_in(&leader_term).into() });
         self.metrics.stock(&self.replica.read(|catalog| catalog.offers().collect::<Vec<_>>()));
         self.state.send_replace(LeaderState::Leading(Arc::clone(&leader_term)));
 

@@ -11,8 +11,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api::catalog::LeaseRequest;
+use api::event::Event;
 use api::{Address, HolderId, ProductName};
 use rustc_hash::FxHashMap;
+use service::events::emit;
 use tokio::time::Instant;
 
 /// Most holders: ten times the frontends of a large store.
@@ -100,6 +102,7 @@ impl Leases {
                 {
                     return Err(LeaseRefusal::TooMany);
                 }
+                emit(Event::LeaseGranted { address: address.clone() });
                 // Its last lease has expired, so its cache is empty.
                 self.leases.insert(
                     holder,
@@ -112,7 +115,9 @@ impl Leases {
 
     /// The holder has emptied its cache and gives up its lease.
     pub(crate) fn release(&mut self, holder: HolderId) {
-        self.leases.remove(&holder);
+        if let Some(GrantedLease { address, .. }) = self.leases.remove(&holder) {
+            emit(Event::LeaseReleased { address });
+        }
     }
 
     /// Records that the holder may cache a product from now on; false if it has no lease, and so

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use api::Stock;
+use api::event::{Event, Text};
 use replication::Replica;
+use service::events::emit;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::leader_term::LeaderTerm;
@@ -36,7 +38,7 @@ pub(crate) async fn restock(restock: Restock, replica: &Replica<Catalog>, leader
         match leader_term.change(Action::Restock { level }).await {
             Ok(CatalogReply::Restocked(products)) => {
                 let products = products.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                tracing::info!(products, pieces = level.0, "restocked");
+                emit(Event::Restocked { products: Text::of(products), pieces: level.0 });
             }
             Ok(reply) => unreachable!("unexpected reply to a restock: {reply:?}"),
             Err(error) => tracing::warn!(%error, "not restocked; will be retried at the next interval"),

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::event::Event;
 use api::replica::{ELECTION_PATH, ReplicaStatus, Replicas, STATUS_PATH, StandForElection, WATCH_PATH};
 use api::{Address, Ordinal, Term};
+use service::events::emit;
 use service::http::Hedge;
 use service::json_client::{CallError, JsonClient, RequestPath};
 use tokio::sync::{Mutex, watch};
@@ -86,7 +88,8 @@ impl Group {
             is_new
         });
         if changed {
-            tracing::debug!(group = self.name(), ordinal = leader.ordinal.0, term = leader.term.0, "leader known");
+            let Leader { ordinal, term } = leader;
+            emit(Event::LeaderFound { group: self.name().into(), ordinal, term });
         }
     }
 
@@ -94,7 +97,8 @@ impl Group {
     pub fn suspect(&self, leader: Leader) {
         let suspected = self.0.leader.send_if_modified(|known| known.take_if(|known| *known == leader).is_some());
         if suspected {
-            tracing::debug!(group = self.name(), ordinal = leader.ordinal.0, term = leader.term.0, "leader suspected");
+            let Leader { ordinal, term } = leader;
+            emit(Event::LeaderSuspected { group: self.name().into(), ordinal, term });
             self.0.suspicions.send_modify(|count| *count = count.wrapping_add(1));
         }
     }

@@ -9,6 +9,7 @@ use axum::http::Method;
 use axum::routing::delete;
 use prometheus::Registry;
 use service::Token;
+use service::events;
 use service::health::{self, Readiness};
 use service::http::{
     ClassLimit, ClassRate, ErrorResponse, HandlerResult, JsonBody, PathParam, ServerMetrics, Service, data, guard,
@@ -47,7 +48,8 @@ pub(crate) fn service(
     let routes = Router::new()
         .route(CONTENTS, delete(invalidate).get(contents))
         .route("/cache/{product}", delete(remove))
-        .with_state(state);
+        .with_state(state)
+        .merge(events::routes());
     let port = requests.port("frontend").with_class("contents", CONTENTS_READS, &[(Method::GET, CONTENTS)]);
     harden(guard(routes, token).merge(health::routes(readiness, registry)), port)
 }

@@ -11,8 +11,10 @@
 use std::time::Duration;
 
 use api::catalog::{LeaseGranted, LeaseRequest};
+use api::event::{Event, Text};
 use api::{Address, HolderId};
 use discovery::Group;
+use service::events::emit;
 use service::http::Hedge;
 use service::json_client::{CallError, RequestPath};
 use tokio::time::{Instant, sleep};
@@ -115,7 +117,7 @@ fn report(held: &mut Option<bool>, renewal: Result<(), CallError>) {
         return;
     }
     match renewal {
-        Ok(()) => tracing::info!("the catalog granted the cache's lease"),
-        Err(error) => tracing::warn!(%error, "the cache has no lease: every product is read from the catalog"),
+        Ok(()) => emit(Event::LeaseHeld {}),
+        Err(error) => emit(Event::LeaseLost { error: Text::of(error) }),
     }
 }

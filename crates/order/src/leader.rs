@@ -1,7 +1,9 @@
 //! What an order replica does in a term in which it leads: take over, then place orders.
 
+use api::event::Event;
 use api::{Ordinal, Term};
 use replication::{LEADERSHIP_TRANSFER_TIMEOUT, LeaderWork, Replica};
+use service::events::emit;
 use service::lifecycle::{ExitCode, fatal};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -14,12 +16,6 @@ use crate::orders::Orders;
 use crate::pipeline::{Pipeline, TermEnd};
 use crate::reachability::ReachabilityMonitor;
 use crate::takeover::take_over;
-
-/// What a new leader logs before its takeover. `toystore drill` measures failovers by this line and
-/// the next one.
-pub const TAKING_OVER: &str = "leads; taking over";
-/// What a new leader logs when it begins to accept orders.
-pub const TAKES_ORDERS: &str = "takes orders";
 
 /// What a replica needs to lead.
 pub(crate) struct OrderLeader {
@@ -75,12 +71,12 @@ impl LeaderWork for OrderLeader {
 impl OrderLeader {
     async fn place_orders(&self, queue: &OrderQueue) -> TermEnd {
         let (term, begun) = (queue.term(), Instant::now());
-        tracing::info!(term = term.0, "{TAKING_OVER}");
+        emit(Event::TakingOver { term });
         if let Err(end) = take_over(term, &self.replica, &self.catalog).await {
             return end;
         }
         observe_since(&self.metrics.take_over, begun);
-        tracing::info!(term = term.0, elapsed_ms = begun.elapsed().as_millis(), "{TAKES_ORDERS}");
+        emit(Event::TakesOrders { term, elapsed_ms: begun.elapsed().into() });
         Pipeline::new(&self.replica, &self.catalog, &self.metrics, queue, self.batch_orders_max).run().await
     }
 

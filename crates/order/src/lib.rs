@@ -83,5 +83,4 @@ pub mod takeover;
 
 pub use self::config::{Config, settings};
 pub use self::server::{GROUP, Server};
-pub use leader::{TAKES_ORDERS, TAKING_OVER};
 pub use ledger_format::LedgerFormat;

@@ -37,8 +37,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use api::catalog::{BatchReserved, OrderLine, Reservation, ReserveBatch, Settle};
-use api::{BatchId, BatchNumber, OrderId};
+use api::event::Event;
+use api::{BatchId, BatchNumber, OrderId, OrderNumber};
 use replication::{ProposeError, Replica};
+use service::events::emit;
 use service::lifecycle::{ExitCode, fatal};
 use service::trace;
 use tokio::sync::{Notify, mpsc};
@@ -161,6 +163,7 @@ impl<'a> Pipeline<'a> {
                     let begun = Instant::now();
                     self.catalog.settle(&settle).await?;
                     observe_since(&self.metrics.phases.settle, begun);
+                    emit(Event::BatchSettled { term: settle.term, batch: settle.through });
                 }
             }
         }
@@ -205,6 +208,9 @@ impl<'a> Pipeline<'a> {
             }
         };
         observe_since(&self.metrics.phases.reserve, begun);
+        if let Some(settled) = &batch.settle {
+            emit(Event::BatchSettled { term: settled.term, batch: settled.through });
+        }
         trace::done(span);
         if outcomes.len() != batch.orders.len() {
             let (asked, answered) = (batch.orders.len(), outcomes.len());
@@ -222,6 +228,13 @@ impl<'a> Pipeline<'a> {
                 Reservation::NoSuchProduct => refused.push(RefusedOrder { line, reason: RefusalReason::NoSuchProduct }),
             }
         }
+        emit(Event::BatchReserved {
+            term: id.term,
+            batch: id.batch,
+            reserved: reserved.len(),
+            refused: refused.len(),
+            elapsed_us: begun.elapsed().into(),
+        });
         let refused = self.queue.refuse(refused, |refused| refusal(refused.reason, &refused.line));
         Ok(Reserved { id, orders: reserved, refused })
     }
@@ -240,7 +253,11 @@ impl<'a> Pipeline<'a> {
             match reply {
                 OrderReply::Decided { orders: outcomes, refused: answers } => {
                     self.answer_refused(&refused, answers);
-                    self.answer_placed(id, &orders, outcomes);
+                    let last = self.answer_placed(id, &orders, outcomes);
+                    if let Some(last) = last {
+                        let (orders, elapsed_us) = (orders.len(), begun.elapsed().into());
+                        emit(Event::BatchPlaced { term: id.term, batch: id.batch, orders, last, elapsed_us });
+                    }
                 }
                 OrderReply::StaleTerm => return Err(TermEnd::Deposed),
                 OrderReply::Begun | OrderReply::BegunBefore | OrderReply::FormatKnown => {
@@ -261,11 +278,11 @@ impl<'a> Pipeline<'a> {
         self.queue.answer(refused.iter().zip(answers).map(result));
     }
 
-    /// Answers the orders of a committed batch.
-    fn answer_placed(&self, id: BatchId, orders: &[OrderLine], outcomes: Vec<PlaceOutcome>) {
+    /// Answers the orders of a committed batch. Returns the highest number among them.
+    fn answer_placed(&self, id: BatchId, orders: &[OrderLine], outcomes: Vec<PlaceOutcome>) -> Option<OrderNumber> {
         assert_eq!(orders.len(), outcomes.len(), "batch {id}: one outcome per order");
         if orders.is_empty() {
-            return;
+            return None;
         }
         let mut released = Vec::new();
         let answers: Vec<(OrderId, OrderResult)> = orders
@@ -280,8 +297,10 @@ impl<'a> Pipeline<'a> {
             })
             .collect();
         self.metrics.placed.inc_by((answers.len() - released.len()) as u64);
+        let last = answers.iter().filter_map(|(_, result)| result.as_ref().ok().copied()).max();
         self.queue.answer(answers);
         self.unsettled.add(Settle { term: id.term, through: id.batch, released });
+        last
     }
 }
 

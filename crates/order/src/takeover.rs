@@ -52,8 +52,10 @@
 use std::time::Duration;
 
 use api::catalog::Resolve;
+use api::event::Event;
 use api::{OrderId, Term};
 use replication::Replica;
+use service::events::emit;
 use tokio::time::sleep;
 
 use crate::catalog_client::CatalogClient;
@@ -84,7 +86,7 @@ pub(crate) async fn take_over(term: Term, replica: &Replica<Orders>, catalog: &C
         replica.read(|orders| resolve_reservations(term, fenced.open, |order_id| orders.find(order_id).is_some()));
     let (kept, released) = (resolution.keep.len(), resolution.release.len());
     catalog.resolve(&resolution).await?;
-    tracing::info!(term = term.0, kept, released, "resolved the reservations of the previous leader");
+    emit(Event::ReservationsResolved { term, kept, released });
     Ok(())
 }
 

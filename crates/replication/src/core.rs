@@ -8,9 +8,11 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use api::event::Event;
 use api::replica::{ReplicaStatus, Role};
 use api::{NodeId, Ordinal, Term};
 use openraft::ServerState;
+use service::events::emit;
 use service::lifecycle::{ExitCode, fatal};
 use tokio::sync::{Notify, RwLock, Semaphore, watch};
 use tokio::task::AbortHandle;
@@ -188,6 +190,15 @@ impl Core {
         self.raft.with_raft_state(|_| ()).await
     }
 
+    fn report_leadership(&self, now: Leadership) {
+        let group = self.config.group.clone().into();
+        emit(match now {
+            Leadership::Leading(term) => Event::Leads { group, term },
+            Leadership::Following { leader: Some(leader) } => Event::Follows { group, leader },
+            Leadership::Following { leader: None } => Event::FollowsNobody { group },
+        });
+    }
+
     /// Keeps [`Core::leadership`] up to date until the replica stops. Ends the process if openraft
     /// ends: a panic or a failed disk ends its task, and the last state that it published would
     /// remain "leader".
@@ -198,7 +209,7 @@ impl Core {
             self.leadership.send_if_modified(|old| {
                 let changed = *old != now;
                 if changed {
-                    tracing::info!(node_id = %self.node_id, leadership = ?now, "leadership changed");
+                    self.report_leadership(now);
                     *old = now;
                 }
                 changed

@@ -5,11 +5,13 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use api::event::Event;
 use api::replica::ReplicaStatus;
 use api::{ApiError, LogPosition, NodeId, Ordinal, Term};
 use axum::Router;
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::{Config, SnapshotPolicy};
+use service::events::emit;
 use service::health::Readiness;
 use tokio::sync::{RwLock, watch};
 use tokio_util::sync::CancellationToken;
@@ -132,7 +134,7 @@ impl<M: StateMachine> Replica<M> {
         core.tasks.spawn(Arc::clone(&core).watch_disk_space());
         core.tasks.spawn(Arc::clone(&core).finish_abandoned_changes());
         core.tasks.spawn(Arc::clone(&core).watch_for_rollback());
-        tracing::info!(group = core.config.group, node_id = %core.node_id, dir = %dir.display(), "replica started");
+        emit(Event::ReplicaStarted { group: core.config.group.clone().into(), node_id: core.node_id });
         Ok(Self { core, machine })
     }
 

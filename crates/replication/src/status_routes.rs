@@ -10,6 +10,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::{delete, get, post};
 use serde::Deserialize;
+use service::events;
 use service::http::{ErrorResponse, HandlerResult, JsonBody, PathParam, QueryParams, data};
 
 use crate::core::Core;
@@ -25,6 +26,7 @@ pub(crate) fn routes(core: Arc<Core>) -> Router {
         .route(ELECTION_PATH, post(election))
         .route(MEMBER_ROUTE, delete(remove))
         .with_state(core)
+        .merge(events::routes())
 }
 
 /// The query of a status request.

@@ -6,6 +6,7 @@
 //! * [`logging`]: `tracing`, as text or JSON.
 //! * [`http`]: the HTTP server with its limits, the client, JSON in and out, request metrics.
 //! * [`json_client`]: requests from one service to another.
+//! * [`events`]: what this process did that matters to the protocols, for those who watch it.
 //! * [`health`]: `/healthz`, `/readyz`, `/metrics`.
 //! * [`metrics`]: what every process measures.
 //! * [`backoff`]: delays between retries.
@@ -15,6 +16,7 @@
 
 pub mod access;
 pub mod backoff;
+pub mod events;
 mod exit;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

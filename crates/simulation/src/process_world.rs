@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use api::Address;
+use api::event::Event;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
@@ -32,6 +33,7 @@ use crate::environment::SimulatedEnvironment;
 use crate::network::{CallId, CallResult, MachineId};
 use crate::random::Random;
 use crate::trace::Millis;
+use crate::trace::TraceEvent;
 
 /// How a process has ended itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -296,6 +298,10 @@ impl World for ProcessWorld {
 
     fn disk(&self) -> &dyn disk::FileSystem {
         &self.mount
+    }
+
+    fn event(&self, event: Event) {
+        self.environment.note(self.machine, &TraceEvent::Protocol { event });
     }
 
     fn blocking_delay(&self) -> BoxFuture<'static, ()> {

@@ -30,6 +30,9 @@ pub(crate) enum TraceEvent {
     Ended { code: u8, what: String },
     /// A client observed the result of a call.
     Observed { client: usize, what: String },
+    /// A protocol event of a process. Its log line is the next [`Logged`](Self::Logged) or the one
+    /// before.
+    Protocol { event: api::event::Event },
     /// A process logged a line.
     Logged { line: String },
     /// A phase of the run began.
@@ -56,6 +59,7 @@ impl fmt::Display for TraceEvent {
             Self::Started => f.write_str("started"),
             Self::Ended { code, what } => write!(f, "ended with exit code {code}: {what}"),
             Self::Observed { client, what } => write!(f, "client {client}: {what}"),
+            Self::Protocol { event } => event.fmt(f),
             Self::Logged { line } => write!(f, "· {line}"),
             Self::Phase { what } => write!(f, "== {what}"),
         }
@@ -100,10 +104,14 @@ impl RunTrace {
 
     /// Records that `event` happened at `who`.
     pub(crate) fn note(&mut self, now: Millis, who: &str, event: &TraceEvent) {
-        // Logs are not hashed: a seed does not determine their contents.
-        if !matches!(event, TraceEvent::Logged { .. }) {
+        // Neither logs nor protocol events are hashed: a seed does not determine their contents.
+        if !matches!(event, TraceEvent::Logged { .. } | TraceEvent::Protocol { .. }) {
             (now, who, event).hash(&mut self.hasher);
             self.events += 1;
+        }
+        if matches!(event, TraceEvent::Protocol { .. }) {
+            // Its log line tells the same.
+            return;
         }
         let enough = if event.is_routine() { TraceDetail::Everything } else { TraceDetail::Story };
         if self.detail >= enough

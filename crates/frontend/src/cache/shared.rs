@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use api::event::Event;
 use api::frontend::{CacheContents, Invalidated};
 use api::{Product, ProductName, ProductVersion, Term};
 use bytes::Bytes;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use service::events::emit;
 use service::metrics::registered;
 use tokio::time::Instant;
 
@@ -72,25 +74,38 @@ impl SharedCache {
 
     /// See [`LeasedCache::fill`].
     pub fn fill(&self, ticket: FetchTicket, product: Product, version: ProductVersion, body: Bytes) -> FillOutcome {
-        let mut cache = self.lock();
-        let fill = cache.fill(ticket, product, version, body, Instant::now());
-        self.metrics.products.set(gauge_value(cache.len()));
+        let name = product.name.clone();
+        let fill = {
+            let mut cache = self.lock();
+            let fill = cache.fill(ticket, product, version, body, Instant::now());
+            self.metrics.products.set(gauge_value(cache.len()));
+            fill
+        };
         match fill {
-            FillOutcome::Kept { evicted: true } => self.metrics.evictions.inc(),
-            FillOutcome::Kept { evicted: false } => {}
-            FillOutcome::Refused => self.metrics.refused_fills.inc(),
+            FillOutcome::Kept { evicted } => {
+                self.metrics.evictions.inc_by(evicted.into());
+                emit(Event::CacheFilled { product: name });
+            }
+            FillOutcome::Refused => {
+                self.metrics.refused_fills.inc();
+                emit(Event::FillRefused { product: name });
+            }
         }
         fill
     }
 
     /// Removes products that are about to change.
     pub fn invalidate(&self, products: &[Invalidated]) {
-        let mut cache = self.lock();
-        for product in products {
-            cache.invalidate(product);
+        let mut cached = products.to_vec();
+        {
+            let mut cache = self.lock();
+            cached.retain(|product| cache.invalidate(product));
+            self.metrics.products.set(gauge_value(cache.len()));
         }
         self.metrics.invalidations.inc_by(products.len() as u64);
-        self.metrics.products.set(gauge_value(cache.len()));
+        for product in cached {
+            emit(Event::CacheInvalidated { product: product.name });
+        }
     }
 
     /// Removes one product, whatever its version.

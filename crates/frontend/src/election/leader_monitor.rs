@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use api::event::{Event, Text};
 use api::replica::{LEADER_SILENT_AFTER_MS, ReplicaStatus, Role, StandForElection};
 use api::{Ordinal, Term};
 use discovery::{Group, Leader, StatusPoll, confirmed_leader};
 use futures::future::join_all;
+use service::events::emit;
 use service::world;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -14,10 +16,6 @@ use super::evidence::{LeaderHealth, LeaderReport, all_answered_except, is_isolat
 use super::metrics::{ElectionMetrics, Phase};
 use super::outage::{Outage, OutageReason};
 use super::plan::{ElectionPlan, Obstacle, plan_election};
-
-/// What a frontend logs before an election, followed by the group. `toystore drill` measures
-/// failovers by this line.
-pub const STARTING_ELECTION: &str = "starting an election";
 
 /// How often the status of a healthy leader is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
@@ -238,13 +236,7 @@ impl LeaderMonitor {
     /// Attempts an election. Returns how long to wait before the next check.
     async fn elect(&mut self, Election { plan, stand }: &Election, reason: OutageReason) -> Duration {
         let name = self.group.name();
-        tracing::info!(
-            group = name,
-            candidate = plan.candidate.0,
-            stand_first = ?plan.stand_first,
-            reason = reason.label(),
-            "{STARTING_ELECTION}"
-        );
+        emit(Event::ElectionStarted { group: name.into(), candidate: plan.candidate, reason: reason.label().into() });
         let begun = Instant::now();
         // Their answers do not matter: having stood, they are free to vote.
         join_all(plan.stand_first.iter().map(|ordinal| self.group.stand_for_election(*ordinal, *stand, STAND_TIMEOUT)))
@@ -258,11 +250,8 @@ impl LeaderMonitor {
             Ok(status)
                 if status.role == Role::Follower && status.has_fresh_leader() && status.term <= plan.polled_term =>
             {
-                tracing::info!(
-                    group = name,
-                    candidate = plan.candidate.0,
-                    "the candidate does not stand, because it hears from the leader"
-                );
+                let why = Text::of("it hears from the leader");
+                emit(Event::CandidateDeclined { group: name.into(), candidate: plan.candidate, why });
                 self.metrics.attempted(name, reason, false);
                 return RECHECK_INTERVAL;
             }
@@ -272,7 +261,8 @@ impl LeaderMonitor {
                 self.await_confirmation(&able).await
             }
             Err(error) => {
-                tracing::debug!(group = name, %error, "the candidate did not stand");
+                let why = Text::of(error);
+                emit(Event::CandidateDeclined { group: name.into(), candidate: plan.candidate, why });
                 None
             }
         };
@@ -323,10 +313,13 @@ impl LeaderMonitor {
         {
             let (group, elapsed) = (self.group.name(), outage.since.elapsed());
             self.metrics.outage(group, outage.reason, elapsed);
-            let reason = outage.reason.label();
-            let elapsed_ms = elapsed.as_millis();
-            let (ordinal, term) = (leader.ordinal.0, leader.term.0);
-            tracing::info!(group, ordinal, term, reason, elapsed_ms, "a leader is confirmed");
+            emit(Event::LeaderConfirmed {
+                group: group.into(),
+                ordinal: leader.ordinal,
+                term: leader.term,
+                reason: outage.reason.label().into(),
+                elapsed_ms: elapsed.into(),
+            });
         }
         CHECK_INTERVAL
     }
@@ -342,13 +335,12 @@ impl LeaderMonitor {
         if let Some(outage) = &mut self.outage
             && outage.logged.replace(obstacle) != Some(obstacle)
         {
-            let group = self.group.name();
-            // Expected whenever a new store starts.
-            if obstacle == Obstacle::Bootstrapping {
-                tracing::info!(group, "no leader yet: the group is being bootstrapped");
-            } else {
-                tracing::warn!(group, ?obstacle, "no leader, and no election is possible");
-            }
+            let group = self.group.name().into();
+            emit(match obstacle {
+                // Expected whenever a new store starts.
+                Obstacle::Bootstrapping => Event::GroupStarting { group },
+                _ => Event::ElectionImpossible { group, obstacle: Text::of(format_args!("{obstacle:?}")) },
+            });
         }
         RECHECK_INTERVAL
     }

@@ -59,6 +59,6 @@ mod outage;
 mod plan;
 
 pub use evidence::{LeaderHealth, LeaderReport, leader_health};
-pub use leader_monitor::{LeaderMonitor, STARTING_ELECTION};
+pub use leader_monitor::LeaderMonitor;
 pub use metrics::ElectionMetrics;
 pub use plan::{ElectionPlan, Obstacle, plan_election};

@@ -3,8 +3,11 @@
 use std::fmt::Debug;
 use std::ops::{Bound, Range, RangeBounds};
 
+use api::Term;
+use api::event::Event;
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{LogState, RaftLogReader};
+use service::events::emit;
 
 use super::types::{Entry, LogId, StorageError, Types, Vote};
 use crate::log::change::LogChange;
@@ -52,6 +55,10 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
         self.write(LogChange::Vote(*vote)).await;
+        let (term, candidate) = (Term(vote.leader_id.term), vote.leader_id.voted_for);
+        if let Some(candidate) = candidate.filter(|_| !vote.committed) {
+            emit(Event::Voted { term, candidate });
+        }
         Ok(())
     }
 

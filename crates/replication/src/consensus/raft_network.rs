@@ -21,6 +21,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use api::event::{Event, Text};
 use api::{LogPosition, NodeId, Term};
 use openraft::error::{NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
@@ -29,6 +30,7 @@ use openraft::storage::Snapshot;
 use openraft::{EmptyNode, StorageIOError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use service::events::emit;
 use service::http::{ClientRequest, Hedge, Payload};
 use service::mutation::{self, Mutation};
 use tokio::time::{Instant, sleep, timeout};
@@ -308,7 +310,7 @@ impl RaftNetwork<Types> for RaftConnection {
         _: RPCOption,
     ) -> Result<SnapshotResponse<NodeId>, StreamingError<Types, Fatal>> {
         let (position, last) = (snapshot.meta.snapshot_id.clone(), snapshot.meta.last_log_id);
-        tracing::info!(target_id = %self.target, position, "sending the state to a replica that is too far behind for the log");
+        emit(Event::StateSent { target_id: self.target, position: Text::of(position) });
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
             answer = self.send_state(vote, snapshot) => {

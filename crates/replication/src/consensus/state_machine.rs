@@ -9,8 +9,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use api::NodeId;
+use api::event::{Event, Text};
 use openraft::storage::{RaftStateMachine, Snapshot};
 use openraft::{AnyError, EntryPayload, RaftSnapshotBuilder, StorageIOError};
+use service::events::emit;
 use service::lifecycle::{ExitCode, fatal};
 use service::world::{self, disk};
 use tokio::sync::watch;
@@ -270,7 +272,7 @@ impl<M: StateMachine> RaftSnapshotBuilder<Types> for MachineStore<M> {
     async fn build_snapshot(&mut self) -> Result<Snapshot<Types>, StorageError> {
         self.in_turn(|inner, store| {
             let meta = inner.checkpoint(store)?;
-            tracing::info!(position = meta.snapshot_id, "checkpoint made");
+            emit(Event::CheckpointMade { position: Text::of(&meta.snapshot_id) });
             Ok(Snapshot { meta, snapshot: Box::new(CheckpointData::Export(store.export()?)) })
         })
         .await
@@ -321,7 +323,7 @@ impl<M: StateMachine> RaftStateMachine<Types> for MachineStore<M> {
         received: Box<CheckpointData>,
     ) -> Result<(), StorageError> {
         let meta = meta.clone();
-        tracing::info!(position = meta.snapshot_id, "installing a received state");
+        emit(Event::StateReceived { position: Text::of(&meta.snapshot_id) });
         let last = meta.last_log_id;
         let received = self.in_turn(move |inner, store| inner.install(meta, *received, store)).await?.keep();
         let flushed = self.inner.flushed.clone();

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use api::event::Event;
+use service::events::emit;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -87,21 +89,11 @@ impl DiskSpace {
             *level = now;
             if now != before {
                 let (free_mib, reserve_mib) = (free / MIB, self.reserve_bytes / MIB);
-                match now {
-                    SpaceLevel::Ample => tracing::info!(free_mib, reserve_mib, "the disk has free space again"),
-                    SpaceLevel::Low => tracing::warn!(
-                        free_mib,
-                        reserve_mib,
-                        "the free disk space is below the reserve; if a majority is as full, new orders are refused"
-                    ),
-                    SpaceLevel::Full => {
-                        tracing::error!(
-                            free_mib,
-                            reserve_mib,
-                            "the free disk space is below half of the reserve; entries are refused"
-                        );
-                    }
-                }
+                emit(match now {
+                    SpaceLevel::Ample => Event::DiskAmple { free_mib, reserve_mib },
+                    SpaceLevel::Low => Event::DiskLow { free_mib, reserve_mib },
+                    SpaceLevel::Full => Event::DiskFull { free_mib, reserve_mib },
+                });
             }
             now != before
         });

@@ -41,8 +41,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use api::event::Event;
 use api::replica::StandForElection;
 use api::{LogPosition, NodeId, Term};
+use service::events::emit;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -154,6 +156,7 @@ impl Core {
         // openraft works in order: when it answers this, it has saved its vote and sent the
         // requests.
         let term = self.raft.with_raft_state(|state| Term(state.vote_ref().leader_id.term)).await?;
+        emit(Event::StoodForElection { group: self.config.group.clone().into(), term });
         Ok(Some(Candidacy { node_id: self.node_id, term, last_log: self.log.metadata().last.as_ref().map(position) }))
     }
 

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::NodeId;
+use api::event::Event;
 use futures::future::join_all;
+use service::events::emit;
 
 use crate::core::{Core, Leadership};
 use crate::peer::client::PeerError;
@@ -48,7 +50,7 @@ impl Core {
         }
         let successor = tokio::time::timeout(within, self.elect_successor(eligible)).await;
         match successor {
-            Ok(Some(successor)) => tracing::info!(%successor, "leadership transferred"),
+            Ok(Some(successor)) => emit(Event::LeadershipTransferred { successor }),
             Ok(None) => tracing::info!("leadership not transferred: no other replica can lead"),
             Err(_) => tracing::warn!(within_ms = within.as_millis(), "leadership not transferred in time"),
         }

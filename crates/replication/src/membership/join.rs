@@ -17,7 +17,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::NodeId;
+use api::event::Event;
 use openraft::{ChangeMembers, EmptyNode};
+use service::events::emit;
 
 use super::change::has_vote;
 use super::error::JoinError;
@@ -69,7 +71,7 @@ impl Core {
             self.change_membership(ChangeMembers::RemoveNodes(stale)).await?;
         }
         if membership.nodes().all(|(id, _)| *id != joining) {
-            tracing::info!(%joining, "a replica is joining: it receives the log");
+            emit(Event::ReplicaJoining { joining });
             self.change_membership(ChangeMembers::AddNodes([(joining, EmptyNode {})].into())).await?;
         }
         self.wait_until_caught_up(joining).await?;
@@ -81,7 +83,7 @@ impl Core {
             return Err(JoinError::NoLivingMajority { alive, voters: voters.len() });
         }
         self.change_membership(ChangeMembers::ReplaceAllVoters(voters)).await?;
-        tracing::info!(%joining, "a replica has joined: it has a vote");
+        emit(Event::ReplicaJoined { joining });
         Ok(())
     }
 

@@ -23,10 +23,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::event::Event;
 use api::{NodeId, Ordinal, Term};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use openraft::ChangeMembers;
+use service::events::emit;
 use service::lifecycle::{ExitCode, fatal};
 use tokio::time::{sleep, timeout};
 
@@ -87,7 +89,7 @@ impl Core {
                 return Err(RemoveError::NoLivingMajority { alive, remaining: remaining.len() });
             }
             self.change_membership(ChangeMembers::ReplaceAllVoters(remaining)).await?;
-            tracing::info!(ordinal = ordinal.0, "a replica was removed: it has no vote any more");
+            emit(Event::ReplicaRemoved { ordinal });
         }
         let learners: BTreeSet<NodeId> =
             self.membership().membership().learner_ids().filter(|id| id.ordinal() == ordinal).collect();

@@ -43,6 +43,11 @@ use super::write_timeout::WriteTimeout;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub IpAddr);
 
+/// Is cancelled when the port stops. It is among the extensions of every request to a router, except
+/// in simulated worlds, so that an endless response can end itself.
+#[derive(Clone, Debug)]
+pub struct PortStop(pub CancellationToken);
+
 /// What the connections of a port share.
 pub(super) struct PortContext {
     pub(super) service: Service,
@@ -72,7 +77,7 @@ impl PortContext {
             stop: self.stop.clone(),
         };
         let (finisher, service, host_check) = (Arc::new(finisher), self.service.clone(), self.host_check.clone());
-        let known_host = KnownHost::default();
+        let (known_host, stop) = (KnownHost::default(), PortStop(self.stop.clone()));
         let service = service_fn(move |request: Request<Incoming>| {
             activity.busy();
             let is_host_known = known_host.is_host_of(&request);
@@ -102,6 +107,7 @@ impl PortContext {
                 }
             } else {
                 request.extensions_mut().insert(peer);
+                request.extensions_mut().insert(stop.clone());
                 Either::Right(service.router().clone().call(request))
             };
             let finisher = Arc::clone(&finisher);

@@ -44,7 +44,7 @@ pub use body::{BODY_BYTES_MAX, JsonBody, PathParam, QueryParams, RawBody, body_l
 pub use client::{Client, ClientOptions};
 pub use client_metrics::ClientMetrics;
 pub use client_request::{ClientRequest, Payload, SendError};
-pub use connection::PeerAddress;
+pub use connection::{PeerAddress, PortStop};
 pub use hedge_policy::Hedge;
 pub use json_response::{ErrorResponse, HandlerResult, data};
 pub use limits::Limits;

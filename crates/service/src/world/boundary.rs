@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use api::Address;
+use api::event::Event;
 use axum::Router;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -44,6 +45,9 @@ pub trait World: fmt::Debug + Send + Sync + 'static {
 
     /// The process's disk.
     fn disk(&self) -> &dyn FileSystem;
+
+    /// Keeps an event of the process; see [`events::emit`](crate::events::emit).
+    fn event(&self, event: Event);
 
     /// Waits as long as blocking work, mostly a sync, would keep its thread busy.
     fn blocking_delay(&self) -> BoxFuture<'static, ()>;

@@ -6,9 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use frontend::election::STARTING_ELECTION;
 use history::Moment;
-use order::{TAKES_ORDERS, TAKING_OVER};
 use serde::Serialize;
 use workload::RunClock;
 
@@ -32,8 +30,9 @@ struct DrillLogState {
 /// Parts of the log lines that mark the stages of a failover of the order group, in their order.
 /// The first is logged by a frontend, the others by the new leader.
 fn stage_markers() -> [String; 3] {
-    let election = format!(" {STARTING_ELECTION} group=\"{}\"", order::GROUP);
-    [election, format!(" {TAKING_OVER} "), format!(" {TAKES_ORDERS} ")]
+    let event = |kind| format!(" kind=\"{kind}\"");
+    let election = format!("{} group={}", event("election_started"), order::GROUP);
+    [election, event("taking_over"), event("takes_orders")]
 }
 
 /// The duration of each stage of one failover, in microseconds. A line counts when it arrives here,
