@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use api::event::{EVENTS_KEPT, EVENTS_PATH, Event, Gap, Recorded, StreamStart};
 use axum::response::sse::{self, Sse};
@@ -118,8 +118,9 @@ impl EventLog {
     }
 }
 
+#[expect(clippy::disallowed_types, reason = "people compare events with logs, and nothing is decided by them")]
 fn now_us() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -165,20 +166,20 @@ fn follow(
             }
         }
     });
-    first.chain(pieces.flat_map(|piece| stream::iter(messages(piece))))
+    first.chain(pieces.flat_map(|piece| stream::iter(messages(piece)))).map(Ok)
 }
 
-fn messages(Piece { missed, events }: Piece) -> Vec<Result<sse::Event, Infallible>> {
+fn messages(Piece { missed, events }: Piece) -> Vec<sse::Event> {
     let gap = (missed > 0).then(|| message("gap", None, &Gap { missed }));
     gap.into_iter().chain(events.iter().map(|event| message("event", Some(event.sequence), event))).collect()
 }
 
-fn message(name: &str, id: Option<u64>, data: &impl Serialize) -> Result<sse::Event, Infallible> {
+fn message(name: &str, id: Option<u64>, data: &impl Serialize) -> sse::Event {
     let message = sse::Event::default().event(name).json_data(data).expect("an event is JSON");
-    Ok(match id {
+    match id {
         Some(id) => message.id(id.to_string()),
         None => message,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -53,6 +53,8 @@ impl World for Network {
         })
     }
 
+    fn event(&self, _: api::event::Event) {}
+
     fn disk(&self) -> &dyn disk::FileSystem {
         unreachable!("nothing is stored")
     }
