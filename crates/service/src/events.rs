@@ -11,20 +11,21 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use api::ErrorCode;
 use api::event::{EVENTS_KEPT, EVENTS_PATH, Event, Gap, Recorded, StreamStart};
 use axum::response::sse::{self, Sse};
 use axum::routing::get;
 use axum::{Extension, Router};
 use futures::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::http::{PortStop, QueryParams};
+use crate::http::{ErrorResponse, PortStop, QueryParams};
 use crate::world;
 
 /// How often a stream sends what is new. Under load a stream then sends some hundred events at a
@@ -33,6 +34,9 @@ const SEND_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The most events in one piece of a stream: at most about 100 KiB.
 const PIECE_MAX: usize = 256;
+
+/// The most streams at once: a few consoles, and people who look with `curl`.
+const STREAMS_MAX: usize = 16;
 
 /// A stream without events sends a comment this often, so that both sides notice a lost connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -61,6 +65,7 @@ struct EventLog {
     ring: Mutex<Ring>,
     /// The number of the newest event.
     newest: watch::Sender<u64>,
+    streams: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +84,12 @@ struct Piece {
 
 impl EventLog {
     fn new() -> Self {
-        Self { incarnation: world::random() >> 11, ring: Mutex::default(), newest: watch::Sender::new(0) }
+        Self {
+            incarnation: world::random() >> 11,
+            ring: Mutex::default(),
+            newest: watch::Sender::new(0),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        }
     }
 
     fn push(&self, event: Event) {
@@ -136,8 +146,15 @@ struct EventsQuery {
 async fn stream_events(
     Extension(PortStop(stop)): Extension<PortStop>,
     QueryParams(query): QueryParams<EventsQuery>,
-) -> Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
-    Sse::new(follow(&EVENTS, query.since, stop)).keep_alive(sse::KeepAlive::new().interval(KEEP_ALIVE))
+) -> Result<Sse<impl Stream<Item = Result<sse::Event, Infallible>>>, ErrorResponse> {
+    let Ok(permit) = Arc::clone(&EVENTS.streams).try_acquire_owned() else {
+        return Err(ErrorResponse::new(ErrorCode::Overloaded, format!("{STREAMS_MAX} streams of events are open")));
+    };
+    let events = follow(&EVENTS, query.since, stop).inspect(move |_| {
+        // Given back when the stream is dropped.
+        let _ = &permit;
+    });
+    Ok(Sse::new(events).keep_alive(sse::KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
 /// The events after `since`, then new ones until `stop`.
