@@ -23,7 +23,6 @@ pub(crate) async fn establish<M: StateMachine>(
 ) -> Result<Identity, StartError> {
     let DataDirectory { log, machine, .. } = *parts;
     let dir: &Path = &config.data_dir;
-    parts.check()?;
     let ahead = parts.state_ahead_of_log()?;
     let LogMetadata { node_id: owner, last, .. } = log.metadata();
     let found = DirectoryContents {
@@ -36,6 +35,8 @@ pub(crate) async fn establish<M: StateMachine>(
     let may_be_ahead = has_no_log || installing || known.as_ref().is_some_and(Identity::state_may_be_ahead);
     let has_known = known.is_some();
     let mut identity = Identity::establish(known, dir, &config.group, config.ordinal, found)?;
+    // If the log is another replica's, that says more than where it begins.
+    parts.check()?;
     if has_no_log && (has_known || found.has_state) && is_alone(config, machine) {
         return Err(lost_log(parts, ahead, has_known));
     }
