@@ -57,7 +57,10 @@ export function startActions(app) {
   };
 
   const actions = {
-    select: ({ process }) => select(process),
+    select: ({ process }) => {
+      select(process);
+      if (!app.picking) document.getElementById('inspector').scrollIntoView({ block: 'nearest' });
+    },
     choose: ({ choice }) => select(choice),
     pick: () => {
       if (app.picking) return stopPicking();

@@ -58,7 +58,7 @@ function boxOf(layout, name) {
 }
 
 /** Points of a curve that leaves and arrives in the given directions. */
-function curve([x0, y0], [x1, y1], [x2, y2], [x3, y3], steps = 24) {
+export function curve([x0, y0], [x1, y1], [x2, y2], [x3, y3], steps = 24) {
   const points = [];
   for (let step = 0; step <= steps; step += 1) {
     const t = step / steps;
@@ -144,11 +144,12 @@ function lane(a, b, index, of, layout, side) {
 
 const NARROW = {
   order: (a, b) => {
-    const start = [b.x + b.w * 0.3, a.y + a.h];
-    return { points: [start, [start[0], b.y]], label: beside(start[0], b.y - 22) };
+    const start = [b.x + b.w * 0.5 - 10, a.y + a.h];
+    return { points: [start, [start[0], b.y]],
+      label: { x: start[0] - 8, y: b.y - 22, anchor: 'end' } };
   },
   read: (a, b) => {
-    const start = [b.x + b.w * 0.62, a.y + a.h];
+    const start = [b.x + b.w * 0.5 + 10, a.y + a.h];
     return { points: [start, [start[0], b.y]], label: beside(start[0], b.y - 22) };
   },
   pass: (a, b, { index, of }) => {
@@ -189,7 +190,7 @@ function margin(a, b, index, layout, side) {
   const start = [left ? a.x : a.x + a.w, a.y + a.h - 30 + side * 10];
   const end = [left ? b.x : b.x + b.w, b.y + 30 + side * 12];
   const points = rounded([start, [x, start[1]], [x, end[1]], end], 6);
-  return { points, label: { x: x + (left ? 5 : -5), y: end[1] - 34 - side * 16,
+  return { points, label: { x: x + (left ? 5 : -5), y: b.y - 16 - side * 18,
     anchor: left ? 'start' : 'end' } };
 }
 

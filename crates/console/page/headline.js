@@ -97,7 +97,7 @@ function broken(now, state) {
   }
   for (const process of now.broken) {
     if (process.state === 'up' && process.faults.length > 0) {
-      parts.push(`${process.name} has a ${list(process.faults)}`);
+      parts.push(`${process.name} has ${list(process.faults.map((fault) => `a ${fault}`))}`);
     }
   }
   if (state.cut.length > 0) parts.push(cuts(state.cut));

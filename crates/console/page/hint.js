@@ -41,6 +41,12 @@ export function suggestion(state, about, { done, live }) {
       + 'the others had to find out by waiting. Resume it: it learns that the others have moved on.',
     buttons: [{ action: 'resume', target: frozen[0], text: `Resume ${frozen[0]}`, kind: 'repair' }] };
   }
+  const faulty = state.names.filter((name) => state.processes[name].faults.length > 0);
+  if (state.cut.length > 0 || faulty.length > 0) {
+    return { id: 'heal', title: 'Something is broken on purpose.', text: 'Watch how the store copes: '
+      + 'the headline says whether orders still get through. Then heal it, and watch it recover.',
+    buttons: [{ action: 'heal_all', text: 'Heal all', kind: 'repair' }] };
+  }
   if (!leader) return null;
   if (!done.has('kill')) {
     return { id: 'kill', title: 'Try this first: kill the leader.', text: `${leader.name} numbers all `

@@ -46,6 +46,14 @@ export function actionsFor(process) {
   return [...allowed, RESTART];
 }
 
+/** A button for each process: the diagram without pointing. */
+export function choices(state, selected) {
+  return state.names.map((name) => h('button', {
+    key: name, type: 'button', class: 'choice', 'data-action': 'choose', 'data-choice': name,
+    'aria-pressed': name === selected ? 'true' : 'false',
+  }, name));
+}
+
 /**
  * @param {import('./state.js').State} state
  * @param {{selected: string|null, controls: boolean, live: boolean}} view
@@ -54,11 +62,6 @@ export function inspector(state, { selected, controls, live }) {
   const process = state.processes[selected];
   if (!process) return h('p', { class: 'empty' }, 'Select a process in the diagram.');
   return [
-    h('div', { class: 'choices', role: 'group', 'aria-label': 'Process' }, state.names.map((name) => h(
-      'button', {
-        key: name, type: 'button', class: 'choice', 'data-action': 'choose', 'data-choice': name,
-        'aria-pressed': name === selected ? 'true' : 'false',
-      }, name))),
     facts(process, state),
     controls ? h('div', { class: 'actions' }, actionsFor(process)
       .map((action) => actionRow(action, process, live))) : null,

@@ -44,7 +44,7 @@ function wide(state, width) {
   const orderW = clamp(inner * 0.21, 150, 250);
   const catalogW = clamp(inner * 0.17, 136, 210);
   const gaps = inner - clientsW - frontendW - orderW - catalogW;
-  const [gapA, gapB] = [gaps * 0.27, gaps * 0.33];
+  const [gapA, gapB] = [gaps * 0.26, gaps * 0.33];
   const x1 = pad + clientsW + gapA;
   const x2 = x1 + frontendW + gapB;
   const x3 = pad + inner - catalogW;

@@ -10,7 +10,7 @@ import { diagram } from './diagram.js';
 import { layout } from './layout.js';
 import { Dots, dotsOf } from './dots.js';
 import { timeline, transport, sliderAttributes } from './timeline.js';
-import { inspector } from './inspector.js';
+import { choices, inspector } from './inspector.js';
 import { controls } from './controls.js';
 import { ledgers } from './ledgers.js';
 import { stock } from './stock.js';
@@ -73,7 +73,7 @@ function render() {
   patch(byId('numbers'), numbers(state));
   patch(byId('diagram'), diagram(state, { width: width('diagram'), selected, picked: app.picked }));
   renderTimeline(history);
-  byId('inspector-title').textContent = 'Selected process';
+  patch(byId('choices'), choices(state, selected));
   patch(byId('inspector'), inspector(state, view));
   patch(byId('controls'), controls(state, about, view));
   patch(byId('ledgers'), ledgers(state));

@@ -41,8 +41,8 @@ export function processBox(process, box, { state, selected, picked }) {
     'data-state': process.state, 'data-role': replica?.role ?? null, 'data-term': replica?.term ?? null,
     'data-leads': leads ? 'true' : null,
   },
+  h('rect', { class: 'ring', x: -4, y: -4, width: r(box.w + 8), height: box.h + 8, rx: 13 }),
   h('rect', { class: 'box', width: r(box.w), height: box.h, rx: 10 }),
-  leads ? h('rect', { class: 'crown', width: r(box.w), height: 4, rx: 2, y: -2 }) : null,
   h('g', { class: 'state', transform: 'translate(16 20)', 'data-explain': 'state' },
     GLYPHS[process.state] ?? GLYPHS.unreachable),
   h('text', { class: 'name', x: 27, y: 24.5 }, process.name),
@@ -75,8 +75,12 @@ function replicaBody(process, box, state) {
   ];
   const second = slim ? 83 : 70;
   lines.push(h('text', { class: 'fact', x: slim ? 12 : 14, y: second, 'data-explain': 'log' },
-    slim ? `log ${count(replica.last_log)}` : `log ${count(replica.last_log)}`));
+    `log ${count(replica.last_log)}`));
   lines.push(position(process, box, state, slim ? 97 : second));
+  if (!slim && process.ledger) {
+    lines.push(h('text', { class: 'fact', x: 14, y: 90, 'data-explain': 'ledger' },
+      `${count(process.ledger.orders)} orders`));
+  }
   return lines;
 }
 

@@ -6,9 +6,9 @@ import { h } from './vnode.js';
 import { ago, clock, count } from './format.js';
 import { termClass, topicOf } from './sentence.js';
 
-const HEIGHT = 84;
-const BAND = { y: 62, h: 16 };
-const CURVE = { y: 6, h: 50 };
+const HEIGHT = 102;
+const BAND = { y: 68, h: 16 };
+const CURVE = { y: 14, h: 48 };
 const MARKED = new Set(['control', 'unreachable', 'gap', 'leadership_changed', 'lease_lost']);
 
 /**
@@ -43,7 +43,7 @@ function curve(history, x) {
       d: `M${x(point.at_ms)} ${base}v-7` }));
   return h('g', { class: 'curve' },
     h('path', { class: 'area', d: area }), h('path', { class: 'line', d: line }), errors,
-    h('text', { class: 'scale', x: 4, y: CURVE.y + 9 }, `${count(most)}/s`));
+    h('text', { class: 'scale', x: 2, y: CURVE.y - 4 }, `${count(most)}/s`));
 }
 
 function bands(history, x) {
@@ -74,7 +74,7 @@ function marks(history, x) {
     seen.add(place);
     const at = x(event.at_ms);
     found.push(h('path', { key: place, class: `event mark-${topic}`,
-      d: topic === 'control' ? `M${at} 2v56m-4 -56h8l-4 6z` : `M${at} 48v10` }));
+      d: topic === 'control' ? `M${at} 2v60m-4 -60h8l-4 6z` : `M${at} 52v10` }));
   }
   return found;
 }
@@ -84,8 +84,9 @@ function minutes(end, span, x, width) {
   const step = width < 600 ? 120_000 : 60_000;
   for (let ms = Math.ceil((end - span) / step) * step; ms < end; ms += step) {
     if (x(ms) < 50 || x(ms) > width - 40) continue;
-    lines.push(h('path', { key: `l${ms}`, d: `M${x(ms)} 4v54` }),
-      h('text', { key: `t${ms}`, x: x(ms) + 3, y: CURVE.y + 9 }, clock(ms).slice(0, 5)));
+    lines.push(h('path', { key: `l${ms}`, d: `M${x(ms)} 14v72` }),
+      h('text', { key: `t${ms}`, x: x(ms), y: HEIGHT - 4, 'text-anchor': 'middle' },
+        clock(ms).slice(0, 5)));
   }
   return lines;
 }
@@ -93,7 +94,7 @@ function minutes(end, span, x, width) {
 function position(at, x, width, scrubbed) {
   const place = Math.min(width - 1.5, Math.max(1.5, x(at)));
   return h('g', { class: scrubbed ? 'position scrubbed' : 'position' },
-    h('path', { d: `M${place} 0v${HEIGHT}` }),
+    h('path', { d: `M${place} 0v86` }),
     scrubbed ? h('circle', { cx: place, cy: 7, r: 6 }) : null);
 }
 
@@ -121,6 +122,15 @@ export function timeAt(history, share) {
   return Math.max(history.first.at_ms, at);
 }
 
+const icon = (d) => h('svg', { width: 14, height: 14, viewBox: '0 0 14 14', 'aria-hidden': 'true' },
+  h('path', { d }));
+const ICONS = {
+  previous: icon('M1 1h2.4v12H1zM13 1v12L4.4 7z'),
+  next: icon('M10.6 1H13v12h-2.4zM1 1v12l8.6-6z'),
+  pause: icon('M2 1h3.6v12H2zM8.4 1H12v12H8.4z'),
+  play: icon('M2.5 1v12l10-6z'),
+};
+
 /** The bar above the track: where the view is, and the buttons that move it. */
 export function transport(history, { at, playing }) {
   const end = history.latest.at_ms;
@@ -129,11 +139,11 @@ export function transport(history, { at, playing }) {
     key: action, type: 'button', 'data-action': action, 'aria-label': label, title: label, ...extra,
   }, text);
   return [
-    button('previous_event', '⏮', 'Previous event'),
+    button('previous_event', ICONS.previous, 'Previous event'),
     at === null || playing
-      ? button('pause', '⏸', 'Pause: hold the picture')
-      : button('play', '▶', 'Play from here'),
-    button('next_event', '⏭', 'Next event', { disabled: at === null }),
+      ? button('pause', ICONS.pause, 'Pause: hold the picture')
+      : button('play', ICONS.play, 'Play from here'),
+    button('next_event', ICONS.next, 'Next event', { disabled: at === null }),
     h('span', { key: 'where', class: at === null ? 'where' : 'where scrubbed' },
       h('b', null, clock(here)), at === null ? '' : ` ${ago(end - here)}`),
     h('button', { key: 'live', type: 'button', id: 'live', 'data-action': 'live',
