@@ -59,7 +59,9 @@ export function startActions(app) {
   const actions = {
     select: ({ process }) => {
       select(process);
-      if (!app.picking) document.getElementById('inspector').scrollIntoView({ block: 'nearest' });
+      if (app.picking) return;
+      const panel = document.getElementById('inspector');
+      (panel.querySelector('.actions button') ?? panel).scrollIntoView({ block: 'nearest' });
     },
     choose: ({ choice }) => select(choice),
     pick: () => {

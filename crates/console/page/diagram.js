@@ -96,7 +96,7 @@ function cuts(state, { boxes, mode }) {
     const points = between(a, b, mode);
     const [x, y] = pointAt(points, 0.5).map(Math.round);
     const text = directions.length === 2 ? 'cut' : 'cut one way';
-    const width = text.length * 7 + 30;
+    const width = text.length * 7.4 + 32;
     return h('g', { key, class: 'cut', 'data-cut': key, 'data-explain': 'cut' },
       h('path', { class: 'cut-line', d: path(points) }),
       directions.length === 1 ? h('path', { class: 'cut-head', d: head(points) }) : null,

@@ -172,6 +172,7 @@ const NARROW = {
     return { points: down([a.x + a.w / 2 + 10, a.y + a.h], end), label: beside(end[0], end[1] - 12) };
   },
   place: (a, b) => {
+    if (a.y !== b.y) return otherRow(a, b);
     const y = a.y + a.h;
     const from = [a.x + a.w * (b.x > a.x ? 0.8 : 0.2), y];
     const to = [b.x + b.w / 2, y];
@@ -179,6 +180,14 @@ const NARROW = {
       label: { x: to[0], y: y + 34, anchor: 'middle' } };
   },
 };
+
+/** More than three replicas take two rows on a phone. */
+function otherRow(a, b) {
+  const below = b.y > a.y;
+  const points = down([a.x + a.w / 2, below ? a.y + a.h : a.y],
+    [b.x + b.w * 0.75, below ? b.y : b.y + b.h]);
+  return { points, label: { x: b.x + b.w - 6, y: b.y + 16, anchor: 'end' } };
+}
 
 const beside = (x, y) => ({ x: x + 8, y, anchor: 'start' });
 

@@ -19,7 +19,7 @@ const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 /** How high a frontend's box is: it has a row for each place in its cache. */
 export function frontendHeight(process) {
-  return 76 + CACHE_ROW * clamp(process?.cache?.capacity ?? 5, 1, 8);
+  return 84 + CACHE_ROW * clamp(process?.cache?.capacity ?? 5, 1, 8);
 }
 export { CACHE_ROW };
 
@@ -95,9 +95,10 @@ function narrow(state, width) {
     }
     y -= processes.length > 0 ? 12 : 0;
   };
+  const orders = ofService(state, 'order').length;
   row('frontend', frontendHeight, 12, 2);
   y += 62;
-  row('order', () => 104, 8, 5);
+  row('order', () => 104, 8, orders > 3 ? Math.ceil(orders / 2) : 3);
   y += 84;
   row('catalog', () => 92, 10, 3);
   return { mode: 'narrow', width, height: y + 8, boxes, clients };

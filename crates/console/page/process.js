@@ -150,16 +150,29 @@ function rows(process, box, state) {
   h('text', { class: 'entry-text', x: 8, y: 13.5 }, fit(product, box.w - 50)),
   index === 0 ? h('text', { class: 'entry-note', x: r(box.w - 31), y: 13.5 },
     box.w < 150 ? '' : 'latest') : null));
-  const gone = (state.dropped[process.name] ?? []).filter((entry) => entry.index < places)
-    .map((entry) => h('g', {
-      key: `gone-${entry.product}-${entry.at_ms}`, class: 'gone', 'data-cache-dropped': entry.product,
-      transform: `translate(12 ${y(entry.index)})`,
-    },
-    h('g', { class: 'gone-move' },
-      h('rect', { class: 'gone-box', y: 1.5, width: r(box.w - 24), height: CACHE_ROW - 3, rx: 4 }),
-      h('text', { class: 'gone-text', x: 8, y: 13.5 }, fit(entry.product, box.w - 90)),
-      h('text', { class: 'gone-note', x: r(box.w - 31), y: 13.5 }, 'dropped'))));
-  return h('g', { class: 'cache', 'data-explain': 'cache' }, slots, entries, gone);
+  const dropped = state.dropped[process.name] ?? [];
+  const ghosts = dropped.filter((entry) => entry.index < places).map((entry) => h('g', {
+    key: `gone-${entry.product}-${entry.at_ms}`, class: 'gone',
+    transform: `translate(12 ${y(entry.index)})`,
+  },
+  h('rect', { class: 'gone-box', y: 1.5, width: r(box.w - 24), height: CACHE_ROW - 3, rx: 4 })));
+  return h('g', { class: 'cache', 'data-explain': 'cache' }, slots, entries, ghosts,
+    droppedLine(dropped, box, y(places) + 13));
+}
+
+/** The names of what has just left, for longer than it takes to leave. */
+function droppedLine(dropped, box, y) {
+  if (dropped.length === 0) return null;
+  const names = [...new Set(dropped.map((entry) => entry.product))];
+  const room = Math.floor((box.w - 84) / 6.4);
+  let text = names[names.length - 1];
+  for (const name of names.slice(0, -1).reverse()) {
+    if (text.length + name.length + 2 > room) break;
+    text = `${name}, ${text}`;
+  }
+  return h('text', { key: 'dropped', class: 'gone-text', x: 14, y,
+    'data-cache-dropped': names.join(',') }, 'dropped ',
+  h('tspan', { class: 'gone-name' }, fit(text, box.w - 84, 6.4)));
 }
 
 /** A process in words, for those who do not see the diagram. */
