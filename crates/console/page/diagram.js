@@ -58,7 +58,7 @@ function line(edge, flow) {
 function label(edge, flow, { mode }) {
   if (!flow) return null;
   const { x, y, anchor } = edge.label;
-  const value = flow.items < 10 ? rate(flow.items) : short(flow.items);
+  const value = short(flow.items, mode === 'narrow' ? 1_000 : 10_000);
   const unit = mode === 'narrow' && edge.kind === 'place' ? '' : ` ${UNITS[edge.kind][flow.items === 1 ? 0 : 1]}`;
   return h('text', {
     key: edge.key, class: `flow-label ${edge.kind}`, x: Math.round(x), y: Math.round(y),

@@ -6,10 +6,10 @@ const ONE = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
 /** A count: `1,234`. */
 export const count = (value) => WHOLE.format(value);
 
-/** A count in little space: `1,234`, `12.3k`, `1.2M`. */
-export function short(value) {
+/** A count in little space: `1,234`, `12.3k`, `1.2M`. `thousands`: from where on `k` is used. */
+export function short(value, thousands = 10_000) {
   if (value >= 999_950) return `${ONE.format(value / 1e6)}M`;
-  if (value >= 10_000) return `${ONE.format(value / 1e3)}k`;
+  if (value >= thousands) return `${ONE.format(value / 1e3)}k`;
   return WHOLE.format(value);
 }
 

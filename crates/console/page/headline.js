@@ -33,11 +33,11 @@ export function assess(state) {
  * or `unknown`.
  *
  * @param {import('./state.js').State} state
- * @returns {{level: string, text: string}}
+ * @returns {{level: string, text: string, first: string, rest: string}}
  */
 export function headline(state) {
   const now = assess(state);
-  if (!now.known) return { level: 'unknown', text: 'Waiting for the first process to answer.' };
+  if (!now.known) return said('unknown', ['Waiting for the first process to answer.']);
   const stop = whyOrdersWait(now);
   const sentences = stop ? [stop] : [`${now.order.leader.name} leads the orders in term `
     + `${now.order.leader.replica.term}.`];
@@ -47,7 +47,12 @@ export function headline(state) {
   else if (!stop) sentences.push('Nothing is broken.');
   if (!stop && now.order.working.length < now.order.all.length) sentences.push(majority(now.order));
   const level = stop ? 'down' : problems ? 'degraded' : 'ok';
-  return { level, text: sentences.filter(Boolean).join(' ') };
+  return said(level, sentences.filter(Boolean));
+}
+
+function said(level, [first, ...others]) {
+  const rest = others.join(' ');
+  return { level, text: rest ? `${first} ${rest}` : first, first, rest };
 }
 
 function whyOrdersWait({ order, catalog, frontends, frontendsUp }) {

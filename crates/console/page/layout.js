@@ -9,7 +9,7 @@
 import { ofService } from './state.js';
 
 /** Below this width the columns would not have room for the flows between them. */
-const NARROW_BELOW = 720;
+const NARROW_BELOW = 780;
 
 const CACHE_ROW = 19;
 /** The lowest lane: fills and invalidations pass below the order replicas. */
@@ -39,7 +39,7 @@ function wide(state, width) {
   const pad = 4;
   const inner = width - 2 * pad;
   // Widths of the four columns and the three gaps between them, which carry the flows' numbers.
-  const clientsW = clamp(inner * 0.085, 76, 112);
+  const clientsW = clamp(inner * 0.085, 88, 112);
   const frontendW = clamp(inner * 0.18, 140, 220);
   const orderW = clamp(inner * 0.21, 150, 250);
   const catalogW = clamp(inner * 0.17, 136, 210);
@@ -85,7 +85,8 @@ function narrow(state, width) {
     const processes = ofService(state, service);
     for (let start = 0; start < processes.length; start += most) {
       const line = processes.slice(start, start + most);
-      const w = Math.min((inner - gap * (line.length - 1)) / line.length, 240);
+      const columns = Math.min(most, processes.length);
+      const w = Math.min((inner - gap * (columns - 1)) / columns, 240);
       const height = Math.max(...line.map(heightOf));
       const used = w * line.length + gap * (line.length - 1);
       line.forEach((process, index) => {

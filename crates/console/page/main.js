@@ -1,4 +1,5 @@
 /** The page: starts the feed, and shows the state of now, or of the moment that was chosen. */
+import { h } from './vnode.js';
 import { patch } from './patch.js';
 import { History, eventKey } from './history.js';
 import { leaderOf } from './state.js';
@@ -92,12 +93,11 @@ function width(id) {
 }
 
 function renderHeadline(state) {
-  const { level, text } = headline(state);
+  const { level, first, rest } = headline(state);
   const element = byId('headline');
   element.dataset.level = level;
-  // Only a new text is announced.
-  const full = app.live ? text : `At ${clock(state.at_ms)}: ${text}`;
-  if (element.textContent !== full) element.textContent = full;
+  patch(element, [h('strong', null, app.live ? first : `At ${clock(state.at_ms)}: ${first}`),
+    rest ? ` ${rest}` : null]);
   document.body.dataset.view = app.live ? 'live' : 'past';
 }
 
@@ -116,7 +116,7 @@ function renderLog() {
     limit: LOG_LINES, details: byId('details').checked,
   });
   patch(byId('log'), events.length === 0
-    ? [{ tag: 'li', attrs: { class: 'empty' }, children: ['Nothing notable yet.'], key: 'empty' }]
+    ? h('li', { key: 'empty', class: 'empty' }, 'Nothing notable yet.')
     : events.map((event, i) => eventLine(event, events[i + 1] ?? null, { key: eventKey(event) })));
 }
 

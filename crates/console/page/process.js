@@ -59,7 +59,8 @@ function body(process, box, state) {
 
 function absent(process, state) {
   const since = duration(Math.max(0, state.at_ms - process.since_ms));
-  const hint = process.state === 'stopped' ? 'select it to restart' : 'the console asks again';
+  const hint = process.state !== 'stopped' ? 'the console asks again'
+    : state.controls ? 'select it to restart' : '';
   return [h('text', { class: 'fact strong', x: 14, y: 48 }, `${process.state} ${since}`),
     h('text', { class: 'fact', x: 14, y: 66 }, process.state === 'starting' ? '' : hint)];
 }
