@@ -86,7 +86,8 @@ export function startActions(app) {
     scrub: ({ at }) => app.showEvent(Number(at)),
     dismiss: ({ hintId }) => app.done.add(hintId),
   };
-  for (const action of ['kill', 'restart', 'freeze', 'resume', 'wipe_disk', 'slow_disk', 'full_disk']) {
+  for (const action of ['kill', 'restart', 'freeze', 'resume', 'wipe_disk', 'slow_disk',
+    'full_disk']) {
     actions[action] = onProcess(action);
   }
 

@@ -32,9 +32,11 @@ export function controls(state, about, view) {
 
 function readOnly(about) {
   return h('div', { class: 'read-only', 'data-read-only': '' },
-    h('p', null, h('b', null, 'This console only watches.'), ' It does not own the processes, so it '
+    h('p', null, h('b', null, 'This console only watches.'), ' It does not own the processes, so '
+      + 'it '
       + 'cannot stop them or cut their connections.'),
-    h('p', null, 'To break a store of your own, run ', h('code', null, 'cargo run --release -- up --shop'),
+    h('p', null, 'To break a store of your own, run ', h('code', null, 'cargo run --release -- up '
+      + '--shop'),
       ' and open the address that it prints.'),
     about.store ? h('p', null, 'You can still order something: ', curl(about)) : null);
 }
@@ -59,15 +61,16 @@ function shoppers(state, about, { live }) {
       value: shopperStep(now.count), 'data-shoppers': 'count', 'aria-valuetext': `${now.count}` }),
     h('label', { for: 'shopper-probability' }, 'Of 100 looks, this many become orders',
       h('output', { for: 'shopper-probability', 'data-output': 'probability' }, percent)),
-    h('input', { id: 'shopper-probability', type: 'range', min: 0, max: 100, step: 5, value: percent,
-      'data-shoppers': 'probability' }),
+    h('input', { id: 'shopper-probability', type: 'range', min: 0, max: 100, step: 5,
+      value: percent, 'data-shoppers': 'probability' }),
     h('label', { for: 'shopper-hot' }, 'Hot product'),
     h('select', { id: 'shopper-hot', 'data-shoppers': 'hot', value: now.hot_product ?? '' },
       h('option', { value: '', selected: now.hot_product === null }, 'none: all alike'),
       (about.products ?? []).map((product) => h('option', {
         key: product, value: product, selected: product === now.hot_product,
       }, product))),
-    h('p', { class: 'watch' }, 'Watch: many shoppers make thick flows; a hot product leaves the caches '
+    h('p', { class: 'watch' }, 'Watch: many shoppers make thick flows; a hot product leaves the '
+      + 'caches '
       + 'with each order, so the share that caches answer falls.'));
 }
 
@@ -98,11 +101,12 @@ function partition(state, { live, picking, picked, from, to, bothWays }) {
       h('select', { id: 'cut-from', 'data-cut-end': 'from', value: from }, options(from)),
       h('label', { for: 'cut-to' }, 'to'),
       h('select', { id: 'cut-to', 'data-cut-end': 'to', value: to }, options(to))),
-    h('label', { class: 'check' }, h('input', { type: 'checkbox', id: 'cut-both', checked: bothWays }),
+    h('label', { class: 'check' },
+      h('input', { type: 'checkbox', id: 'cut-both', checked: bothWays }),
       'both directions'),
     h('div', { class: 'buttons' },
-      h('button', { type: 'button', class: 'break', 'data-action': 'partition', disabled: from === to },
-        'Cut'),
+      h('button', { type: 'button', class: 'break', 'data-action': 'partition',
+        disabled: from === to }, 'Cut'),
       h('button', { type: 'button', 'data-action': 'pick', 'aria-pressed': String(picking) },
         picking ? `Select the ${picked.length === 0 ? 'first' : 'second'} process …`
           : 'Pick both in the diagram')),
@@ -116,7 +120,8 @@ function everything({ live }) {
     h('legend', null, 'Everything at once'),
     h('div', { class: 'buttons' },
       h('button', { type: 'button', class: 'break', 'data-action': 'kill_all' }, 'Kill all'),
-      h('button', { type: 'button', class: 'repair', 'data-action': 'restart_all' }, 'Restart all')),
+      h('button', { type: 'button', class: 'repair', 'data-action': 'restart_all' }, 'Restart '
+        + 'all')),
     h('p', { class: 'watch' }, 'Watch: after the restart each order that was acknowledged is still '
       + 'there.'));
 }

@@ -59,7 +59,8 @@ function label(edge, flow, { mode }) {
   if (!flow) return null;
   const { x, y, anchor } = edge.label;
   const value = short(flow.items, mode === 'narrow' ? 1_000 : 10_000);
-  const unit = mode === 'narrow' && edge.kind === 'place' ? '' : ` ${UNITS[edge.kind][flow.items === 1 ? 0 : 1]}`;
+  const [one, many] = UNITS[edge.kind];
+  const unit = mode === 'narrow' && edge.kind === 'place' ? '' : ` ${flow.items === 1 ? one : many}`;
   return h('text', {
     key: edge.key, class: `flow-label ${edge.kind}`, x: Math.round(x), y: Math.round(y),
     'text-anchor': anchor, 'data-explain': `flow-${edge.kind}`,

@@ -12,8 +12,8 @@ const MOST = 60;
 /** How long a dot travels. Real messages take about a hundredth of that. */
 const TRAVEL_MS = 520;
 /** The steps of an order follow each other, although they happen within the same frame. */
-const DELAY_MS = { read: 0, fill: 200, order: 0, pass: 350, reserve: 700, invalidate: 950, place: 1100,
-  settle: 1700 };
+const DELAY_MS = { read: 0, fill: 200, order: 0, pass: 350, reserve: 700, invalidate: 950,
+  place: 1100, settle: 1700 };
 
 /**
  * The dots that a state's frame starts.

@@ -63,7 +63,7 @@ export function curve([x0, y0], [x1, y1], [x2, y2], [x3, y3], steps = 24) {
   for (let step = 0; step <= steps; step += 1) {
     const t = step / steps;
     const s = 1 - t;
-    const at = (a, b, c, d) => s * s * s * a + 3 * s * s * t * b + 3 * s * t * t * c + t * t * t * d;
+    const at = (a, b, c, d) => s ** 3 * a + 3 * s * s * t * b + 3 * s * t * t * c + t ** 3 * d;
     points.push([at(x0, x1, x2, x3), at(y0, y1, y2, y3)]);
   }
   return points;
@@ -80,7 +80,7 @@ function rounded(corners, radius = 12) {
     const towards = (to) => {
       const length = Math.hypot(to[0] - here[0], to[1] - here[1]) || 1;
       const r = Math.min(radius, length / 2);
-      return [here[0] + ((to[0] - here[0]) * r) / length, here[1] + ((to[1] - here[1]) * r) / length];
+      return [0, 1].map((axis) => here[axis] + ((to[axis] - here[axis]) * r) / length);
     };
     points.push(...curve(towards(before), here, here, towards(next), 5));
   }
@@ -137,7 +137,8 @@ function lane(a, b, index, of, layout, side) {
   const x1 = b.x - 18 - (of * 2 - track) * step;
   const start = a.y + a.h - 22 - (1 - side) * 10;
   const end = b.y + b.h - 14 - track * 5;
-  const points = rounded([[a.x + a.w, start], [x0, start], [x0, y], [x1, y], [x1, end], [b.x, end]]);
+  const points = rounded([[a.x + a.w, start], [x0, start], [x0, y], [x1, y], [x1, end],
+    [b.x, end]]);
   const label = { x: a.x + a.w + 10, y: start + (side ? 16 : -8), anchor: 'start' };
   return { points, label };
 }
@@ -169,7 +170,8 @@ const NARROW = {
   },
   settle: (a, b) => {
     const end = [b.x + b.w / 2 + 12, b.y];
-    return { points: down([a.x + a.w / 2 + 10, a.y + a.h], end), label: beside(end[0], end[1] - 12) };
+    return { points: down([a.x + a.w / 2 + 10, a.y + a.h], end),
+      label: beside(end[0], end[1] - 12) };
   },
   place: (a, b) => {
     if (a.y !== b.y) return otherRow(a, b);
@@ -212,7 +214,8 @@ export function path(points) {
 
 /** The point at a share (0 to 1) of a line's length. */
 export function pointAt(points, share) {
-  const lengths = points.slice(1).map(([x, y], i) => Math.hypot(x - points[i][0], y - points[i][1]));
+  const lengths = points.slice(1)
+    .map(([x, y], i) => Math.hypot(x - points[i][0], y - points[i][1]));
   let left = lengths.reduce((sum, length) => sum + length, 0) * Math.min(1, Math.max(0, share));
   for (let i = 0; i < lengths.length; i += 1) {
     if (left <= lengths[i]) {

@@ -5,7 +5,8 @@ import { EXPLANATIONS, readMore } from './explain.js';
 /** @param {Object} about */
 export function glossary(about) {
   return h('dl', { class: 'glossary' }, Object.entries(EXPLANATIONS).map(([id, entry]) => h(
-    'div', { key: id }, h('dt', null, entry.title), h('dd', null, entry.text, ' ', more(entry, about)))));
+    'div', { key: id }, h('dt', null, entry.title), h('dd', null, entry.text, ' '
+      + '', more(entry, about)))));
 }
 
 /** Where to read more: a link, or the document's path. */

@@ -66,8 +66,8 @@ function whyOrdersWait({ order, catalog, frontends, frontendsUp }) {
   if (!catalog.hasMajority) {
     return catalog.all.length === 1
       ? 'Orders wait: the catalog, which has the stock, does not answer. Nothing is lost.'
-      : `Orders wait: ${catalog.working.length} of ${catalog.all.length} catalog replicas work, and `
-        + `${catalog.needed} are needed. Nothing is lost.`;
+      : `Orders wait: ${catalog.working.length} of ${catalog.all.length} catalog replicas work, `
+        + `and ${catalog.needed} are needed. Nothing is lost.`;
   }
   if (!order.leader) return 'Orders wait: the order replicas have no leader at the moment.';
   if (!catalog.leader) return 'Orders wait: the catalog has no leader at the moment.';

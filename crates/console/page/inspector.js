@@ -16,19 +16,24 @@ const ACTIONS = [
   { action: 'kill', explain: 'kill', title: 'Kill', text: 'The process ends at once, without '
     + 'warning.', watch: 'the log says who notices, who is elected, and how long orders waited.' },
   { action: 'freeze', explain: 'freeze', title: 'Freeze', text: 'The process stops where it stands '
-    + 'but keeps its connections.', watch: 'others must find out by waiting, so it takes longer than a '
+    + 'but keeps its connections.', watch: 'others must find out by waiting, so it takes longer '
+    + 'than a '
     + 'kill.' },
   { action: 'slow_disk', explain: 'slow', title: 'Slow disk', fault: 'slow disk', replicas: true,
-    text: 'Each write takes longer.', watch: 'p50 of orders: it rises if the leader is slow, hardly if a '
+    text: 'Each write takes longer.', watch: 'p50 of orders: it rises if the leader is slow, '
+      + 'hardly if a '
     + 'follower is.' },
   { action: 'full_disk', explain: 'full', title: 'Full disk', fault: 'full disk', replicas: true,
-    text: 'No space is left for new entries.', watch: 'a leader hands over to a replica with space.' },
+    text: 'No space is left for new entries.', watch: 'a leader hands over to a replica with '
+      + 'space.' },
   { action: 'wipe_disk', explain: 'wipe', title: 'Wipe disk', replicas: true, text: 'The process '
-    + 'loses all its data and starts empty.', watch: 'it joins as a new member and copies the ledger.' },
+    + 'loses all its data and starts empty.', watch: 'it joins as a new member and copies the '
+    + 'ledger.' },
 ];
 const RESTART = { action: 'restart', explain: 'kill', title: 'Restart', text: 'Starts the process '
   + 'again, with the data on its disk.', watch: 'it catches up with what it has missed.' };
-const RESUME = { action: 'resume', explain: 'freeze', title: 'Resume', text: 'The process continues '
+const RESUME = { action: 'resume', explain: 'freeze', title: 'Resume', text: 'The process '
+  + 'continues '
   + 'where it was.', watch: 'it finds out that the others have moved on.' };
 
 /** What to watch for after an action, or null. */

@@ -54,8 +54,8 @@ function wide(state, width) {
   const stack = (heights, gap) => heights.reduce((sum, height) => sum + height + gap, -gap);
   const heights = frontends.map(frontendHeight);
   const content = Math.max(
-    stack(heights, 28), stack(orders.map(() => orderH), gapY), stack(catalogs.map(() => orderH), 28),
-    160);
+    stack(heights, 28), stack(orders.map(() => orderH), gapY),
+    stack(catalogs.map(() => orderH), 28), 160);
   const top = 8;
   const boxes = {};
   const place = (list, heightOf, x, w, gap) => {
@@ -90,7 +90,8 @@ function narrow(state, width) {
       const height = Math.max(...line.map(heightOf));
       const used = w * line.length + gap * (line.length - 1);
       line.forEach((process, index) => {
-        boxes[process.name] = { x: margin + (inner - used) / 2 + index * (w + gap), y, w, h: height };
+        const x = margin + (inner - used) / 2 + index * (w + gap);
+        boxes[process.name] = { x, y, w, h: height };
       });
       y += height + 12;
     }

@@ -54,7 +54,8 @@ function column({ process, aligned, lines, behind }) {
   },
   h('h3', { class: leads ? termClass(process.replica.term) : null }, process.name,
     h('small', null, away ? process.state : leads ? 'leader' : '')),
-  h('p', { class: 'size' }, process.ledger ? `${count(process.ledger.orders)} orders` : 'no ledger yet',
+  h('p', { class: 'size' },
+    process.ledger ? `${count(process.ledger.orders)} orders` : 'no ledger yet',
     behind > 0 ? h('span', { class: 'behind' }, ` ${count(behind)} behind`) : null),
   h('ol', { class: aligned ? 'lines' : 'lines apart' }, lines.map((entry) => h('li', {
     key: String(entry.number), class: entry.product === null ? 'missing' : null,

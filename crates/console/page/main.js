@@ -101,9 +101,16 @@ function renderHeadline(state) {
   document.body.dataset.view = app.live ? 'live' : 'past';
 }
 
+let drawn = '';
+/** The timeline has a new point once a second, so it is not drawn with each frame. */
 function renderTimeline(history) {
   const element = byId('timeline');
-  patch(element, timeline(history, { width: width('timeline'), at: app.at }));
+  const view = { width: width('timeline'), at: app.at };
+  const { points, events, terms } = history;
+  const now = [points.at(-1)?.at_ms, events.length, events.at(-1)?.at_ms, terms.length, view.width,
+    view.at].join();
+  if (now !== drawn) patch(element, timeline(history, view));
+  drawn = now;
   for (const [name, value] of Object.entries(sliderAttributes(history, app.at))) {
     element.setAttribute(name, value);
   }
@@ -117,7 +124,18 @@ function renderLog() {
   });
   patch(byId('log'), events.length === 0
     ? h('li', { key: 'empty', class: 'empty' }, 'Nothing notable yet.')
-    : events.map((event, i) => eventLine(event, events[i + 1] ?? null, { key: eventKey(event) })));
+    : events.map((event, i) => logLine(event, events[i + 1] ?? null)));
+}
+
+/** Lines that are on the page already: the same node again costs nothing. */
+const lines = new WeakMap();
+
+function logLine(event, previous) {
+  const known = lines.get(event);
+  if (known?.previous === previous) return known.line;
+  const line = eventLine(event, previous, { key: eventKey(event) });
+  lines.set(event, { previous, line });
+  return line;
 }
 
 const dots = new Dots();

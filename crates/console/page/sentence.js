@@ -14,16 +14,19 @@ export const termClass = (term) => (term === null || term === undefined
   : `term-${term % TERM_COLOURS}`);
 
 const TOPICS = {
-  election: ['leader_suspected', 'statuses_polled', 'candidate_asked', 'leader_confirmed',
-    'leader_missing', 'stood_for_election', 'voted', 'leadership_changed', 'took_over',
-    'leadership_transferred'],
+  election: ['leader_suspected', 'leader_found', 'election_started', 'candidate_declined',
+    'leader_confirmed', 'election_impossible', 'group_starting', 'statuses_polled',
+    'candidate_asked', 'leader_missing', 'stood_for_election', 'voted', 'leads', 'catalog_leads',
+    'follows', 'follows_nobody', 'leadership_changed', 'taking_over', 'reservations_resolved',
+    'took_over', 'takes_orders', 'leadership_transferred'],
   member: ['replica_joining', 'replica_joined', 'replica_removed', 'checkpoint_made', 'state_sent',
     'state_received'],
   order: ['batch_reserved', 'batch_placed', 'batch_settled', 'restocked'],
-  cache: ['invalidated', 'invalidation_expired', 'lease_granted', 'lease_lost', 'lease_released',
-    'cache_filled', 'fill_refused', 'cache_dropped'],
-  fault: ['unreachable', 'disk_space', 'stopping'],
-  good: ['started', 'back'],
+  cache: ['invalidated', 'cache_invalidated', 'invalidation_unconfirmed', 'invalidation_expired',
+    'lease_held', 'lease_granted', 'lease_lost', 'lease_released', 'cache_filled', 'fill_refused',
+    'cache_dropped'],
+  fault: ['unreachable', 'disk_space', 'disk_low', 'disk_full', 'stopping'],
+  good: ['started', 'replica_started', 'back', 'disk_ample'],
   control: ['control'],
   gap: ['gap'],
 };
@@ -38,6 +41,8 @@ export const TOPIC_NAMES = {
   good: 'back', control: 'you', gap: 'gap', other: 'event',
 };
 
+/** Whose name a sentence may begin with. */
+const PROCESS = /^(?:frontend|order|catalog)-\d+$/;
 const PARTS = /\b((?:frontend|order|catalog)-\d+|term \d+)\b/;
 
 /** A sentence, with process names and terms marked. */
@@ -47,6 +52,11 @@ export function sentence(text) {
     if (!part.startsWith('term ')) return h('b', { class: 'name' }, part);
     return h('span', { class: `term ${termClass(Number(part.slice(5)))}` }, part);
   });
+}
+
+/** The whole sentence of an event. Those of processes continue the process's name. */
+export function textOf({ process, text }) {
+  return PROCESS.test(process) && !text.startsWith(process) ? `${process} ${text}` : text;
 }
 
 /** The time since the event before, if that was a moment ago: what makes an election readable. */
@@ -75,5 +85,5 @@ export function eventLine(event, previous, { key }) {
   }, preciseClock(event.at_ms)),
   h('span', { class: 'delta' }, delta(event, previous)),
   h('span', { class: `mark mark-${topic}` }, TOPIC_NAMES[topic]),
-  h('span', { class: 'text' }, sentence(event.text)));
+  h('span', { class: 'text' }, sentence(textOf(event))));
 }

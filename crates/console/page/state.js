@@ -88,7 +88,8 @@ function foldDropped(state, processes, now) {
   };
   for (const [name, entries] of Object.entries(state.dropped)) {
     const fresh = entries.filter((entry) => now - entry.at_ms < DROPPED_MS);
-    if (fresh.length !== entries.length || !processes[name]) put(name, processes[name] ? fresh : []);
+    if (!processes[name]) put(name, []);
+    else if (fresh.length !== entries.length) put(name, fresh);
   }
   for (const [name, process] of Object.entries(processes)) {
     const before = state.processes[name]?.cache?.products;

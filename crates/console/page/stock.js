@@ -12,7 +12,8 @@ export function stock(state) {
   const most = Math.max(1, ...products.map((product) => product.quantity));
   const hot = state.controls?.shoppers?.hot_product;
   return h('ul', { class: 'stock' }, products.map((product) => h('li', {
-    key: product.name, 'data-product': product.name, class: product.quantity === 0 ? 'sold-out' : null,
+    key: product.name, 'data-product': product.name,
+    class: product.quantity === 0 ? 'sold-out' : null,
   },
   h('span', { class: 'product' }, product.name,
     product.name === hot ? h('span', { class: 'hot' }, 'hot') : null),

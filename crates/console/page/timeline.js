@@ -9,7 +9,8 @@ import { termClass, topicOf } from './sentence.js';
 const HEIGHT = 102;
 const BAND = { y: 68, h: 16 };
 const CURVE = { y: 14, h: 48 };
-const MARKED = new Set(['control', 'unreachable', 'gap', 'leadership_changed', 'lease_lost']);
+const MARKED = new Set(['control', 'unreachable', 'gap', 'leads', 'leadership_changed',
+  'lease_lost']);
 
 /**
  * @param {import('./history.js').History} history
@@ -34,10 +35,9 @@ function curve(history, x) {
   if (points.length < 2) return null;
   const most = Math.max(10, ...points.map((point) => point.orders));
   const y = (value) => Math.round((CURVE.y + CURVE.h * (1 - value / most)) * 10) / 10;
-  const line = points.map((point, i) => `${i === 0 ? 'M' : 'L'}${x(point.at_ms)} ${y(point.orders)}`)
-    .join('');
+  const line = `M${points.map((point) => `${x(point.at_ms)} ${y(point.orders)}`).join('L')}`;
   const base = CURVE.y + CURVE.h;
-  const area = `${line}L${x(points[points.length - 1].at_ms)} ${base}L${x(points[0].at_ms)} ${base}Z`;
+  const area = `${line}V${base}H${x(points[0].at_ms)}Z`;
   const errors = points.filter((point) => point.errors > 0)
     .map((point) => h('path', { key: `e${point.at_ms}`, class: 'error-mark',
       d: `M${x(point.at_ms)} ${base}v-7` }));

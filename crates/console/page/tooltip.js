@@ -75,7 +75,8 @@ function place(element, rect) {
   const { offsetWidth: width, offsetHeight: height } = element;
   const left = Math.min(Math.max(margin, rect.left), window.innerWidth - width - margin);
   const below = rect.bottom + margin;
-  const top = below + height < window.innerHeight ? below : Math.max(margin, rect.top - height - margin);
+  const above = Math.max(margin, rect.top - height - margin);
+  const top = below + height < window.innerHeight ? below : above;
   element.style.left = `${Math.max(margin, left)}px`;
   element.style.top = `${top}px`;
 }

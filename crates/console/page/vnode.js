@@ -2,7 +2,7 @@
  * Virtual nodes: what the views return. A view is a pure function from state to such a tree, so it
  * can be tested without a browser; `patch.js` brings a tree into the document.
  *
- * @typedef {{tag: string, attrs: Object<string, *>, children: Child[], key: string|undefined}} VNode
+ * @typedef {{tag: string, attrs: Object<string, *>, children: Child[], key?: string}} VNode
  * @typedef {VNode|string} Child
  */
 

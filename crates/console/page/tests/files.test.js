@@ -9,7 +9,8 @@ const read = (name, base = page) => readFileSync(new URL(name, base), 'utf8');
 const files = readdirSync(page).filter((name) => /\.(js|css|html|svg)$/.test(name));
 
 /** GitHub's anchor of a heading. */
-const anchor = (heading) => heading.toLowerCase().replace(/[^\p{L}\p{N}\- ]/gu, '').replaceAll(' ', '-');
+const anchor = (heading) => heading.toLowerCase().replace(/[^\p{L}\p{N}\- ]/gu, '').replaceAll(' '
+  + '', '-');
 
 test('each explanation leads to a section that exists', () => {
   for (const [id, entry] of Object.entries(EXPLANATIONS)) {
@@ -61,11 +62,16 @@ test('text has enough contrast, in both themes', () => {
     const colours = Object.fromEntries([...css.matchAll(/--([\w-]+): (#[0-9a-f]{6})/g)]
       .map(([, name, value]) => [name, value]));
     const pairs = [['ink', 'bg'], ['ink', 'surface'], ['ink', 'sunken'], ['muted', 'surface'],
-      ['muted', 'bg'], ['muted', 'sunken'], ['good', 'surface'], ['bad', 'surface'], ['warn', 'surface'],
+      ['muted', 'bg'], ['muted', 'sunken'], ['good', 'surface'], ['bad', 'surface'],
+      ['warn', 'surface'],
       ['good', 'good-bg'], ['bad', 'bad-bg'], ['warn', 'warn-bg'], ['warn', 'sunken'],
       ['on-accent', 'accent'], ['accent', 'surface'], ['surface', 'ink']];
-    for (const name of ['order', 'fill', 'reserve', 'place', 'settle', 'invalidate']) pairs.push([name, 'surface']);
-    for (let term = 0; term < 8; term += 1) pairs.push([`term-${term}`, 'surface'], ['surface', `term-${term}`]);
+    for (const name of ['order', 'fill', 'reserve', 'place', 'settle', 'invalidate']) {
+      pairs.push([name, 'surface']);
+    }
+    for (let term = 0; term < 8; term += 1) {
+      pairs.push([`term-${term}`, 'surface'], ['surface', `term-${term}`]);
+    }
     for (const [text, background] of pairs) {
       const ratio = contrast(colours[text], colours[background]);
       assert.ok(ratio >= 4.5, `${theme}: ${text} on ${background} is ${ratio.toFixed(2)}`);

@@ -50,11 +50,14 @@ test('of two leaders the one with the higher term counts, and none that does not
 });
 
 test('what leaves a cache stays visible for a moment', () => {
-  const cached = (products) => process('frontend-1', { cache: { capacity: 5, lease_valid: true, products } });
+  const cached = (products) => process('frontend-1', {
+    cache: { capacity: 5, lease_valid: true, products },
+  });
   let state = fold(EMPTY, first());
   state = fold(state, frame(2, { processes: [cached(['Tux', 'Fox'])] }));
   state = fold(state, frame(3, { processes: [cached(['Tux'])] }));
-  assert.deepEqual(state.dropped['frontend-1'].map((entry) => [entry.product, entry.index]), [['Fox', 1]]);
+  assert.deepEqual(state.dropped['frontend-1'].map(({ product, index }) => [product, index]),
+    [['Fox', 1]]);
   for (let n = 4; n < 12; n += 1) state = fold(state, frame(n));
   assert.deepEqual(state.dropped, {});
 });
@@ -120,7 +123,8 @@ test('an hour at a thousand events a second keeps ten minutes, and no more', () 
     const at = 1_000_000 + n * 250;
     const events = [];
     for (let i = 0; i < 40; i += 1) events.push(event(at - i, { notable: i < 5 }));
-    history.push(frame(n, { events, processes: [process('order-1', { replica: leading({ term: n >> 6 }) })] }));
+    const leader = process('order-1', { replica: leading({ term: n >> 6 }) });
+    history.push(frame(n, { events, processes: [leader] }));
     most = Math.max(most, history.states.length, history.events.length);
   }
   assert.ok(history.states.length <= 2400 + 40, `${history.states.length} states`);

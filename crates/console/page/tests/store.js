@@ -3,7 +3,8 @@
 export function process(name, more = {}) {
   const [service, ordinal] = name.split('-');
   return {
-    name, service, ordinal: Number(ordinal), address: '127.0.0.1:1', state: 'up', since_ms: 0, faults: [],
+    name, service, ordinal: Number(ordinal), address: '127.0.0.1:1', state: 'up', since_ms: 0,
+    faults: [],
     replica: service === 'frontend' ? null : replica(),
     cache: service === 'frontend' ? { capacity: 5, lease_valid: true, products: [] } : null,
     stock: null, ledger: null, ...more,
@@ -11,7 +12,8 @@ export function process(name, more = {}) {
 }
 
 export const replica = (more = {}) => ({
-  role: 'follower', term: 3, leads: false, leader: 1, last_log: 10, applied: 10, disk_full: false, ...more,
+  role: 'follower', term: 3, leads: false, leader: 1, last_log: 10, applied: 10, disk_full: false,
+  ...more,
 });
 
 export const leading = (more = {}) => replica({ role: 'leader', leads: true, ...more });
@@ -24,8 +26,8 @@ export const processes = () => [
 ];
 
 export const frame = (n, more = {}) => ({
-  n, at_ms: 1_000_000 + n * 250, complete: false, processes: [], removed: [], events: [], dropped: 0,
-  ...more,
+  n, at_ms: 1_000_000 + n * 250, complete: false, processes: [], removed: [], events: [],
+  dropped: 0, ...more,
 });
 
 export const first = (more = {}) => frame(1, { complete: true, processes: processes(), ...more });
