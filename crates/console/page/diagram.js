@@ -4,7 +4,7 @@ import { layout } from './layout.js';
 import { curve, edges, path, pointAt } from './edges.js';
 import { processBox } from './process.js';
 import { rates } from './state.js';
-import { rate, short } from './format.js';
+import { short } from './format.js';
 
 /** The words under which a flow's number is shown: for one, for many. */
 const UNITS = { order: ['order', 'orders'], read: ['read', 'reads'], fill: ['fill', 'fills'],
@@ -60,7 +60,8 @@ function label(edge, flow, { mode }) {
   const { x, y, anchor } = edge.label;
   const value = short(flow.items, mode === 'narrow' ? 1_000 : 10_000);
   const [one, many] = UNITS[edge.kind];
-  const unit = mode === 'narrow' && edge.kind === 'place' ? '' : ` ${flow.items === 1 ? one : many}`;
+  const word = flow.items === 1 ? one : many;
+  const unit = mode === 'narrow' && edge.kind === 'place' ? '' : ` ${word}`;
   return h('text', {
     key: edge.key, class: `flow-label ${edge.kind}`, x: Math.round(x), y: Math.round(y),
     'text-anchor': anchor, 'data-explain': `flow-${edge.kind}`,
@@ -68,15 +69,13 @@ function label(edge, flow, { mode }) {
 }
 
 function clients({ clients: box, mode }, state) {
-  const traffic = state.traffic;
   const shoppers = state.controls?.shoppers;
   const note = shoppers ? `${short(shoppers.count)} shopper${shoppers.count === 1 ? '' : 's'}` : '';
   const wide = mode === 'wide';
   const [x, y] = wide ? [box.w / 2, box.h / 2] : [box.w / 2, 25];
   const texts = wide
-    ? [h('text', { class: 'name', x, y: y - 8 }, 'clients'),
-      h('text', { class: 'fact', x, y: y + 11 }, note || 'anyone'),
-      h('text', { class: 'fact', x, y: y + 28 }, traffic ? `${rate(traffic.orders_per_s)}/s` : '')]
+    ? [h('text', { class: 'name', x, y: y - 5 }, 'clients'),
+      h('text', { class: 'fact', x, y: y + 14 }, note || 'anyone')]
     : [h('text', { class: 'name', x, y }, note ? `clients (${note})` : 'clients')];
   return h('g', { key: 'clients', class: 'outside', transform: `translate(${box.x} ${box.y})`,
     'data-explain': 'clients' },

@@ -147,11 +147,11 @@ const NARROW = {
   order: (a, b) => {
     const start = [b.x + b.w * 0.5 - 10, a.y + a.h];
     return { points: [start, [start[0], b.y]],
-      label: { x: start[0] - 8, y: b.y - 22, anchor: 'end' } };
+      label: { x: start[0] - 8, y: b.y - 34, anchor: 'end' } };
   },
   read: (a, b) => {
     const start = [b.x + b.w * 0.5 + 10, a.y + a.h];
-    return { points: [start, [start[0], b.y]], label: beside(start[0], b.y - 22) };
+    return { points: [start, [start[0], b.y]], label: beside(start[0], b.y - 14) };
   },
   pass: (a, b, { index, of }) => {
     const start = [a.x + a.w * 0.5, a.y + a.h];

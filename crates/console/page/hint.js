@@ -38,7 +38,8 @@ export function suggestion(state, about, { done, live }) {
   }
   if (stopped.length === 1) {
     return { id: 'restart', title: `${stopped[0]} is stopped.`, text: 'Read in the log what the '
-      + 'others did about it. Restart it, and watch it catch up with what it has missed.', buttons: [
+      + 'others did about it. Restart it, and watch it catch up with what it has missed.',
+    buttons: [
       { action: 'restart', target: stopped[0], text: `Restart ${stopped[0]}`, kind: 'repair' }] };
   }
   if (frozen.length > 0) {
@@ -57,8 +58,8 @@ export function suggestion(state, about, { done, live }) {
   if (!leader) return null;
   if (!done.has('kill')) {
     return { id: 'kill', title: 'Try this first: kill the leader.', text: `${leader.name} numbers `
-      + 'all orders. Kill it: the other replicas elect a new leader within moments, no order is lost, '
-      + 'and '
+      + 'all orders. Kill it: the other replicas elect a new leader within moments, no order is '
+      + 'lost, and '
       + 'the log tells how.', buttons: [
       { action: 'kill', target: leader.name, text: `Kill ${leader.name}`, kind: 'break' }] };
   }
