@@ -48,6 +48,7 @@ export function startActions(app) {
     app.picking = false;
     app.picked = [];
     document.body.classList.remove('picking');
+    status('', '');
   };
   const cut = () => {
     const { names } = app.state;
@@ -69,6 +70,7 @@ export function startActions(app) {
       app.picking = true;
       app.picked = [];
       document.body.classList.add('picking');
+      status('Select two processes in the diagram. Escape ends it.', 'done');
       document.getElementById('diagram').scrollIntoView({ block: 'nearest' });
     },
     partition: cut,

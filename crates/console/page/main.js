@@ -2,7 +2,7 @@
 import { h } from './vnode.js';
 import { patch } from './patch.js';
 import { History, eventKey } from './history.js';
-import { leaderOf } from './state.js';
+import { leaderOf, ofService } from './state.js';
 import { Feed } from './feed.js';
 import { headline } from './headline.js';
 import { hint } from './hint.js';
@@ -85,7 +85,7 @@ function render() {
 /** The process that the reader chose, else the order leader. */
 function choose(state) {
   if (app.selected && state.processes[app.selected]) return app.selected;
-  return leaderOf(state, 'order')?.name ?? state.names[0] ?? null;
+  return (leaderOf(state, 'order') ?? ofService(state, 'order')[0])?.name ?? state.names[0] ?? null;
 }
 
 function width(id) {
