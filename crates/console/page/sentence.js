@@ -1,0 +1,89 @@
+/**
+ * Protocol events as lines of a log. The sentences come from the processes; here they only get
+ * their colours: names of processes, and terms.
+ */
+import { h } from './vnode.js';
+import { preciseClock } from './format.js';
+
+/** As many terms have colours of their own; then they begin again. */
+export const TERM_COLOURS = 8;
+
+/** The class that colours something by its term. */
+export const termClass = (term) => (term === null || term === undefined
+  ? 'term-none'
+  : `term-${term % TERM_COLOURS}`);
+
+const TOPICS = {
+  election: ['leader_suspected', 'leader_found', 'election_started', 'candidate_declined',
+    'leader_confirmed', 'election_impossible', 'group_starting', 'statuses_polled',
+    'candidate_asked', 'leader_missing', 'stood_for_election', 'voted', 'leads', 'catalog_leads',
+    'follows', 'follows_nobody', 'leadership_changed', 'taking_over', 'reservations_resolved',
+    'took_over', 'takes_orders', 'leadership_transferred'],
+  member: ['replica_joining', 'replica_joined', 'replica_removed', 'checkpoint_made', 'state_sent',
+    'state_received'],
+  order: ['batch_reserved', 'batch_placed', 'batch_settled', 'restocked'],
+  cache: ['invalidated', 'cache_invalidated', 'invalidation_unconfirmed', 'invalidation_expired',
+    'lease_held', 'lease_granted', 'lease_lost', 'lease_released', 'cache_filled', 'fill_refused',
+    'cache_dropped'],
+  fault: ['unreachable', 'disk_space', 'disk_low', 'disk_full', 'stopping'],
+  good: ['started', 'replica_started', 'back', 'disk_ample'],
+  control: ['control'],
+  gap: ['gap'],
+};
+const TOPIC_OF = new Map(Object.entries(TOPICS)
+  .flatMap(([topic, kinds]) => kinds.map((kind) => [kind, topic])));
+
+/** What an event is about: decides its mark's colour and shape. */
+export const topicOf = (kind) => TOPIC_OF.get(kind) ?? 'other';
+
+export const TOPIC_NAMES = {
+  election: 'election', member: 'group', order: 'order', cache: 'cache', fault: 'fault',
+  good: 'back', control: 'you', gap: 'gap', other: 'event',
+};
+
+/** Whose name a sentence may begin with. */
+const PROCESS = /^(?:frontend|order|catalog)-\d+$/;
+const PARTS = /\b((?:frontend|order|catalog)-\d+|term \d+)\b/;
+
+/** A sentence, with process names and terms marked. */
+export function sentence(text) {
+  return text.split(PARTS).filter(Boolean).map((part) => {
+    if (!PARTS.test(part)) return part;
+    if (!part.startsWith('term ')) return h('b', { class: 'name' }, part);
+    return h('span', { class: `term ${termClass(Number(part.slice(5)))}` }, part);
+  });
+}
+
+/** The whole sentence of an event. Those of processes continue the process's name. */
+export function textOf({ process, text }) {
+  return PROCESS.test(process) && !text.startsWith(process) ? `${process} ${text}` : text;
+}
+
+/** The time since the event before, if that was a moment ago: what makes an election readable. */
+export function delta(event, previous) {
+  const ms = previous ? event.at_ms - previous.at_ms : Infinity;
+  if (ms >= 1000) return '';
+  return `+${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+}
+
+/**
+ * A line of the log.
+ *
+ * @param {Object} event
+ * @param {Object|null} previous the event before it
+ * @param {{key: string}} options
+ */
+export function eventLine(event, previous, { key }) {
+  const topic = topicOf(event.kind);
+  return h('li', {
+    key, 'data-kind': event.kind, 'data-process': null, 'data-topic': topic,
+    class: event.notable ? null : 'detail',
+  },
+  h('button', {
+    type: 'button', class: 'time', 'data-action': 'scrub', 'data-at': event.at_ms,
+    title: 'Show the store at this moment',
+  }, preciseClock(event.at_ms)),
+  h('span', { class: 'delta' }, delta(event, previous)),
+  h('span', { class: `mark mark-${topic}` }, TOPIC_NAMES[topic]),
+  h('span', { class: 'text' }, sentence(textOf(event))));
+}
