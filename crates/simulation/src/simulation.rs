@@ -113,9 +113,8 @@ impl Simulation {
         let replicas: Vec<_> = (1..=self.cluster.layout.orders).map(ClusterLayout::order).collect();
         let main: Main = Box::new(move |stop: CancellationToken| {
             tokio::spawn(poll_statuses(replicas));
-            for client in 1..=usize::try_from(count).expect("a few") {
-                let shopper =
-                    SimulatedShopper { client, shopping: Arc::clone(&shopping), random: random.fork(), pause_ms_max };
+            for client in 1..=u32::try_from(count).expect("a few") {
+                let shopper = SimulatedShopper::new(client, Arc::clone(&shopping), random.fork(), pause_ms_max);
                 tokio::spawn(shopper.shop());
             }
             Box::pin(async move {
