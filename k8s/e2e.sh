@@ -365,6 +365,34 @@ books_balance() {
     ' "$work/order-lines" "$work/account-lines"
 }
 
+# Everything that the console knows is in its history. (Not in a pipeline, as above.)
+console_shows() {
+    local part
+    curl --silent --show-error --fail --max-time 10 "http://$address/api/history" >"$work/history" || return 1
+    for part in '"service":"frontend"' '"name":"catalog-3"' '"name":"order-3"'; do
+        grep -q "$part" "$work/history" || return 1
+    done
+}
+
+# It shows the processes, changes nothing, and only `kubectl port-forward` reaches it: neither a
+# page that leads its own name here, nor another pod. (That pod reaches the others of the store.)
+console() {
+    local control='{"action":"kill","process":"order-1"}' ip catalog
+    helm_do upgrade --set console.enabled=true &&
+        kube rollout status deployment/toystore-console --timeout "${PATIENCE}s" &&
+        forward deployment/toystore-console 1100 &&
+        expect 200 '<html' "http://$address/" &&
+        expect 200 '"controls":false' "http://$address/api/about" &&
+        until_true 60 console_shows &&
+        expect 421 wrong_host -H 'Host: evil.example' "http://$address/api/history" &&
+        expect 404 '"error"' -H 'X-Toystore-Console: 1' -H 'Content-Type: application/json' -d "$control" "http://$address/api/control" || return 1
+    ip=$(kube get pods -l app.kubernetes.io/component=console -o 'jsonpath={.items[0].status.podIP}')
+    catalog=$(kube get pod toystore-catalog-0 -o 'jsonpath={.status.podIP}')
+    [[ $ip == *:* ]] && ip="[$ip]" catalog="[$catalog]"
+    kube exec toystore-order-0 -- /toystore health --url "http://$catalog:1130/healthz" || return 1
+    ! kube exec toystore-order-0 -- /toystore health --url "http://$ip:1100/healthz"
+}
+
 uninstall() {
     helm --namespace "$NAMESPACE" uninstall "$RELEASE" --wait --timeout "${PATIENCE}s" || return 1
     local ours="app.kubernetes.io/instance=$RELEASE,app.kubernetes.io/managed-by=Helm"
@@ -390,6 +418,7 @@ check "catalogs scaled from 3 to 1 and to 3 under load" under_load catalogs cata
 check "an upgrade that Kubernetes would refuse half-way is refused before it starts" refused_as_a_whole
 check "upgrade: every pod is replaced, and no request fails" unnoticed upgrade upgrade
 check "rollback: every pod is replaced, and no request fails" unnoticed rollback roll_back
+check "the console shows the store, and only to kubectl port-forward" console
 check "the load test Job runs once" load_test
 check "helm test" helm --namespace "$NAMESPACE" test "$RELEASE" --timeout "${PATIENCE}s"
 check "all replicas have the same orders, without gaps" same_orders

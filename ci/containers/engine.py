@@ -84,9 +84,12 @@ def process_status(of: str) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
 
-def get(url: str, token: str = "") -> tuple[int, str]:
-    """Status and body of an answer; no status while there is none."""
-    request = urllib.request.Request(f"http://{url}", headers={"x-internal-token": token})
+def get(
+    url: str, token: str = "", headers: dict[str, str] | None = None, body: bytes | None = None
+) -> tuple[int, str]:
+    """Status and body of an answer; no status while there is none. With a body it is a POST."""
+    sent = {"x-internal-token": token} | (headers or {})
+    request = urllib.request.Request(f"http://{url}", data=body, headers=sent)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status, answer.read().decode()

@@ -40,7 +40,8 @@ from engine import (
 from shop import Order, Shoppers
 
 REPLICAS = ["order-1", "order-2", "order-3"]
-SERVICES = ["catalog", *REPLICAS, "frontend"]
+STATELESS = ["frontend", "console"]
+SERVICES = ["catalog", *REPLICAS, *STATELESS]
 
 # Longest time without a leader, in ms. A failover takes about 20 ms on a quiet machine; this one is
 # shared.
@@ -53,9 +54,15 @@ WORKERS = "toystore_runtime_workers_threads"
 ORDERS: list[Order] = []
 
 
+def published(service: str, port: int) -> str:
+    """The address on this machine of a container's port."""
+    (it,) = inspect(container(service))["NetworkSettings"]["Ports"][f"{port}/tcp"]
+    assert it["HostIp"] == "127.0.0.1"
+    return f"127.0.0.1:{it['HostPort']}"
+
+
 def front() -> str:
-    ports = inspect(container("frontend"))["NetworkSettings"]["Ports"]
-    return f"127.0.0.1:{ports['1110/tcp'][0]['HostPort']}"
+    return published("frontend", 1110)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +119,7 @@ def test_no_process_has_a_privilege_or_a_writable_directory_that_it_does_not_nee
     assert it["HostConfig"]["CapDrop"] == ["ALL"] and not it["HostConfig"]["CapAdd"]
     assert "no-new-privileges:true" in it["HostConfig"]["SecurityOpt"]
     mounts = [mount["Destination"] for mount in it["Mounts"]]
-    assert mounts == ([] if service == "frontend" else ["/data"])
+    assert mounts == ([] if service in STATELESS else ["/data"])
     told = process_status(container(service))
     assert told["Uid"].split() == [str(USER)] * 4
     assert int(told["CapEff"], 16) == 0
@@ -124,6 +131,31 @@ def test_no_process_has_a_privilege_or_a_writable_directory_that_it_does_not_nee
 )
 def test_internal_ports_require_the_token(service: str, path: str) -> None:
     assert get(f"{address(container(service))}:{path}")[0] == 401
+
+
+def test_the_console_shows_all_processes_to_this_machine_only_and_changes_nothing() -> None:
+    at = published("console", 1100)
+    assert get(f"localhost:{at.rpartition(':')[2]}/")[0] == 200
+    about = json.loads(get(f"{at}/api/about")[1])
+    assert about["controls"] is False
+    shown = {("frontend", 1), ("catalog", 1), ("order", 1), ("order", 2), ("order", 3)}
+    eventually("it shows all processes", lambda: running(at) == shown)
+    # A name that leads here, as after DNS rebinding; and a page that tries to kill a leader.
+    assert get(f"{at}/api/history", headers={"host": "evil.example"})[0] == 421
+    kill = b'{"action":"kill","process":"order-1"}'
+    sent = {"x-toystore-console": "1", "content-type": "application/json"}
+    assert get(f"{at}/api/control", headers=sent, body=kill)[0] == 404
+    # No other container is in the network that publishes it.
+    networks = inspect(container("console"))["NetworkSettings"]["Networks"]
+    (watch,) = networks.keys() - {INSIDE}
+    assert len(json.loads(docker("network", "inspect", watch))[0]["Containers"]) == 1
+
+
+def running(console: str) -> set[tuple[str, int]]:
+    """The processes that the console shows as running: their services and ordinals."""
+    frames = json.loads(get(f"{console}/api/history")[1])["frames"]
+    newest = {it["name"]: it for frame in frames for it in frame.get("processes") or []}
+    return {(it["service"], it["ordinal"]) for it in newest.values() if it["state"] == "up"}
 
 
 def test_shoppers_in_a_container() -> None:

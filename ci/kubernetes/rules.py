@@ -216,6 +216,20 @@ def policies(rendered: Rendered) -> Iterator[str]:
             yield f"network policies: only one side allows {caller} to call {callee} on {port}"
 
 
+def unreachable(rendered: Rendered) -> Iterator[str]:
+    """Nothing leads to the console, and with network policies every server has one."""
+    for service in rendered.of("Service"):
+        if "console" in components(matched(rendered, service["spec"]["selector"])):
+            yield f"{called(service)} leads to the console"
+    policies_of = {it["metadata"]["labels"][COMPONENT]: it for it in rendered.of("NetworkPolicy")}
+    if policies_of:
+        for thing in rendered.of("Deployment", "StatefulSet"):
+            if thing["metadata"]["labels"][COMPONENT] not in policies_of:
+                yield f"{called(thing)} has no network policy"
+    if "console" in policies_of and policies_of["console"]["spec"]["ingress"]:
+        yield "network policies: a pod may call the console"
+
+
 def own_pods(peers: list[Object]) -> Iterator[str]:
     for peer in peers:
         labels = peer.get("podSelector", {}).get("matchLabels", {})
@@ -288,6 +302,7 @@ RULES = [
     budgets,
     references,
     policies,
+    unreachable,
     monitors,
     targets,
     notes,

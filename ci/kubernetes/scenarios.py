@@ -45,6 +45,7 @@ HOSTILE: Object = merged(
         "frontend": {**PLACE, "service": {"annotations": ANNOTATIONS}, "ingress": INGRESS},
         "catalog": PLACE,
         "order": PLACE,
+        "console": PLACE,
         "metrics": {
             "podMonitor": {"labels": LABELS},
             "prometheusRule": {"labels": LABELS},
@@ -84,6 +85,7 @@ SCENARIOS: dict[str, Callable[[], Rendered]] = {
     "the least": lambda: render(VALUES["least"]),
     # Helm allows at most 53 characters.
     "a long name": lambda: render({}, name="a" * 53, namespace="n" * 63),
+    "the console": lambda: render(VALUES["console"]),
     "unusual words": lambda: render(VALUES["unusual"], name="my.toystore"),
     "a Secret of one's own": lambda: render(
         {"internalToken": {"existingSecret": "mine", "key": "secret"}}

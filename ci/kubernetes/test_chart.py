@@ -33,7 +33,11 @@ MUTATIONS: list[tuple[str, Object]] = [
     for mutation in those
 ]
 # Objects that must exist for the mistakes to show.
-MUTATED = {"networkPolicy": {"enabled": True}, "catalog": {"restock": {"level": 10_000_000}}}
+MUTATED = {
+    "networkPolicy": {"enabled": True},
+    "catalog": {"restock": {"level": 10_000_000}},
+    "console": {"enabled": True},
+}
 
 
 def test_helm_lint() -> None:
@@ -226,6 +230,28 @@ def templates(rendered: Rendered) -> list[Object]:
 @pytest.mark.parametrize("replicas", [1, 5])
 def test_another_number_of_replicas_restarts_no_pod(component: str, replicas: int) -> None:
     assert templates(render({component: {"replicas": replicas}})) == templates(installed())
+
+
+def test_the_console_restarts_no_pod() -> None:
+    with_console = [
+        it
+        for it in templates(render({"console": {"enabled": True}}))
+        if it["metadata"]["labels"][rules.COMPONENT] != "console"
+    ]
+    assert with_console == templates(installed())
+
+
+def test_the_console_reads_all_internal_ports_and_nothing_else() -> None:
+    values = {"console": {"enabled": True}, "networkPolicy": {"enabled": True}}
+    policy = render(values).find("NetworkPolicy", "toystore-console")
+    assert policy
+    callable_ports = {
+        (peer, port["port"])
+        for rule in policy["spec"]["egress"]
+        for peer in rules.own_pods(rule.get("to", []))
+        for port in rule["ports"]
+    }
+    assert callable_ports == {("frontend", 1111), ("catalog", 1130), ("order", 1121)}
 
 
 def test_the_internal_token() -> None:

@@ -127,15 +127,19 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{/* The chart's own labels and annotations of the store's pods. */}}
+{{/*
+The chart's own labels and annotations of the store's pods. Those with a `metricsPort` are scraped.
+*/}}
 {{- define "toystore.podLabels" -}}
 {{ include "toystore.selectorLabels" . }}
 app.kubernetes.io/part-of: toystore
+{{- if .metricsPort }}
 {{ include "toystore.metricsLabel" . }}
+{{- end }}
 {{- end -}}
 {{- define "toystore.podAnnotations" -}}
 kubectl.kubernetes.io/default-container: {{ .component | quote }}
-{{- if .root.Values.metrics.scrapeAnnotations }}
+{{- if and .metricsPort .root.Values.metrics.scrapeAnnotations }}
 {{ include "toystore.scrapeAnnotations" . }}
 {{- end }}
 {{- end -}}
@@ -240,12 +244,17 @@ resources:
   value: {{ .root.Values.log.level | quote }}
 {{- end -}}
 
-{{/* The environment of every process of the store. */}}
+{{/* The environment of every process that serves the store's traffic. */}}
 {{- define "toystore.env" -}}
 {{ include "toystore.logEnv" . }}
 # Every address, of each family that the cluster gives to pods.
 - name: BIND_HOST
   value: "::"
+{{ include "toystore.discoveryEnv" . }}
+{{- end -}}
+
+{{/* How a process finds the replicas, and what it shows them. */}}
+{{- define "toystore.discoveryEnv" -}}
 - name: DISCOVERY
   value: kubernetes
 - name: POD_NAMESPACE
