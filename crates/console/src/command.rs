@@ -6,7 +6,7 @@ use service::lifecycle::{ExitCode, ExitError};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::{ConsoleConfig, run};
+use crate::console::{ConsoleConfig, run};
 
 /// Runs the console until `stop`.
 ///

@@ -24,11 +24,12 @@
 //!
 //! # Reading order
 //! `source` and `frame` (what comes in and goes out), `follower`, `traffic`, `merge`, `history`,
-//! `hub`, `server`; `control` has what the page can do to a store; `config`, `discovered` and
-//! `command` are `toystore console`.
+//! `hub`, `server`, `console`; `control` has what the page can do to a store; `config`,
+//! `discovered` and `command` are `toystore console`.
 
 mod command;
 mod config;
+mod console;
 pub mod control;
 mod control_sentence;
 mod discovered;
@@ -41,47 +42,8 @@ mod server;
 mod source;
 mod traffic;
 
-use std::sync::Arc;
-
-use service::http::{Listener, serve};
-use service::json_client::JsonClient;
-use service::lifecycle::Task;
-use tokio_util::sync::CancellationToken;
-
 pub use command::serve_console;
 pub use config::{Config, DEFAULT_PORT, settings};
+pub use console::{ConsoleConfig, run};
 pub use control::{Control, ControlError, ControlsState, CutLink, OwnedProcess, ProcessState, Shoppers, StoreControls};
-use hub::{Frames, Hub};
-use server::{ConsoleServer, ControlDesk};
 pub use source::{ProcessAddress, ServiceKind, Sources};
-
-/// What a console shows, and where.
-#[derive(Debug)]
-pub struct ConsoleConfig {
-    /// The port of the page.
-    pub listener: Listener,
-    /// The processes to show.
-    pub sources: Sources,
-    /// A client for their internal ports.
-    pub client: JsonClient,
-    /// The URL of the store's REST API, for the commands that the page shows.
-    pub store_url: Option<String>,
-    /// The URL of the documentation, which ends with a slash.
-    pub docs_url: Option<String>,
-}
-
-/// Runs a console until `stop`. With `controls`, its page can break the store and heal it; they are
-/// offered on a loopback port only.
-pub async fn run(config: ConsoleConfig, controls: Option<Arc<dyn StoreControls>>, stop: CancellationToken) {
-    let ConsoleConfig { listener, sources, client, store_url, docs_url } = config;
-    let controls = controls.filter(|_| listener.address().ip().to_canonical().is_loopback());
-    let frames = Frames::new();
-    let (hub, clicked) = Hub::new(sources, client, frames.clone(), controls.clone());
-    let desk = controls.map(|controls| ControlDesk::new(controls, clicked));
-    let server = ConsoleServer::new(frames, store_url, docs_url, desk);
-    let port = serve(listener, server.into_service(), ConsoleServer::limits());
-    let hub = Task::spawn(|stop| hub.run(stop));
-    stop.cancelled().await;
-    port.stop().await;
-    hub.stop().await;
-}

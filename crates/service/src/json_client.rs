@@ -170,8 +170,8 @@ impl JsonClient {
         if status.is_success() { Ok(text) } else { Err(text.trim().to_owned()) }
     }
 
-    /// Sends a `GET` whose response has no end, such as that of `/events`. `timeout` is for the head
-    /// of the response; the caller decides how long the body may be silent.
+    /// Sends a `GET` whose response has no end, such as that of `/events`. `timeout` is for the
+    /// head of the response; the caller decides how long the body may be silent.
     ///
     /// # Errors
     /// What the other side says is wrong, or that it does not answer.

@@ -140,3 +140,6 @@ impl Follower {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn only_what_was_compared_is_claimed() {
         let mut ledgers = LedgerComparison::default();
-        let mut news = |ledgers: &mut LedgerComparison, names: &[&str]| {
+        let news = |ledgers: &mut LedgerComparison, names: &[&str]| {
             ledgers.news(names.iter().copied()).map(|it| (it.orders, it.identical))
         };
         add(&mut ledgers, "a", 12, Some((10, 1)));

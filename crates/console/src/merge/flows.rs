@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use api::event::Microseconds;
 
+use super::units::hundredths;
 use crate::frame::{Flow, FlowKind};
 use crate::traffic::{Sample, float};
 
@@ -36,11 +37,11 @@ impl Flows {
     }
 
     pub(super) fn reserved(&mut self, leader: &str, catalog: &str, orders: usize, elapsed: Microseconds) {
-        self.add(leader, catalog, FlowKind::Reserve, 1, orders as u64, Some(ms(elapsed)));
+        self.add(leader, catalog, FlowKind::Reserve, 1, orders as u64, Some(duration_ms(elapsed)));
     }
 
     pub(super) fn placed(&mut self, leader: &str, follower: &str, orders: usize, elapsed: Microseconds) {
-        self.add(leader, follower, FlowKind::Place, 1, orders as u64, Some(ms(elapsed)));
+        self.add(leader, follower, FlowKind::Place, 1, orders as u64, Some(duration_ms(elapsed)));
     }
 
     pub(super) fn settled(&mut self, leader: &str, catalog: &str, orders: usize) {
@@ -52,7 +53,7 @@ impl Flows {
     }
 
     pub(super) fn invalidated(&mut self, catalog: &str, frontend: &str, products: usize, elapsed: Microseconds) {
-        self.add(catalog, frontend, FlowKind::Invalidate, 1, products as u64, Some(ms(elapsed)));
+        self.add(catalog, frontend, FlowKind::Invalidate, 1, products as u64, Some(duration_ms(elapsed)));
     }
 
     fn add(&mut self, from: &str, to: &str, kind: FlowKind, count: u64, items: u64, ms: Option<f64>) {
@@ -74,12 +75,12 @@ impl Flows {
             kind,
             count: sum.count,
             items: sum.items,
-            ms: (sum.timed > 0).then(|| super::hundredths(sum.ms / float(sum.timed))),
+            ms: (sum.timed > 0).then(|| hundredths(sum.ms / float(sum.timed))),
         };
         std::mem::take(&mut self.0).into_iter().map(flow).collect()
     }
 }
 
-fn ms(elapsed: Microseconds) -> f64 {
+fn duration_ms(elapsed: Microseconds) -> f64 {
     float(elapsed.0) / 1000.0
 }

@@ -11,6 +11,7 @@ use std::fmt;
 use api::event::Event;
 use api::{Ordinal, Term};
 
+use super::units::{ms, tenths};
 use crate::history::KEPT_MS;
 use crate::source::ServiceKind;
 
@@ -23,6 +24,9 @@ const ORDER_WAIT_US: u64 = 1_500_000;
 /// A leader that says after this time that it still leads did not end. An earlier answer may have
 /// been under way.
 const DOUBT_US: u64 = 1_000_000;
+
+/// The reason for which a frontend replaces a leader that does not answer.
+const SILENT: &str = "silent";
 
 /// More gaps than there are in ten minutes of anything but trouble.
 const GAPS_MAX: usize = 1024;
@@ -79,6 +83,10 @@ impl Gaps {
                 self.named(group).suspected(*ordinal, *term, at_us);
             }
             Event::LeaderFound { group, ordinal, term } => self.named(group).found(*ordinal, *term),
+            // The leader was silent before anyone suspected it.
+            Event::LeaderConfirmed { group, term, reason, elapsed_ms, .. } if reason == SILENT => {
+                self.named(group).was_silent(*term, at_us.saturating_sub(elapsed_ms.0 * 1000));
+            }
             Event::LeadershipTransferred { .. } => self.group(service).ended(ordinal, at_us),
             Event::BatchPlaced { term, .. } => {
                 self.orders.placed(Some(*term), at_us);
@@ -157,6 +165,13 @@ impl GroupGaps {
         }
     }
 
+    /// The leader before that of `term` was last heard then.
+    fn was_silent(&mut self, term: Term, since_us: u64) {
+        if let Some(pending) = self.pending.as_mut().filter(|pending| pending.term == term) {
+            pending.before.end(since_us);
+        }
+    }
+
     /// A process was wrong: the leader still leads.
     fn found(&mut self, ordinal: Ordinal, term: Term) {
         if let Some(leader) = self.leader.as_mut().filter(|leader| (leader.term, leader.ordinal) == (term, ordinal)) {
@@ -186,7 +201,7 @@ impl GroupGaps {
                 None => now_us >= pending.leads_us + ORDER_WAIT_US,
             })?;
         let ended_us = before.ended_us.filter(|ended_us| *ended_us <= leads_us)?;
-        let since_end = |us: u64| super::tenths(super::ms(us - ended_us));
+        let since_end = |us: u64| tenths(ms(us - ended_us));
         let (without_ms, order_ms) = (since_end(leads_us), order_us.map(since_end));
         Some(Gap { service, ordinal, at_us: order_us.unwrap_or(leads_us), without_ms, order_ms })
     }
@@ -204,7 +219,7 @@ impl fmt::Display for Gap {
         write!(f, "{} ms without a {what}", self.without_ms)?;
         match self.order_ms {
             Some(order_ms) => write!(f, ", {order_ms} ms until the next order"),
-            None => f.write_str("; no order came soon after"),
+            None => f.write_str("; no order was placed soon after"),
         }
     }
 }

@@ -14,6 +14,7 @@ mod flows;
 mod gaps;
 mod known;
 mod names;
+mod units;
 
 use api::event::{Event, Recorded};
 
@@ -27,6 +28,7 @@ use flows::Flows;
 use gaps::Gaps;
 use known::{Known, Turn};
 use names::Names;
+use units::{hundredths, ms, tenths};
 
 /// The most events of a frame that are only details. The flows have all of them.
 const DETAILS_MAX: usize = 40;
@@ -335,20 +337,6 @@ impl Merger {
             longest_gap_ms: self.gaps.longest_ms(now_us),
         })
     }
-}
-
-/// A time in ms.
-#[expect(clippy::cast_precision_loss, reason = "µs since 1970 are below 2^53 until 2255")]
-fn ms(us: u64) -> f64 {
-    us as f64 / 1000.0
-}
-
-fn tenths(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
-}
-
-fn hundredths(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use service::http::{ErrorResponse, PortStop, QueryParams};
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
-use super::ConsoleServer;
+use super::state::{ConsoleServer, FEEDS_MAX};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct FeedQuery {
@@ -32,7 +32,7 @@ pub(super) async fn feed(
     headers: HeaderMap,
 ) -> Response {
     let Ok(permit) = Arc::clone(&server.feeds).try_acquire_owned() else {
-        let what = format!("{} pages are open already; close one of them", super::FEEDS_MAX);
+        let what = format!("{} pages are open already; close one of them", FEEDS_MAX);
         return ErrorResponse::new(ErrorCode::Overloaded, what).into_response();
     };
     // A browser that reconnects by itself repeats the address, and says here how far it got.

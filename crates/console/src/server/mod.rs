@@ -14,11 +14,11 @@
 //! nothing unless its process owns the store. See [`security`] for what keeps other pages out.
 
 mod controls;
+mod desk;
 mod feed;
 mod page;
 mod security;
-
-use std::sync::Arc;
+mod state;
 
 use axum::Router;
 use axum::body::Body;
@@ -32,28 +32,14 @@ use futures::stream;
 use serde::Serialize;
 use service::health::{self, Readiness};
 use service::http::{Limits, ServerMetrics, Service, harden};
-use tokio::sync::Semaphore;
 
 use crate::history::KEPT_MS;
-use crate::hub::{FRAME_INTERVAL, Frames};
-pub(crate) use controls::ControlDesk;
-
-/// The most pages at once. Each of them gets every frame.
-const FEEDS_MAX: usize = 32;
+use crate::hub::FRAME_INTERVAL;
+pub(crate) use desk::ControlDesk;
+pub(crate) use state::ConsoleServer;
 
 /// The most open connections: a page has a few.
 const CONNECTIONS_MAX: usize = 128;
-
-/// What the handlers need.
-#[derive(Clone, Debug)]
-pub(crate) struct ConsoleServer {
-    pub(crate) frames: Frames,
-    pub(crate) store_url: Option<String>,
-    pub(crate) docs_url: Option<String>,
-    /// `None`: read-only.
-    pub(crate) controls: Option<ControlDesk>,
-    feeds: Arc<Semaphore>,
-}
 
 /// The answer of `GET /api/about`.
 #[derive(Debug, Serialize)]
@@ -68,15 +54,6 @@ struct About {
 }
 
 impl ConsoleServer {
-    pub(crate) fn new(
-        frames: Frames,
-        store_url: Option<String>,
-        docs_url: Option<String>,
-        controls: Option<ControlDesk>,
-    ) -> Self {
-        Self { frames, store_url, docs_url, controls, feeds: Arc::new(Semaphore::new(FEEDS_MAX)) }
-    }
-
     /// The limits of the port.
     pub(crate) fn limits() -> Limits {
         Limits { connections_max: CONNECTIONS_MAX, ..Limits::default() }

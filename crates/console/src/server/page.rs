@@ -18,17 +18,17 @@ pub(super) async fn asset(PathParam(name): PathParam<String>) -> Response {
 }
 
 fn file(name: &str, path: &str) -> Response {
-    let Some(file) = PAGE.get_file(name).filter(|_| !name.contains('/')) else {
-        return not_found(path).into_response();
-    };
     let content_type = match name.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("html") => "text/html; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        Some("png") => "image/png",
-        Some("json") => "application/json",
-        _ => "application/octet-stream",
+        Some("html") => Some("text/html; charset=utf-8"),
+        Some("js") => Some("text/javascript; charset=utf-8"),
+        Some("css") => Some("text/css; charset=utf-8"),
+        Some("svg") => Some("image/svg+xml"),
+        // Others are for people who work on the page.
+        _ => None,
+    };
+    let found = PAGE.get_file(name).filter(|_| !name.contains('/'));
+    let Some((file, content_type)) = found.zip(content_type) else {
+        return not_found(path).into_response();
     };
     let headers: [(HeaderName, HeaderValue); 2] = [
         (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::Sample;
+use super::sample::{Sample, float};
 
 /// Rates are over this time, in µs, or a little more.
 const RATE_US: u64 = 1_000_000;
@@ -36,6 +36,6 @@ impl Window {
         if last_us + 3 * RATE_US < now_us || first_us >= last_us {
             return None;
         }
-        Some((last.since(first), super::float(last_us - first_us) / 1e6))
+        Some((last.since(first), float(last_us - first_us) / 1e6))
     }
 }

@@ -6,10 +6,10 @@
 //!       └─ frontend       started last, stopped first
 //! ```
 //!
-//! It checks that the ports are free, starts the members as child processes, waits until all are
-//! ready, and prints what runs where. Meanwhile its console shows all of this on a page. From then on it restarts every member that exits. With
-//! `--shop` it runs shoppers once. Ctrl-C or SIGTERM stops the members in the reverse order of
-//! their start.
+//! It prints where its console is, checks that the ports are free, starts the members as child
+//! processes, waits until all are ready, and prints what runs where. From then on it restarts every
+//! member that exits. With `--shop` it runs shoppers once. Ctrl-C or SIGTERM stops the members in
+//! the reverse order of their start.
 
 mod banner;
 mod config;

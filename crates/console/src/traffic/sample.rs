@@ -1,15 +1,6 @@
-//! The traffic of clients, from the counters of the frontends.
-//!
-//! A frontend counts its requests in histograms. The difference of two samples is what happened
-//! between them: how many requests, and how they are distributed over the buckets. Quantiles are
-//! interpolated within a bucket, as Prometheus does. A counter that went back belongs to a process
-//! that was restarted, and counts from 0.
+//! The counters of one frontend at one moment.
 
-mod text;
-mod window;
-
-use text::Line;
-pub(crate) use window::Window;
+use super::text::{self, Line};
 
 /// The histogram of requests.
 const REQUESTS: &str = "toystore_http_request_duration_seconds";

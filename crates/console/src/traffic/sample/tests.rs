@@ -1,4 +1,5 @@
 use super::*;
+use crate::traffic::Window;
 
 fn histogram(labels: &str, buckets: &[(&str, u64)], sum: f64) -> String {
     let mut text = String::new();
