@@ -12,14 +12,16 @@
 //! | `POST /fence` | new order leader | [`Fence`] → [`Fenced`] |
 //! | `POST /resolution` | new order leader | [`Resolve`] → `{}` |
 //! | `GET /accounts` | operators, checks | → [`StockAccount`]s, by name |
+//! | `GET /stock` | console | → [`LocalStock`]; any replica, which may be behind |
 //!
 //! Except for its first request, an order leader says which batch was the last that the catalog
 //! answered ([`LastAnsweredBatch`]). A catalog that does not know this batch has gone back to older
 //! data, and refuses the request with [`DataMismatch`](crate::ErrorCode::DataMismatch).
 //!
-//! Only the leader serves these requests; other replicas answer 421. A request with a term below
-//! the fence is refused with [`StaleTerm`](crate::ErrorCode::StaleTerm). The status and election
-//! requests of [`crate::replica`] are on the same port.
+//! Except for `GET /stock`, only the leader serves these requests; other replicas answer 421. A
+//! request with a term below the fence is refused with
+//! [`StaleTerm`](crate::ErrorCode::StaleTerm). The status and election requests of
+//! [`crate::replica`] are on the same port.
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +49,22 @@ pub struct ProductList {
     /// False while a change to any product is in progress, or if the requester holds no lease. A
     /// cached list must be dropped when any product is invalidated.
     pub cacheable: bool,
+}
+
+/// Path of the stock as one replica has it.
+pub const STOCK_PATH: &str = "/stock";
+
+/// The most products in a [`LocalStock`].
+pub const STOCK_PRODUCTS_MAX: usize = 20;
+
+/// The stock as one replica has it, for those who watch the store. The replica may be behind the
+/// others, and a change may not be visible to shoppers yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalStock {
+    /// The first products by name, at most [`STOCK_PRODUCTS_MAX`].
+    pub products: Vec<Product>,
+    /// How many products there are.
+    pub count: usize,
 }
 
 /// Path that reads several products with one request.

@@ -5,6 +5,7 @@
 //! | `POST /orders` | [`PlaceOrder`] → [`OrderPlaced`]; the leader only, else 421 |
 //! | `POST /orders/batch` | [`RequestBatch`] of [`PlaceOrder`]s → one [`Placement`] each; any replica; those that do not lead refuse each order |
 //! | `GET /orders/{number}` | → [`Order`](crate::public::Order); any replica that has it. Without it the leader answers 404, other replicas 421 |
+//! | `GET /ledger?last=8&at=N` | → [`LedgerEnd`] of this replica, for those who watch the store |
 //! | `GET /catalog-reachability` | → [`CatalogReachability`]; sent by the other replicas |
 //!
 //! The status and election requests of [`crate::replica`] are on the same port.
@@ -24,7 +25,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::RequestBatch;
 use crate::catalog::OrderLine;
 pub use crate::decided_counts::DecidedCounts;
-use crate::public::OrderPlaced;
+use crate::public::{Order, OrderPlaced};
 use crate::{ApiError, NodeId, OrderId, ProductName, Quantity};
 
 /// Path that places several orders with one request.
@@ -32,6 +33,45 @@ pub const BATCH_PATH: &str = "/orders/batch";
 
 /// Path that tells whether a replica reaches the catalog.
 pub const CATALOG_REACHABILITY_PATH: &str = "/catalog-reachability";
+
+/// Path of the end of a replica's ledger.
+pub const LEDGER_PATH: &str = "/ledger";
+
+/// The most orders in a [`LedgerEnd`].
+pub const LEDGER_LAST_MAX: u64 = 64;
+
+/// Asks for the end of a replica's ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerQuery {
+    /// How many of the newest orders to return, at most [`LEDGER_LAST_MAX`].
+    #[serde(default)]
+    pub last: u64,
+    /// After how many orders to return the checksum, if it is still known.
+    pub at: Option<u64>,
+}
+
+/// The end of one replica's ledger. The replica may be behind the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerEnd {
+    /// How many orders the ledger has.
+    pub orders: u64,
+    /// The newest of them, the newest last.
+    pub tail: Vec<Order>,
+    /// The checksum for which the request asked. `None` if the ledger is shorter, or so much longer
+    /// that the checksum is no longer kept.
+    pub checksum: Option<LedgerChecksum>,
+}
+
+/// The checksum of a ledger after some number of orders. It is chained: it covers all lines up to
+/// there, so two ledgers with the same one are equal up to there. (It is a CRC: it shows
+/// differences that were not made on purpose, except for one in four billion.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerChecksum {
+    /// How many orders it covers.
+    pub orders: u64,
+    /// CRC32C over their lines.
+    pub crc32c: u32,
+}
 
 /// Whether a replica could reserve stock if it were the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

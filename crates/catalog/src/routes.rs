@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use api::catalog::{
-    BATCH_ORDERS_MAX, BatchReserved, Fence, Fenced, LastAnsweredBatch, LeaseGranted, LeaseRequest, PRODUCT_BATCH_PATH,
-    ProductList, ProductRead, ProductReadOutcome, ReadProducts, ReserveBatch, Resolve, Settle, StockAccount,
+    BATCH_ORDERS_MAX, BatchReserved, Fence, Fenced, LastAnsweredBatch, LeaseGranted, LeaseRequest, LocalStock,
+    PRODUCT_BATCH_PATH, ProductList, ProductRead, ProductReadOutcome, ReadProducts, ReserveBatch, Resolve, STOCK_PATH,
+    STOCK_PRODUCTS_MAX, Settle, StockAccount,
 };
 use api::{ApiError, BatchNumber, Empty, ErrorCode, HolderId};
 use axum::Extension;
@@ -36,6 +37,9 @@ const READS: ClassLimit = ClassLimit { at_once: 4, rate: ClassRate::Unlimited };
 /// Reads of all products that are handled at the same time. Each is as much work as many of the
 /// others.
 const LISTS: ClassLimit = ClassLimit { at_once: 1, rate: ClassRate::Unlimited };
+
+/// Reads of the stock as this replica has it: a console asks four times a second.
+const STOCK_READS: ClassLimit = ClassLimit { at_once: 1, rate: ClassRate::AtMost(50) };
 
 /// What the handlers need.
 #[derive(Clone)]
@@ -70,6 +74,7 @@ pub(crate) fn service(handler: CatalogHandler, config: RouterConfig) -> Service 
         .route("/fence", post(fence))
         .route("/resolution", post(resolve))
         .route("/accounts", get(accounts))
+        .route(STOCK_PATH, get(stock))
         .with_state(handler);
     let health = health::routes(config.readiness, config.registry);
     // Reads must not keep orders, leases and elections waiting.
@@ -81,7 +86,8 @@ pub(crate) fn service(handler: CatalogHandler, config: RouterConfig) -> Service 
             READS,
             &[(Method::GET, "/products/{name}"), (Method::GET, PRODUCT_BATCH_PATH), (Method::POST, PRODUCT_BATCH_PATH)],
         )
-        .with_class("lists", LISTS, &[(Method::GET, "/products"), (Method::GET, "/accounts")]);
+        .with_class("lists", LISTS, &[(Method::GET, "/products"), (Method::GET, "/accounts")])
+        .with_class("stock", STOCK_READS, &[(Method::GET, STOCK_PATH)]);
     harden(guard(catalog.merge(replica), config.token).merge(health), port)
 }
 
@@ -129,6 +135,14 @@ async fn products(
 
 async fn accounts(State(handler): State<CatalogHandler>) -> HandlerResult<Vec<StockAccount>> {
     data(handler.leader_term()?.accounts().await?)
+}
+
+/// Any replica answers, from its own state.
+async fn stock(State(handler): State<CatalogHandler>) -> HandlerResult<LocalStock> {
+    data(handler.replica.read(|catalog| {
+        let products = catalog.offers().take(STOCK_PRODUCTS_MAX).map(|offer| offer.product).collect();
+        LocalStock { products, count: catalog.products_len() }
+    }))
 }
 
 async fn lease(

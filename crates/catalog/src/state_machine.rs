@@ -129,6 +129,11 @@ impl Catalog {
         self.accounts.iter().map(|(name, account)| account.statement(name)).collect()
     }
 
+    /// How many products there are.
+    pub fn products_len(&self) -> usize {
+        self.accounts.len()
+    }
+
     /// Whether it has not been seeded yet.
     pub fn is_empty(&self) -> bool {
         self.accounts.is_empty()

@@ -45,6 +45,6 @@ pub mod settings;
 mod status_poll;
 
 pub use group::{Group, Leader};
-pub use kubernetes::WatchGuard;
+pub use kubernetes::{Pods, WatchGuard};
 pub use mode::{Discovery, static_replicas};
 pub use status_poll::{StatusPoll, confirmed_leader};

@@ -9,7 +9,7 @@ use prometheus::Registry;
 use service::settings::Values;
 use tokio::sync::watch;
 
-use crate::kubernetes::{self, WatchGuard, WatchedService};
+use crate::kubernetes::{self, Pods, WatchGuard, WatchedService};
 use crate::settings;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,14 @@ impl Discovery {
         match self.mode {
             Mode::Static => settings::catalog_peers(values).map(static_replicas),
             Mode::Kubernetes => self.service(values, "catalog", "CATALOG_SERVICE").map(WatchedService::replication),
+        }
+    }
+
+    /// The addresses of the frontends' internal ports, by name. Needs [`settings::frontends`].
+    pub fn frontends(&mut self, values: &mut Values) -> Option<watch::Receiver<Pods>> {
+        match self.mode {
+            Mode::Static => settings::frontend_addresses(values).map(|list| watch::Sender::new(list).subscribe()),
+            Mode::Kubernetes => self.service(values, "frontend", "FRONTEND_SERVICE").map(WatchedService::pods),
         }
     }
 

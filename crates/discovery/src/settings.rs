@@ -102,6 +102,40 @@ pub fn catalog_replication() -> Vec<Setting> {
     settings
 }
 
+/// `FRONTEND_ADDRESSES` and `FRONTEND_SERVICE`.
+pub fn frontends() -> Vec<Setting> {
+    vec![
+        Setting::new(
+            "FRONTEND_ADDRESSES",
+            "127.0.0.1:1111",
+            "The frontends' internal ports (FRONT_PORT), as host:port, separated by commas",
+        ),
+        Setting::optional(
+            "FRONTEND_SERVICE",
+            "With DISCOVERY=kubernetes: the headless service of the frontends' internal ports",
+        ),
+    ]
+}
+
+/// The frontends' internal ports by name: `frontend`, `frontend-2` …
+pub(crate) fn frontend_addresses(values: &mut Values) -> Option<BTreeMap<String, Address>> {
+    let list = values.required::<String>("FRONTEND_ADDRESSES")?;
+    let mut found = BTreeMap::new();
+    for (text, n) in list.split(',').map(str::trim).zip(1..) {
+        match Address::try_from(text.to_owned()) {
+            Ok(address) => {
+                let name = if n == 1 { "frontend".to_owned() } else { format!("frontend-{n}") };
+                found.insert(name, address);
+            }
+            Err(wrong) => {
+                let name = values.name("FRONTEND_ADDRESSES");
+                values.mistake(format!("{name} has {text:?}: {wrong}"));
+            }
+        }
+    }
+    Some(found)
+}
+
 /// How many order replicas bootstrap the group.
 pub fn order_bootstrap_size(values: &mut Values) -> Option<usize> {
     replicas(values, "ORDER_REPLICAS").map(usize::from)
@@ -264,6 +298,21 @@ mod tests {
             "--catalog-port-3=1",
         ];
         assert_eq!(listed(&read(&args, catalog_replicas).unwrap()), [(1, "a:1"), (2, "a:2"), (3, "b:1")]);
+    }
+
+    #[test]
+    fn frontends_are_named_in_their_order() {
+        let settings = frontends();
+        let read = |list: &str| {
+            let matches =
+                command("x", "y", &settings).try_get_matches_from(["x", "--frontend-addresses", list]).unwrap();
+            let mut values = Values::read(&settings, &matches, &BTreeMap::new());
+            let found = frontend_addresses(&mut values);
+            values.finish(found)
+        };
+        let names: Vec<_> = read("a:1, b:2").unwrap().into_iter().map(|(name, at)| format!("{name} {at}")).collect();
+        assert_eq!(names, ["frontend a:1", "frontend-2 b:2"]);
+        assert_eq!(read("a:1,b,").unwrap_err().0.len(), 2);
     }
 
     #[test]

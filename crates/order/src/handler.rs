@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::order::PlaceOrder;
+use api::order::{LEDGER_LAST_MAX, LedgerEnd, LedgerQuery, PlaceOrder};
 use api::public::Order;
 use api::{ApiError, ErrorCode, NodeId, OrderNumber, Ordinal};
 use replication::{ProposeError, Replica};
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::data_mismatch::DataMismatch;
+use crate::ledger::LedgerChecksums;
 use crate::metrics::OrderMetrics;
 use crate::order_queue::OrderQueue;
 use crate::order_result::{OrderResult, disk_full, known_result};
@@ -31,6 +32,7 @@ pub(crate) struct OrderHandler {
     /// The queue of the term in which this replica leads.
     queue: watch::Receiver<Option<OrderQueue>>,
     mismatch: watch::Receiver<Option<DataMismatch>>,
+    checksums: LedgerChecksums,
 }
 
 impl OrderHandler {
@@ -39,8 +41,9 @@ impl OrderHandler {
         metrics: OrderMetrics,
         queue: watch::Receiver<Option<OrderQueue>>,
         mismatch: watch::Receiver<Option<DataMismatch>>,
+        checksums: LedgerChecksums,
     ) -> Self {
-        Self { replica, metrics, queue, mismatch }
+        Self { replica, metrics, queue, mismatch, checksums }
     }
 
     /// Places an order, at most once however often it is requested with the same id.
@@ -95,6 +98,16 @@ impl OrderHandler {
             }
             Err(_) => Err(unavailable("no majority of the order replicas responds")),
         }
+    }
+
+    /// The end of this replica's ledger.
+    pub(crate) fn ledger_end(&self, query: LedgerQuery) -> LedgerEnd {
+        let orders = self.checksums.orders();
+        let checksum = query.at.and_then(|at| self.checksums.after(at));
+        let first = orders.saturating_sub(query.last.min(LEDGER_LAST_MAX)) + 1;
+        let numbers = (first..=orders).filter_map(OrderNumber::new);
+        let tail = self.replica.read(|state| numbers.filter_map(|number| state.get(number)).collect());
+        LedgerEnd { orders, tail, checksum }
     }
 
     /// The replica's node id.

@@ -54,6 +54,7 @@
 //! * The checksums detect damage; they are no protection against a person who computes new ones.
 
 mod checkpoint;
+mod checksums;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod line;
@@ -71,6 +72,8 @@ use crate::ledger_format::HEADER_BYTES_MAX;
 use crate::ledger_format::LedgerFormat;
 use crate::orders::{DedupWindow, OrderCommand, Orders, PlacedOrder};
 use checkpoint::{LedgerCheckpoint, LedgerPosition};
+pub use checksums::LedgerChecksums;
+use checksums::RecentChecksums;
 
 /// Lines are buffered up to about this many bytes: a single write for all but the largest backlogs.
 const WRITE_BYTES: usize = 1024 * 1024;
@@ -91,6 +94,10 @@ pub struct Ledger {
     /// The lines of the file after that position.
     tail: Option<Tail>,
     buffer: Vec<u8>,
+    /// The checksums of the lines up to the position, for readers.
+    checksums: LedgerChecksums,
+    /// Those that are new since the last call; kept to reuse its memory.
+    new_checksums: Vec<u32>,
     dedup_window: DedupWindow,
 }
 
@@ -134,6 +141,8 @@ impl Ledger {
             format: None,
             tail: None,
             buffer: Vec::new(),
+            checksums: LedgerChecksums::default(),
+            new_checksums: Vec::new(),
             dedup_window: DedupWindow::default(),
         })
     }
@@ -142,6 +151,11 @@ impl Ledger {
     #[must_use]
     pub fn with_dedup_window(self, dedup_window: DedupWindow) -> Self {
         Self { dedup_window, ..self }
+    }
+
+    /// The checksums of its newest lines, which stay up to date.
+    pub fn checksums(&self) -> LedgerChecksums {
+        self.checksums.clone()
     }
 
     /// A separate handle for reading, at `offset`.
@@ -227,6 +241,7 @@ impl Ledger {
             self.tail.take_if(|tail| tail.end == next);
         }
         self.position = next;
+        self.new_checksums.push(chain.crc);
         Ok(())
     }
 
@@ -279,7 +294,12 @@ impl StateStore<Orders> for Ledger {
             return Ok(None);
         };
         let reader = BufReader::with_capacity(WRITE_BYTES, self.reader_at(LedgerPosition::start(format).bytes)?);
-        let orders = restore::read(reader, &checkpoint, &self.path, self.dedup_window, |_| Ok(()))?;
+        let mut checksums = RecentChecksums::default();
+        let orders = restore::read(reader, &checkpoint, &self.path, self.dedup_window, |position| {
+            checksums.push(position.chain.crc);
+            Ok(())
+        })?;
+        self.checksums.replace(checksums);
         self.open_tail(checkpoint.position)?;
         Ok(Some((orders.in_format(format), checkpoint.header)))
     }
@@ -303,6 +323,8 @@ impl StateStore<Orders> for Ledger {
                 self.flush()?;
             }
         }
+        self.checksums.extend(&self.new_checksums);
+        self.new_checksums.clear();
         self.flush()
     }
 
@@ -332,7 +354,7 @@ impl StateStore<Orders> for Ledger {
         let mut source = BufReader::with_capacity(WRITE_BYTES, source);
         let checkpoint = LedgerCheckpoint { header: header.to_vec(), ..LedgerCheckpoint::read(&mut source, from)? };
         let begin = source.stream_position().map_err(StateStoreError::io("seek in", from))?;
-        let (checkpoint, orders) = self.check_received(source, checkpoint, from)?;
+        let (checkpoint, orders, checksums) = self.check_received(source, checkpoint, from)?;
         let format = checkpoint.position.chain.format;
 
         let new_path = self.path.with_added_extension("new");
@@ -347,6 +369,7 @@ impl StateStore<Orders> for Ledger {
         checkpoint.save(&self.checkpoint_path)?;
         (self.file, self.format) = (file, Some(format));
         (self.position, self.tail, self.checkpoint) = (checkpoint.position, None, Some(checkpoint));
+        self.checksums.replace(checksums);
         Ok(orders.in_format(format))
     }
 }
@@ -358,7 +381,7 @@ impl Ledger {
         mut source: impl io::BufRead,
         checkpoint: LedgerCheckpoint,
         from: &Path,
-    ) -> Result<(LedgerCheckpoint, Orders), StateStoreError> {
+    ) -> Result<(LedgerCheckpoint, Orders, RecentChecksums), StateStoreError> {
         let mut header = Vec::with_capacity(HEADER_BYTES_MAX);
         let mut begin = (&mut source).take(HEADER_BYTES_MAX as u64);
         begin.read_until(b'\n', &mut header).map_err(StateStoreError::io("read", from))?;
@@ -366,7 +389,9 @@ impl Ledger {
             .ok_or_else(|| StateStoreError::damaged(from, "it does not begin with a ledger header"))?;
         let checkpoint = checkpoint.of(format);
         let ours = [Some(self.position), self.tail.as_ref().map(|tail| tail.end)];
+        let mut checksums = RecentChecksums::default();
         let orders = restore::read(source, &checkpoint, from, self.dedup_window, |position| {
+            checksums.push(position.chain.crc);
             match ours.into_iter().flatten().find(|our| our.lines == position.lines) {
                 Some(our) if our != position => {
                     let what = format!("its first {} orders are not those of the group's leader", our.lines);
@@ -375,7 +400,7 @@ impl Ledger {
                 _ => Ok(()),
             }
         })?;
-        Ok((checkpoint, orders))
+        Ok((checkpoint, orders, checksums))
     }
 }
 

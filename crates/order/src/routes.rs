@@ -1,6 +1,9 @@
 //! All routes of the service port.
 
-use api::order::{BATCH_PATH, CATALOG_REACHABILITY_PATH, CatalogReachability, PlaceOrder, Placement};
+use api::order::{
+    BATCH_PATH, CATALOG_REACHABILITY_PATH, CatalogReachability, LEDGER_PATH, LedgerEnd, LedgerQuery, PlaceOrder,
+    Placement,
+};
 use api::public::{Order, OrderPlaced};
 use api::{ApiError, OrderNumber, RequestBatch};
 use axum::Router;
@@ -9,7 +12,7 @@ use axum::http::Method;
 use axum::routing::{get, post};
 use futures::future::join_all;
 use service::Token;
-use service::http::{ClassLimit, ClassRate, HandlerResult, JsonBody, PathParam, PortMetrics, data, guard};
+use service::http::{ClassLimit, ClassRate, HandlerResult, JsonBody, PathParam, PortMetrics, QueryParams, data, guard};
 
 use crate::catalog_client::CatalogClient;
 use crate::handler::OrderHandler;
@@ -17,9 +20,16 @@ use crate::handler::OrderHandler;
 /// Reads that are handled at the same time.
 const READS: ClassLimit = ClassLimit { at_once: 1, rate: ClassRate::Unlimited };
 
+/// Reads of the ledger's end: a console asks four times a second.
+const LEDGER_READS: ClassLimit = ClassLimit { at_once: 1, rate: ClassRate::AtMost(50) };
+
 /// Limits reads, so that they do not delay orders and elections.
 pub(crate) fn with_classes(port: PortMetrics) -> PortMetrics {
-    port.with_class("orders_read", READS, &[(Method::GET, "/orders/{number}")])
+    port.with_class("orders_read", READS, &[(Method::GET, "/orders/{number}")]).with_class(
+        "ledger",
+        LEDGER_READS,
+        &[(Method::GET, LEDGER_PATH)],
+    )
 }
 
 /// Orders and the replica's own routes, for clients that have the token; `health` for everyone.
@@ -37,6 +47,7 @@ pub(crate) fn service(
         .route("/orders", post(place))
         .route(BATCH_PATH, post(place_batch))
         .route("/orders/{number}", get(find))
+        .route(LEDGER_PATH, get(ledger))
         .with_state(handler);
     guard(orders.merge(reachability).merge(replica), token).merge(health)
 }
@@ -63,6 +74,13 @@ async fn place_one(handler: &OrderHandler, order: PlaceOrder) -> Result<OrderPla
 
 async fn find(State(handler): State<OrderHandler>, PathParam(number): PathParam<OrderNumber>) -> HandlerResult<Order> {
     data(handler.find(number).await?)
+}
+
+async fn ledger(
+    State(handler): State<OrderHandler>,
+    QueryParams(query): QueryParams<LedgerQuery>,
+) -> HandlerResult<LedgerEnd> {
+    data(handler.ledger_end(query))
 }
 
 async fn catalog_reachability(
@@ -93,12 +111,14 @@ mod tests {
         let ledger = Ledger::open(&dir.path().join("log.csv"), dir.path()).unwrap();
         let no_replicas = discovery::static_replicas(BTreeMap::new());
         let config = ReplicaConfig::new("order", Ordinal(1), dir.path().to_owned(), 1, no_replicas);
+        let checksums = ledger.checksums();
         let replica = Replica::start(config, Orders::default(), ledger).await.unwrap();
         let handler = OrderHandler::new(
             replica.clone(),
             OrderMetrics::new(&registry),
             watch::channel(None).1,
             watch::channel(None).1,
+            checksums,
         );
         let requests = ServerMetrics::new(&registry);
         let health = health::routes(Readiness::not_yet("a test"), registry);

@@ -73,6 +73,7 @@ impl Process for Server {
         let group = replica_config(&config, &registry, &calls);
         let ledger = Ledger::open(&config.ledger_file, &config.data_dir).map_err(|error| group.advise(error))?;
         let genesis = Orders::with_dedup_window(config.dedup_window);
+        let checksums = ledger.checksums();
         let replica = Replica::start(group, genesis, ledger.with_dedup_window(config.dedup_window)).await?;
 
         let client = JsonClient::new(token.as_ref());
@@ -81,7 +82,7 @@ impl Process for Server {
         let metrics = OrderMetrics::new(&registry);
         let readiness = Readiness::not_yet("not a voter of its group yet");
         let (queue, open_queue) = watch::channel(None);
-        let handler = OrderHandler::new(replica.clone(), metrics.clone(), open_queue, catalog.mismatch());
+        let handler = OrderHandler::new(replica.clone(), metrics.clone(), open_queue, catalog.mismatch(), checksums);
         let requests = ServerMetrics::new(&registry);
         let health = health::routes(readiness.clone(), registry);
         let routes = routes::service(handler, catalog.clone(), replica.status_routes(), health, token.clone());

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Token;
-use crate::http::{Client, ClientMetrics, ClientOptions, ClientRequest, Hedge, Payload, SendError};
+use crate::http::{ByteStream, Client, ClientMetrics, ClientOptions, ClientRequest, Hedge, Payload, SendError};
 
 /// The timeout of a TCP connection attempt within one site. A lost SYN is retransmitted after 1 s;
 /// by then another replica is the better choice.
@@ -168,6 +168,22 @@ impl JsonClient {
         let (status, body) = self.client.send(to, request).await.map_err(|error| call_error(to, &error).to_string())?;
         let text = String::from_utf8_lossy(&body).into_owned();
         if status.is_success() { Ok(text) } else { Err(text.trim().to_owned()) }
+    }
+
+    /// Sends a `GET` whose response has no end, such as that of `/events`. `timeout` is for the
+    /// head of the response; the caller decides how long the body may be silent.
+    ///
+    /// # Errors
+    /// What the other side says is wrong, or that it does not answer.
+    pub async fn stream<'a>(
+        &self,
+        to: &Address,
+        route: impl Into<RequestPath<'a>>,
+        timeout: Duration,
+    ) -> Result<ByteStream, String> {
+        let request = self.request(Method::GET, route.into(), timeout);
+        let (status, body) = self.client.open(to, request).await.map_err(|error| call_error(to, &error).to_string())?;
+        if status.is_success() { Ok(body) } else { Err(format!("{to} answers {status}")) }
     }
 
     fn request<'a>(&self, method: Method, route: RequestPath<'a>, timeout: Duration) -> ClientRequest<'a> {

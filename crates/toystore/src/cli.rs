@@ -90,6 +90,13 @@ fn clients() -> Vec<Subcommand> {
             status::run,
         ),
         Subcommand::new(
+            "console",
+            "Show a running store on a live page",
+            store_console::settings(),
+            store_console::Config::read,
+            store_console::serve_console,
+        ),
+        Subcommand::new(
             "load",
             "Run a load test against a store: generate load, measure, verify the orders",
             client::loadtest::settings(),

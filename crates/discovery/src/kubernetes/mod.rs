@@ -27,6 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 use watcher::Watcher;
 
 pub(crate) use slices::ordinal_of_pod;
+pub use watched::Pods;
 pub(crate) use watched::WatchedService;
 
 /// The timeout of a connection attempt to the API server.

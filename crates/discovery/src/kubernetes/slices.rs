@@ -42,6 +42,8 @@ struct Slice {
     /// The port numbers by name.
     ports: BTreeMap<String, u16>,
     endpoints: Vec<ReplicaEndpoint>,
+    /// All pods by name, whether they are replicas or not.
+    pods: BTreeMap<String, IpAddr>,
 }
 
 /// An endpoint that belongs to a replica.
@@ -95,6 +97,21 @@ impl Slices {
         best.into_iter().map(|(ordinal, (endpoint, port))| (ordinal, address(endpoint, port))).collect()
     }
 
+    /// The addresses of all pods for the port with this name, by the name of the pod.
+    pub(crate) fn pods(&self, port: &str) -> BTreeMap<String, Address> {
+        let slices = self.known.values().filter_map(|slice| slice.ports.get(port).zip(Some(&slice.pods)));
+        let pods = slices.flat_map(|(port, pods)| pods.iter().map(|(name, ip)| (name, ip, *port)));
+        let mut found = BTreeMap::<String, (bool, Address)>::new();
+        for (name, ip, port) in pods {
+            let address = (ip.is_ipv4(), Address::new(&ip.to_string(), port));
+            let held = found.entry(name.clone()).or_insert_with(|| address.clone());
+            if !held.0 {
+                *held = address;
+            }
+        }
+        found.into_iter().map(|(name, (_, address))| (name, address)).collect()
+    }
+
     /// Of two endpoints with the same ordinal, the one with the greater rank is used. In this
     /// order, it prefers an endpoint that is not terminating, one that is serving, an IPv4 address
     /// (on which `BIND_HOST` listens by default), and the pod that appeared last.
@@ -111,7 +128,8 @@ impl Slices {
         let ports = slice.ports.iter().flatten();
         let ports = ports.filter_map(|port| Some((port.name.clone()?, u16::try_from(port.port?).ok()?))).collect();
         let endpoints = slice.endpoints.iter().filter_map(replica_endpoint).collect();
-        self.known.insert(name.clone(), Slice { ports, endpoints });
+        let pods = slice.endpoints.iter().filter_map(pod).collect();
+        self.known.insert(name.clone(), Slice { ports, endpoints, pods });
     }
 
     fn number_pods(&mut self) {
@@ -145,6 +163,12 @@ fn replica_endpoint(endpoint: &Endpoint) -> Option<ReplicaEndpoint> {
         terminating: or_default(conditions.and_then(|it| it.terminating), false),
         serving: or_default(conditions.and_then(|it| it.serving), true),
     })
+}
+
+/// The name and the address of an endpoint that is a pod.
+fn pod(endpoint: &Endpoint) -> Option<(String, IpAddr)> {
+    let name = endpoint.target_ref.as_ref()?.name.clone()?;
+    Some((name, endpoint.addresses.first()?.parse().ok()?))
 }
 
 /// The ordinal of a StatefulSet's pod: `order-0` has ordinal 1.

@@ -1,7 +1,9 @@
 //! A Kubernetes service whose endpoints are the replicas of a group.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::Address;
 use api::replica::Replicas;
 use tokio::sync::watch;
 
@@ -12,6 +14,9 @@ use super::slices::Slices;
 const INTERNAL_PORT: &str = "internal";
 /// The name of the port for replication.
 const REPLICATION_PORT: &str = "replication";
+
+/// The addresses of pods, by their names.
+pub type Pods = BTreeMap<String, Address>;
 
 /// One service, and the lists of its replicas' addresses. Clones share the lists.
 #[derive(Clone, Debug)]
@@ -24,6 +29,8 @@ struct Shared {
     name: String,
     internal: watch::Sender<Replicas>,
     replication: watch::Sender<Replicas>,
+    /// The addresses of the internal ports of all pods, replicas or not, by the pods' names.
+    pods: watch::Sender<Pods>,
     /// Whether a complete list has been received.
     synced: watch::Sender<bool>,
     metrics: WatchMetrics,
@@ -33,8 +40,8 @@ impl WatchedService {
     /// A service that is not known yet: both lists are empty.
     pub(crate) fn new(group: &'static str, namespace: String, name: String) -> Self {
         let (internal, replication) = (watch::Sender::default(), watch::Sender::default());
-        let (synced, metrics) = (watch::Sender::new(false), WatchMetrics::new(group));
-        Self(Arc::new(Shared { group, namespace, name, internal, replication, synced, metrics }))
+        let (pods, synced, metrics) = (watch::Sender::default(), watch::Sender::new(false), WatchMetrics::new(group));
+        Self(Arc::new(Shared { group, namespace, name, internal, replication, pods, synced, metrics }))
     }
 
     pub(crate) fn group(&self) -> &'static str {
@@ -58,6 +65,11 @@ impl WatchedService {
         self.0.internal.subscribe()
     }
 
+    /// The addresses of the internal ports of all pods.
+    pub(crate) fn pods(&self) -> watch::Receiver<Pods> {
+        self.0.pods.subscribe()
+    }
+
     /// The addresses on which the replicas replicate.
     pub(crate) fn replication(&self) -> watch::Receiver<Replicas> {
         self.0.replication.subscribe()
@@ -79,12 +91,13 @@ impl WatchedService {
                 self.0.internal.borrow().iter().map(|(ordinal, address)| format!("{ordinal}={address}")).collect();
             tracing::info!(group = self.group(), replicas = replicas.join(" "), "replica addresses changed");
         }
+        set(&self.0.pods, slices.pods(INTERNAL_PORT));
         self.0.synced.send_if_modified(|synced| !std::mem::replace(synced, true));
     }
 }
 
 /// Replaces a list. Returns whether it has changed.
-fn set(list: &watch::Sender<Replicas>, now: Replicas) -> bool {
+fn set<T: PartialEq>(list: &watch::Sender<T>, now: T) -> bool {
     list.send_if_modified(|list| {
         let changed = *list != now;
         *list = now;

@@ -6,7 +6,8 @@
 //! operations is in [`operations`] and not with the routes (`public`), so that both stay readable;
 //! a test compares the two.
 //!
-//! The document leaves out two kinds of responses that OpenAPI has no place for: 404 `not_found`
+//! The document leaves out the page that a browser gets at `/`, and two kinds of responses that
+//! OpenAPI has no place for: 404 `not_found`
 //! and 405 `method_not_allowed` for unknown paths and methods (its description mentions them), and
 //! the 400 without a body with which the HTTP parser answers what is not HTTP.
 

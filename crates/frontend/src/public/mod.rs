@@ -8,6 +8,7 @@
 
 mod classes;
 mod route;
+mod welcome;
 
 use std::future::ready;
 use std::sync::Arc;
@@ -85,6 +86,10 @@ impl PublicApi {
         let mut context = RequestContext { route: UNKNOWN_ROUTE, started: Instant::now(), session: Session::default() };
         let route = match self.check(&request, &mut context) {
             Ok(route) => route,
+            Err(_) if welcome::is_wanted(&request) => {
+                let class = self.classes.of(Route::Document);
+                return self.pending(class, request, context, |_, _| ready(welcome::response()));
+            }
             Err(refusal) => return self.pending(None, request, context, |_, _| ready(*refusal)),
         };
         let class = || self.classes.of(route);

@@ -12,14 +12,14 @@ use super::line;
 use super::lines::{LedgerLines, NextLine};
 use crate::orders::{DedupWindow, OrderCommand, Orders, Restored};
 
-/// Reads the orders after the header up to `checkpoint`, all of which must be present. Passes each
-/// position between lines to `check`.
+/// Reads the orders after the header up to `checkpoint`, all of which must be present. Passes the
+/// position after each line to `check`.
 pub(super) fn read(
     input: impl BufRead,
     checkpoint: &LedgerCheckpoint,
     path: &Path,
     dedup_window: DedupWindow,
-    check: impl Fn(LedgerPosition) -> Result<(), StateStoreError>,
+    mut check: impl FnMut(LedgerPosition) -> Result<(), StateStoreError>,
 ) -> Result<Orders, StateStoreError> {
     let mut lines = LedgerLines::new(input);
     let mut orders = Restored::new(dedup_window);

@@ -12,7 +12,7 @@ use super::client_metrics::ClientMetrics;
 use super::client_request::{ClientRequest, SendError};
 use super::connection_pool::ConnectionPool;
 use super::hedge::Hedging;
-use super::transport::Transport;
+use super::transport::{ByteStream, Transport};
 use crate::Token;
 use crate::trace::span::{self, Span, TRACEPARENT};
 use crate::world;
@@ -85,6 +85,12 @@ impl Client {
             span.answered(status.as_u16());
         }
         response
+    }
+
+    /// Sends `request`, and returns the status and the body as it arrives. The request's timeout is
+    /// for the head of the response; its bound of the body's length does not apply.
+    pub async fn open(&self, to: &Address, request: ClientRequest<'_>) -> Result<(StatusCode, ByteStream), SendError> {
+        self.transport.open(to, request).await
     }
 
     /// Starts the request's span and adds its header, if this task works on behalf of a span.

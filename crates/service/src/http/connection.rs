@@ -43,8 +43,8 @@ use super::write_timeout::WriteTimeout;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub IpAddr);
 
-/// Is cancelled when the port stops, so that an endless response can end itself. It is among the
-/// extensions of every request to a router, except in simulated worlds.
+/// Is cancelled when the port stops. It is among the extensions of every request to a router,
+/// except in simulated worlds, so that an endless response can end itself.
 #[derive(Clone, Debug)]
 pub struct PortStop(pub CancellationToken);
 

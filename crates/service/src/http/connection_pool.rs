@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use api::Address;
-use axum::http::{HeaderMap, Request, StatusCode, Uri};
+use axum::http::{HeaderMap, Request, Response, StatusCode, Uri};
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, TryStreamExt};
 use http_body_util::{BodyExt, Either, Full, StreamBody};
@@ -78,8 +78,15 @@ impl ConnectionPool {
         request: ClientRequest<'_>,
     ) -> Result<(StatusCode, Bytes), SendError> {
         let response_bytes_max = request.response_bytes_max;
+        let response = self.open(to, request).await?;
+        let status = response.status();
+        Ok((status, read_body(response.into_body(), response_bytes_max).await?))
+    }
+
+    /// Sends a request and waits for the head of the response. The caller reads its body.
+    pub(super) async fn open(&self, to: &Address, request: ClientRequest<'_>) -> Result<Response<Incoming>, SendError> {
         let built = self.client.request(self.build(to, request)?);
-        let response = built.await.map_err(|error| {
+        built.await.map_err(|error| {
             let reason = reason(&error);
             if !error.is_connect() {
                 SendError::Broken(reason)
@@ -88,9 +95,7 @@ impl ConnectionPool {
             } else {
                 SendError::Unreachable(reason)
             }
-        })?;
-        let status = response.status();
-        Ok((status, read_body(response.into_body(), response_bytes_max).await?))
+        })
     }
 
     fn build(&self, to: &Address, request: ClientRequest<'_>) -> Result<Request<RequestBody>, SendError> {

@@ -54,3 +54,4 @@ pub use request_class::{ClassLimit, ClassRate, RequestClass};
 pub use server::serve;
 pub use server_metrics::{PortMetrics, ServerMetrics, UNKNOWN_ROUTE};
 pub use service::{ResponseFuture, Service};
+pub use transport::ByteStream;

@@ -1,6 +1,7 @@
 //! Sending a request once: over TCP, or through the [`World`] of a simulation.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,15 @@ use api::Address;
 use axum::http::{HeaderMap, Request, StatusCode};
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, TryStreamExt};
+use http_body_util::BodyDataStream;
 use tokio::time::timeout;
 
 use super::client_request::{ClientRequest, Payload, SendError};
 use super::connection_pool::ConnectionPool;
 use crate::world::{ConnectionError, World};
+
+/// The body of a response, as it arrives.
+pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
 /// How requests reach the other process. Cheap to clone; clones share the connections.
 #[derive(Clone, Debug)]
@@ -37,6 +42,20 @@ impl Transport {
             }
         });
         within(time, exchange).await
+    }
+
+    /// Sends the request once, and returns the response's body as it arrives. The request's timeout
+    /// is for the head of the response. A simulated world has no such responses.
+    pub(super) async fn open(
+        &self,
+        to: &Address,
+        request: ClientRequest<'_>,
+    ) -> Result<(StatusCode, ByteStream), SendError> {
+        let Self::Tcp(pool) = self else {
+            return Err(SendError::Broken("a simulated world has no streams".to_owned()));
+        };
+        let (head, body) = within(request.timeout, Box::pin(pool.open(to, request))).await?.into_parts();
+        Ok((head.status, Box::pin(BodyDataStream::new(body).map_err(io::Error::other))))
     }
 }
 

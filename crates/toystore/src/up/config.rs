@@ -22,6 +22,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Number of frontends.
     pub frontends: u8,
+    /// The port of the console; 0 switches it off.
+    pub console_port: u16,
     /// Whether a child that exits is restarted.
     pub restart: bool,
     /// The shoppers to run, if any. The store's address is filled in once the store runs.
@@ -48,6 +50,11 @@ pub fn settings() -> Vec<Setting> {
         Setting::switch("EPHEMERAL", "Use free ports, to run a second store on the same machine"),
         Setting::new("DATA_DIR", "data", "Directory for all files"),
         Setting::new("FRONTENDS", "1", "Number of frontends, 1 to 5"),
+        Setting::new(
+            "CONSOLE_PORT",
+            store_console::DEFAULT_PORT.to_string(),
+            "Port of the console, a live page of the store; 0 switches it off. With --ephemeral, a free port",
+        ),
         Setting::optional(
             "CATALOG_FILE",
             "CSV file with the initial products of a new store [default: catalog.csv in DATA_DIR]",
@@ -74,6 +81,7 @@ impl Config {
         let ephemeral = values.required::<bool>("EPHEMERAL");
         let data_dir = values.required::<PathBuf>("DATA_DIR");
         let frontends = values.within("FRONTENDS", 1..=5);
+        let console_port = values.within("CONSOLE_PORT", 0..=u16::MAX);
         let no_restart = values.required::<bool>("NO_RESTART");
         let shop = values.required::<bool>("SHOP");
         let once = values.required::<bool>("ONCE");
@@ -91,6 +99,7 @@ impl Config {
             ephemeral: ephemeral?,
             data_dir: data_dir?,
             frontends: frontends?,
+            console_port: console_port?,
             restart: !no_restart?,
             shopping: Some(shopping?).filter(|_| shop == Some(true)),
             once: once?,

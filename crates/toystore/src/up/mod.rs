@@ -6,13 +6,14 @@
 //!       └─ frontend       started last, stopped first
 //! ```
 //!
-//! It checks that the ports are free, starts the members as child processes, waits until all are
-//! ready, and prints what runs where. From then on it restarts every member that exits. With
-//! `--shop` it runs shoppers once. Ctrl-C or SIGTERM stops the members in the reverse order of
-//! their start.
+//! It prints where its console is, checks that the ports are free, starts the members as child
+//! processes, waits until all are ready, and prints what runs where. From then on it restarts every
+//! member that exits. With `--shop` it runs shoppers once. Ctrl-C or SIGTERM stops the members in
+//! the reverse order of their start.
 
 mod banner;
 mod config;
+mod console;
 mod supervisor;
 
 use std::io::Write;
@@ -58,10 +59,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ExitErro
     }
     let binary =
         std::env::current_exe().map_err(|error| failure(format!("cannot find the path of this program: {error}")))?;
+    let console = console::start(&config, &layout)?;
     let mut store = LocalStore::new(layout, binary, log_sink());
     let result = run_store(&config, &mut store, &stop).await;
     print("stopping the frontends, then the order replicas, then the catalog");
     store.stop().await;
+    if let Some(console) = console {
+        console.stop().await;
+    }
     // All processes have stopped. The file may be missing if the store never started.
     let _ = std::fs::remove_file(run_file::path(&config.data_dir));
     print("stopped; the data is kept");
@@ -115,7 +120,7 @@ fn log_sink() -> LogSink {
         // The store keeps running if standard error is closed.
         let _ = match line.strip_prefix('{') {
             Some(fields) => writeln!(out, "{{\"process\":\"{member}\",{fields}"),
-            None => writeln!(out, "{:>10} | {line}", console::style(member).for_stderr().cyan()),
+            None => writeln!(out, "{:>10} | {line}", ::console::style(member).for_stderr().cyan()),
         };
     })
 }

@@ -8,6 +8,7 @@
 mod access;
 mod cache;
 mod command_line;
+mod console;
 mod contention;
 mod crashes;
 mod delayed_messages;

@@ -35,20 +35,20 @@ async fn up_shop_once_runs_a_store_and_shoppers_and_stops() {
 }
 
 /// A running `toystore up` and the lines that it prints.
-struct RunningUp {
+pub(crate) struct RunningUp {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl RunningUp {
-    fn start(directory: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(directory: &Path, arguments: &[&str]) -> Self {
         let mut child = up(directory, arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }
 
     /// The next line that contains `what`.
-    async fn line_with(&mut self, what: &str) -> String {
+    pub(crate) async fn line_with(&mut self, what: &str) -> String {
         let found = async {
             while let Some(line) = self.lines.next_line().await.unwrap() {
                 if line.contains(what) {
@@ -58,6 +58,11 @@ impl RunningUp {
             panic!("it exited before it printed {what:?}");
         };
         tokio::time::timeout(TIMEOUT, found).await.unwrap_or_else(|_| panic!("it never printed {what:?}"))
+    }
+
+    /// The next line.
+    pub(crate) async fn next_line(&mut self) -> String {
+        self.line_with("").await
     }
 
     fn signal(&self, signal: Signal) {
