@@ -36,7 +36,7 @@ pub async fn run(config: ConsoleConfig, controls: Option<Arc<dyn StoreControls>>
     let (hub, clicked) = Hub::new(sources, client, frames.clone(), controls.clone());
     let desk = controls.map(|controls| ControlDesk::new(controls, clicked));
     let server = ConsoleServer::new(frames, store_url, docs_url, desk);
-    let port = serve(listener, server.into_service(), ConsoleServer::limits());
+    let port = serve(listener.for_local_names(), server.into_service(), ConsoleServer::limits());
     let hub = Task::spawn(|stop| hub.run(stop));
     stop.cancelled().await;
     port.stop().await;

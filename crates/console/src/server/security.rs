@@ -2,8 +2,8 @@
 //!
 //! A browser sends requests to this port for any page that asks for it, and tells where they come
 //! from. The port answers the API only to its own page, or to a program that is no browser:
-//! * `Host`: on loopback, the port answers only to this machine's names (`service::http`), so that
-//!   a name that was rebound to 127.0.0.1 gets nothing.
+//! * `Host`: the port answers only to this machine's names, on whatever address it is
+//!   (`service::http`), so that a page whose name was rebound to this port's address gets nothing.
 //! * `Sec-Fetch-Site` must be `same-origin` or `none`, if it is present. (A page on another port of
 //!   this machine is `same-site`.)
 //! * `Origin` must be this port's own, if it is present.

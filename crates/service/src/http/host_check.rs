@@ -7,7 +7,8 @@
 //! only to names that no page can have.
 //!
 //! A port on any other address is meant for other machines, which use names that this process
-//! cannot know.
+//! cannot know. An exception is the console: it is for a person's own machine, even where it is
+//! bound to all addresses of a container.
 
 use std::net::IpAddr;
 
@@ -19,15 +20,16 @@ use super::request_head;
 /// The check of one port.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HostCheck {
-    /// The names that the port answers to in addition to this machine's own; `None` if the port is
-    /// not on loopback.
+    /// The names that the port answers to in addition to this machine's own; `None` if it answers to
+    /// all names.
     names: Option<Vec<String>>,
 }
 
 impl HostCheck {
-    /// The check of a port on the address `bound` that other processes call by `names`.
-    pub(super) fn new(bound: IpAddr, names: Vec<String>) -> Self {
-        Self { names: bound.to_canonical().is_loopback().then_some(names) }
+    /// The check of a port that other processes call by `names`. `is_local`: it is for clients that
+    /// use names of this machine.
+    pub(super) fn new(is_local: bool, names: Vec<String>) -> Self {
+        Self { names: is_local.then_some(names) }
     }
 
     /// Why the request is refused, if it is. A request without a `Host` does not come from a
@@ -38,7 +40,7 @@ impl HostCheck {
         if is_this_machine(host) || names.iter().any(|name| name.eq_ignore_ascii_case(host)) {
             return None;
         }
-        let what = format!("this port is on the loopback interface and answers to localhost, not to {host:?}");
+        let what = format!("this port answers to localhost, not to {host:?}");
         Some(ApiError::new(ErrorCode::WrongHost, what))
     }
 }
@@ -55,14 +57,13 @@ fn is_this_machine(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use axum::body::Body;
 
     use super::*;
 
     fn refused(bound: &str, host: &str) -> bool {
-        let check = HostCheck::new(bound.parse().unwrap(), vec!["shop.local".to_owned()]);
+        let is_local = bound.parse::<IpAddr>().unwrap().to_canonical().is_loopback();
+        let check = HostCheck::new(is_local, vec!["shop.local".to_owned()]);
         let direct = Request::get("/").header("host", host).body(Body::empty()).unwrap();
         let proxied = Request::get(format!("http://{host}/")).header("host", "localhost").body(Body::empty()).unwrap();
         let refusals = [direct, proxied].map(|request| check.refuse(&request).is_some());
@@ -84,6 +85,6 @@ mod tests {
             assert!(!refused("0.0.0.0", other) && !refused("::", other), "{other}: other machines use this port");
         }
         let without = Request::get("/").body(Body::empty()).unwrap();
-        assert_eq!(HostCheck::new(Ipv4Addr::LOCALHOST.into(), Vec::new()).refuse(&without), None);
+        assert_eq!(HostCheck::new(true, Vec::new()).refuse(&without), None);
     }
 }

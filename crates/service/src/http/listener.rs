@@ -16,6 +16,8 @@ pub struct Listener {
     pub(super) socket: Socket,
     pub(super) address: SocketAddr,
     pub(super) names: Vec<String>,
+    /// Whether the port answers only to this machine's names, whatever address it is bound to.
+    pub(super) is_local: bool,
 }
 
 #[derive(Debug)]
@@ -39,7 +41,7 @@ impl Listener {
             }),
         };
         bound
-            .map(|(socket, address)| Self { socket, address, names: Vec::new() })
+            .map(|(socket, address)| Self { socket, address, names: Vec::new(), is_local: false })
             .map_err(|error| io::Error::new(error.kind(), format!("port {port}: {error}")))
     }
 
@@ -48,6 +50,14 @@ impl Listener {
     #[must_use]
     pub fn with_host_name(mut self, name: &str) -> Self {
         self.names.push(name.to_owned());
+        self
+    }
+
+    /// Answers only to this machine's names, also if the port is not bound to loopback: it is
+    /// reached through a forwarded or published port of the reader's machine.
+    #[must_use]
+    pub fn for_local_names(mut self) -> Self {
+        self.is_local = true;
         self
     }
 

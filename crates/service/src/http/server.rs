@@ -32,7 +32,7 @@ pub fn serve(listener: Listener, service: impl Into<Service>, limits: Limits) ->
 }
 
 async fn serve_until(stop: CancellationToken, listener: Listener, service: Service, limits: Limits) {
-    let Listener { socket, address, names } = listener;
+    let Listener { socket, address, names, is_local } = listener;
     let listener = match socket {
         Socket::Os(listener) => listener,
         Socket::World(world) => return world.serve(address, service.router().clone(), stop).await,
@@ -41,7 +41,7 @@ async fn serve_until(stop: CancellationToken, listener: Listener, service: Servi
     let port = PortContext {
         unread: service.unread(limits.unread_bytes_max),
         service,
-        host_check: HostCheck::new(address.ip(), names),
+        host_check: HostCheck::new(is_local || address.ip().to_canonical().is_loopback(), names),
         limits,
         refusal_throttle: RefusalThrottle::new(limits.refusals_per_second),
         graceful: GracefulShutdown::new(),
