@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use api::Address;
 use bytes::Bytes;
 use service::json_client::JsonClient;
 use service::lifecycle::Task;
@@ -16,7 +17,7 @@ use crate::follower::{FollowerContext, Observed, follow};
 use crate::frame::Frame;
 use crate::history::History;
 use crate::merge::Merger;
-use crate::source::{ProcessAddress, ServiceKind, Sources};
+use crate::source::{ServiceKind, Sources};
 
 /// How often a frame is made.
 pub(crate) const FRAME_INTERVAL: Duration = Duration::from_millis(250);
@@ -83,8 +84,11 @@ pub(crate) struct Hub {
     observed: mpsc::Receiver<Observed>,
     compared_at: watch::Sender<u64>,
     context: FollowerContext,
-    followers: BTreeMap<String, (ProcessAddress, Task)>,
+    followers: BTreeMap<String, (Followed, Task)>,
 }
+
+/// What a follower asks, and where.
+type Followed = (ServiceKind, Address);
 
 impl Hub {
     /// The hub, and where it takes the clicks, with their times in µs since 1970.
@@ -144,12 +148,15 @@ impl Hub {
         let frontends = list.iter().filter(|it| it.service == ServiceKind::Frontend).count();
         let share = Duration::from_secs(1) * u32::try_from(frontends.clamp(1, 16)).unwrap_or(16) / SCRAPES_PER_SECOND;
         self.context.scrape_interval = share.min(SCRAPE_INTERVAL_MAX);
-        self.followers.retain(|_, (process, _)| list.contains(process));
+        let is_followed = |name: &String, (at, _): &mut (Followed, Task)| {
+            list.iter().any(|process| process.name == *name && (process.service, &process.internal) == (at.0, &at.1))
+        };
+        self.followers.retain(is_followed);
         for process in list {
             let context = &self.context;
             self.followers.entry(process.name.clone()).or_insert_with(|| {
                 let task = follow(&process, context);
-                (process, task)
+                ((process.service, process.internal), task)
             });
         }
     }
