@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use api::Address;
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::now_us;
 use crate::control::{Control, StoreControls};
 use crate::follower::{FollowerContext, Observed, follow};
 use crate::frame::Frame;
@@ -40,11 +41,14 @@ const SCRAPES_PER_SECOND: u32 = 4;
 /// The longest time between two readings of one frontend's counters.
 const SCRAPE_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
+/// The number of a frame, and the frame as it is sent.
+pub(crate) type SentFrame = (u64, Bytes);
+
 /// What the hub and the pages share.
 #[derive(Clone, Debug)]
 pub(crate) struct Frames {
     history: Arc<Mutex<History>>,
-    sent: broadcast::Sender<(u64, Bytes)>,
+    sent: broadcast::Sender<SentFrame>,
 }
 
 impl Frames {
@@ -59,7 +63,7 @@ impl Frames {
     }
 
     /// What a page needs first, and what comes after that.
-    pub(crate) fn subscribe(&self, after: Option<u64>) -> (Vec<(u64, Bytes)>, broadcast::Receiver<(u64, Bytes)>) {
+    pub(crate) fn subscribe(&self, after: Option<u64>) -> (Vec<SentFrame>, broadcast::Receiver<SentFrame>) {
         // While the lock is held, no frame is sent.
         let history = self.history();
         (history.since(after), self.sent.subscribe())
@@ -160,10 +164,4 @@ impl Hub {
             });
         }
     }
-}
-
-/// The time in µs since 1970.
-pub(crate) fn now_us() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
