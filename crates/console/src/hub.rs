@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use api::Address;
 use bytes::Bytes;
 use service::json_client::JsonClient;
 use service::lifecycle::Task;
@@ -11,12 +12,13 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::now_us;
 use crate::control::{Control, StoreControls};
 use crate::follower::{FollowerContext, Observed, follow};
 use crate::frame::Frame;
 use crate::history::History;
 use crate::merge::Merger;
-use crate::source::{ProcessAddress, ServiceKind, Sources};
+use crate::source::{ServiceKind, Sources};
 
 /// How often a frame is made.
 pub(crate) const FRAME_INTERVAL: Duration = Duration::from_millis(250);
@@ -39,11 +41,14 @@ const SCRAPES_PER_SECOND: u32 = 4;
 /// The longest time between two readings of one frontend's counters.
 const SCRAPE_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
+/// The number of a frame, and the frame as it is sent.
+pub(crate) type SentFrame = (u64, Bytes);
+
 /// What the hub and the pages share.
 #[derive(Clone, Debug)]
 pub(crate) struct Frames {
     history: Arc<Mutex<History>>,
-    sent: broadcast::Sender<(u64, Bytes)>,
+    sent: broadcast::Sender<SentFrame>,
 }
 
 impl Frames {
@@ -58,7 +63,7 @@ impl Frames {
     }
 
     /// What a page needs first, and what comes after that.
-    pub(crate) fn subscribe(&self, after: Option<u64>) -> (Vec<(u64, Bytes)>, broadcast::Receiver<(u64, Bytes)>) {
+    pub(crate) fn subscribe(&self, after: Option<u64>) -> (Vec<SentFrame>, broadcast::Receiver<SentFrame>) {
         // While the lock is held, no frame is sent.
         let history = self.history();
         (history.since(after), self.sent.subscribe())
@@ -83,8 +88,11 @@ pub(crate) struct Hub {
     observed: mpsc::Receiver<Observed>,
     compared_at: watch::Sender<u64>,
     context: FollowerContext,
-    followers: BTreeMap<String, (ProcessAddress, Task)>,
+    followers: BTreeMap<String, (Followed, Task)>,
 }
+
+/// What a follower asks, and where.
+type Followed = (ServiceKind, Address);
 
 impl Hub {
     /// The hub, and where it takes the clicks, with their times in µs since 1970.
@@ -144,19 +152,16 @@ impl Hub {
         let frontends = list.iter().filter(|it| it.service == ServiceKind::Frontend).count();
         let share = Duration::from_secs(1) * u32::try_from(frontends.clamp(1, 16)).unwrap_or(16) / SCRAPES_PER_SECOND;
         self.context.scrape_interval = share.min(SCRAPE_INTERVAL_MAX);
-        self.followers.retain(|_, (process, _)| list.contains(process));
+        let is_followed = |name: &String, (at, _): &mut (Followed, Task)| {
+            list.iter().any(|process| process.name == *name && (process.service, &process.internal) == (at.0, &at.1))
+        };
+        self.followers.retain(is_followed);
         for process in list {
             let context = &self.context;
             self.followers.entry(process.name.clone()).or_insert_with(|| {
                 let task = follow(&process, context);
-                (process, task)
+                ((process.service, process.internal), task)
             });
         }
     }
-}
-
-/// The time in µs since 1970.
-pub(crate) fn now_us() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }

@@ -27,6 +27,7 @@
 //! `hub`, `server`, `console`; `control` has what the page can do to a store; `config`,
 //! `discovered` and `command` are `toystore console`.
 
+mod clock;
 mod command;
 mod config;
 mod console;

@@ -130,7 +130,7 @@ impl Follower {
             let message = timeout(SILENCE_MAX, messages.next()).await.map_err(|_| "it was silent".to_owned())?;
             let message: Message = message.ok_or_else(|| "it was closed".to_owned())??;
             backoff.reset();
-            for step in position.take(message)? {
+            for step in position.take(&message)? {
                 match step {
                     Step::Restart => return Ok(()),
                     Step::Missed(missed) => self.report(Observation::Missed(missed)).await,

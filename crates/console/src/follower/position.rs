@@ -37,17 +37,17 @@ impl Position {
     ///
     /// # Errors
     /// If it cannot be parsed.
-    pub(super) fn take(&mut self, message: Message) -> Result<Vec<Step>, String> {
+    pub(super) fn take(&mut self, message: &Message) -> Result<Vec<Step>, String> {
         match message.name.as_str() {
             "start" => {
-                let StreamStart { incarnation, newest } = parse(&message)?;
+                let StreamStart { incarnation, newest } = parse(message)?;
                 Ok(self.start(incarnation, newest))
             }
             "gap" => {
-                let Gap { missed } = parse(&message)?;
+                let Gap { missed } = parse(message)?;
                 Ok(self.miss(missed).into_iter().collect())
             }
-            "event" => Ok(self.event(parse(&message)?)),
+            "event" => Ok(self.event(parse(message)?)),
             _ => Ok(Vec::new()),
         }
     }
@@ -100,7 +100,7 @@ mod tests {
     /// of an event, in parentheses if it is past.
     fn steps(position: &mut Position, messages: &[(&str, serde_json::Value)]) -> String {
         let steps = messages.iter().flat_map(|(name, data)| {
-            position.take(Message { name: (*name).to_owned(), data: data.to_string() }).unwrap()
+            position.take(&Message { name: (*name).to_owned(), data: data.to_string() }).unwrap()
         });
         let shown = steps.map(|step| match step {
             Step::Restart => "!".to_owned(),
@@ -152,7 +152,7 @@ mod tests {
     fn garbage_is_an_error_and_unknown_messages_are_ignored() {
         let mut position = Position::default();
         let message = |name: &str| Message { name: name.to_owned(), data: "x".to_owned() };
-        assert!(position.take(message("event")).is_err());
-        assert_eq!(position.take(message("news")), Ok(Vec::new()));
+        assert!(position.take(&message("event")).is_err());
+        assert_eq!(position.take(&message("news")), Ok(Vec::new()));
     }
 }

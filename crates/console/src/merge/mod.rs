@@ -21,6 +21,7 @@ use api::event::{Event, Recorded};
 use crate::control::{Control, ControlsState, OwnedProcess, ProcessState};
 use crate::follower::{Observation, Observed, Report};
 use crate::frame::{Changes, ConsoleEvent, EventLine, Frame, State, Traffic, What};
+use crate::history::KEPT_MS;
 use crate::source::{ProcessAddress, ServiceKind};
 use crate::traffic::{Sample, float};
 use agreement::LedgerComparison;
@@ -49,7 +50,7 @@ pub(crate) struct Merger {
     names: Names,
     removed: Vec<String>,
     pending: Vec<EventLine>,
-    /// Details that did not even fit among those that wait.
+    /// Events that did not even fit among those that wait.
     dropped: u64,
     flows: Flows,
     gaps: Gaps,
@@ -99,6 +100,8 @@ impl Merger {
         // A follower that was just stopped may still report something.
         let Some(index) = self.known.iter().position(|known| *known.process.name == *process) else { return };
         match what {
+            // A page shows ten minutes.
+            Observation::Event { recorded, past: true } if recorded.at_us + KEPT_MS * 1000 < now_us => {}
             Observation::Event { recorded, past } => self.event(index, recorded, past),
             Observation::Missed(missed) => {
                 let text = format!("{process} had {missed} more events than it keeps");
@@ -188,7 +191,7 @@ impl Merger {
             self.add_flow(index, &event);
         }
         let notable = event.is_notable();
-        if !notable && (past || self.pending.len() >= PENDING_MAX) {
+        if (past && !notable) || self.pending.len() >= PENDING_MAX {
             self.dropped += u64::from(!past);
             return;
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::clock::now_us;
 use crate::control::{Control, ControlError, StoreControls};
-use crate::hub::now_us;
 
 /// The most controls that wait for their turn.
 pub(super) const WAITING_MAX: usize = 16;

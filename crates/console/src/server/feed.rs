@@ -10,13 +10,13 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use futures::{Stream, stream};
 use serde::Deserialize;
 use service::http::{ErrorResponse, PortStop, QueryParams};
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
 use super::state::{ConsoleServer, FEEDS_MAX};
+use crate::hub::SentFrame;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct FeedQuery {
@@ -32,7 +32,7 @@ pub(super) async fn feed(
     headers: HeaderMap,
 ) -> Response {
     let Ok(permit) = Arc::clone(&server.feeds).try_acquire_owned() else {
-        let what = format!("{} pages are open already; close one of them", FEEDS_MAX);
+        let what = format!("{FEEDS_MAX} pages are open already; close one of them");
         return ErrorResponse::new(ErrorCode::Overloaded, what).into_response();
     };
     // A browser that reconnects by itself repeats the address, and says here how far it got.
@@ -50,8 +50,8 @@ pub(super) async fn feed(
 
 /// The frames for one page. Ends if the page is too slow: it comes back and says how far it got.
 struct Feed {
-    first: VecDeque<(u64, Bytes)>,
-    later: broadcast::Receiver<(u64, Bytes)>,
+    first: VecDeque<SentFrame>,
+    later: broadcast::Receiver<SentFrame>,
     _permit: OwnedSemaphorePermit,
 }
 

@@ -16,7 +16,7 @@ use crate::hub::Frames;
 
 /// Controls that remember what they were told to do.
 #[derive(Debug)]
-struct Recorder(mpsc::UnboundedSender<Control>);
+struct Recorder(mpsc::Sender<Control>);
 
 impl StoreControls for Recorder {
     fn state(&self) -> ControlsState {
@@ -36,7 +36,7 @@ impl StoreControls for Recorder {
                     Err(ControlError::Invalid("there is no process nobody".to_owned()))
                 }
                 control => {
-                    self.0.send(control).unwrap();
+                    self.0.try_send(control).unwrap();
                     Ok(())
                 }
             }
@@ -48,13 +48,13 @@ impl StoreControls for Recorder {
 struct Console {
     router: Router,
     frames: Frames,
-    performed: mpsc::UnboundedReceiver<Control>,
+    performed: mpsc::Receiver<Control>,
     clicks: mpsc::Receiver<(Control, u64)>,
 }
 
 fn console(with_controls: bool) -> Console {
     let frames = Frames::new();
-    let (done, performed) = mpsc::unbounded_channel();
+    let (done, performed) = mpsc::channel(8);
     let (clicked, clicks) = mpsc::channel(8);
     let desk = with_controls.then(|| ControlDesk::new(Arc::new(Recorder(done)), clicked));
     let server = ConsoleServer::new(frames.clone(), Some("http://localhost:1110".to_owned()), None, desk);
@@ -231,7 +231,7 @@ async fn only_a_console_on_loopback_has_controls_and_it_checks_the_host() {
             store_url: None,
             docs_url: None,
         };
-        let controls: Arc<dyn StoreControls> = Arc::new(Recorder(mpsc::unbounded_channel().0));
+        let controls: Arc<dyn StoreControls> = Arc::new(Recorder(mpsc::channel(8).0));
         let stop = tokio_util::sync::CancellationToken::new();
         let running = tokio::spawn(crate::console::run(config, Some(controls), stop.clone()));
         let about = over_tcp(at, "localhost").await;

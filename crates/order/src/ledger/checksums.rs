@@ -31,7 +31,9 @@ impl LedgerChecksums {
     /// Adds the checksums of the next lines.
     pub(super) fn extend(&self, crcs: &[u32]) {
         let mut recent = self.recent();
-        crcs.iter().for_each(|crc| recent.push(*crc));
+        for crc in crcs {
+            recent.push(*crc);
+        }
     }
 
     /// Replaces all: the ledger was read from a file.

@@ -1,3 +1,5 @@
+mod checksums;
+
 use std::fs;
 
 use api::catalog::OrderLine;

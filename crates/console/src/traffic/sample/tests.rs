@@ -2,10 +2,8 @@ use super::*;
 use crate::traffic::Window;
 
 fn histogram(labels: &str, buckets: &[(&str, u64)], sum: f64) -> String {
-    let mut text = String::new();
-    for (le, count) in buckets {
-        text += &format!("{REQUESTS}_bucket{{{labels},le=\"{le}\"}} {count}\n");
-    }
+    let bucket = |(le, count): &(&str, u64)| format!("{REQUESTS}_bucket{{{labels},le=\"{le}\"}} {count}\n");
+    let text: String = buckets.iter().map(bucket).collect();
     let total = buckets.last().map_or(0, |(_, count)| *count);
     text + &format!("{REQUESTS}_sum{{{labels}}} {sum}\n{REQUESTS}_count{{{labels}}} {total}\n")
 }
