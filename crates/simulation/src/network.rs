@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::random::Random;
+use crate::story::Fate;
 use crate::trace::{Millis, RunTrace, TraceEvent, fingerprint};
 
 /// The index of a machine.
@@ -226,6 +227,7 @@ impl SimulatedNetwork {
             let copy = NetworkMessage::Request { call, to, port, request: request.clone() };
             if may_be_late(&copy) && self.random.per_mille(LATE_DUPLICATES) {
                 let at = now + self.random.within(LATE_DUPLICATE_DELAY);
+                trace.record(|story| story.sent(now, (from, to), &copy, Fate::Arrives(at)));
                 self.in_flight.insert((at, self.sent), copy);
             } else {
                 self.send(now, (from, to), call, copy, trace);
@@ -354,6 +356,8 @@ impl SimulatedNetwork {
             let lost = matches!(message, NetworkMessage::Cancel { .. }) && self.random.per_mille(500);
             let fate = if lost { "cut off" } else { "held back" };
             trace.note(now, &self.names[from], &TraceEvent::Dropped { call, what: format!("{what} ({fate})") });
+            let fate = if lost { Fate::CutOff } else { Fate::HeldBack };
+            trace.record(|story| story.sent(now, (from, to), &message, fate));
             if !lost {
                 trace.count("held-back");
                 self.held.push(((from, to), message));
@@ -363,11 +367,13 @@ impl SimulatedNetwork {
         if self.cut.contains(&(from, to)) {
             let what = describe(&self.calls);
             trace.note(now, &self.names[from], &TraceEvent::Dropped { call, what: format!("{what} (cut off)") });
+            trace.record(|story| story.sent(now, (from, to), &message, Fate::CutOff));
             return;
         }
         if from != to && self.random.per_mille(self.conditions.dropped) {
             trace.count("drop");
             trace.note(now, &self.names[from], &TraceEvent::Dropped { call, what: describe(&self.calls) });
+            trace.record(|story| story.sent(now, (from, to), &message, Fate::Lost));
             return;
         }
         let by = if self.random.per_mille(self.conditions.delayed) {
@@ -381,6 +387,7 @@ impl SimulatedNetwork {
             self.random.within(2..=5)
         };
         let by = if from != to && may_be_late(&message) { by + self.retransmission(trace) } else { by };
+        trace.record(|story| story.sent(now, (from, to), &message, Fate::Arrives(now + by)));
         self.sent += 1;
         self.in_flight.insert((now + by, self.sent), message);
     }

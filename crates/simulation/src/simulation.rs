@@ -19,6 +19,7 @@ use crate::network::{MachineId, SimulatedNetwork};
 use crate::options::SimulationOptions;
 use crate::process_world::{DiskDelay, ProcessExit, ProcessWorld, catch_panics};
 use crate::random::Random;
+use crate::repeated_faults::RepeatedFaults;
 use crate::report::{SimulationFailure, SimulationReport};
 use crate::shoppers::{Shopping, SimulatedShopper};
 use crate::trace::{Millis, RunTrace, TraceListener};
@@ -40,6 +41,10 @@ pub(crate) struct Simulation {
     /// The processes of a seed are started again some time later.
     pub(crate) exits: Option<Vec<(MachineId, ProcessExit)>>,
     pub(crate) failures: Vec<SimulationFailure>,
+    /// The faults of an earlier run, which happen instead of new ones.
+    pub(crate) repeated: Option<RepeatedFaults>,
+    /// The shoppers of the seed that do not shop.
+    pub(crate) absent_shoppers: Vec<usize>,
 }
 
 impl Simulation {
@@ -81,7 +86,7 @@ impl Simulation {
         }
         let shopping = Shopping::new(environment.clone(), frontends);
         let cluster = SimulatedCluster::new(environment, layout, machines, shopping, fault_random, rewind);
-        Self { seed, plan, cluster, order: Some(order), exits: None, failures: Vec::new() }
+        Self { seed, plan, cluster, order: Some(order), exits: None, failures: Vec::new(), repeated: None, absent_shoppers: Vec::new() }
     }
 
     /// Runs all phases.
@@ -111,12 +116,15 @@ impl Simulation {
         let pause_ms_max = *random.pick(&[5, 40, 150]);
         let shopping = Arc::clone(&self.cluster.shopping);
         let replicas: Vec<_> = (1..=self.cluster.layout.orders).map(ClusterLayout::order).collect();
+        let absent = std::mem::take(&mut self.absent_shoppers);
         let main: Main = Box::new(move |stop: CancellationToken| {
             tokio::spawn(poll_statuses(replicas));
             for client in 1..=usize::try_from(count).expect("a few") {
                 let shopper =
                     SimulatedShopper { client, shopping: Arc::clone(&shopping), random: random.fork(), pause_ms_max };
-                tokio::spawn(shopper.shop());
+                if !absent.contains(&client) {
+                    tokio::spawn(shopper.shop());
+                }
             }
             Box::pin(async move {
                 stop.cancelled().await;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use crate::story::StoryRecorder;
+
 /// Virtual milliseconds since the run began, by the simulation's clock.
 pub(crate) type Millis = u64;
 
@@ -88,6 +90,7 @@ pub(crate) struct RunTrace {
     faults: BTreeMap<&'static str, u64>,
     detail: TraceDetail,
     listener: Option<TraceListener>,
+    recorder: Option<Box<StoryRecorder>>,
 }
 
 impl fmt::Debug for RunTrace {
@@ -99,7 +102,25 @@ impl fmt::Debug for RunTrace {
 impl RunTrace {
     pub(crate) fn new(detail: TraceDetail, listener: Option<TraceListener>) -> Self {
         // The keys of `DefaultHasher::new` are fixed, unlike those of a `HashMap`.
-        Self { hasher: DefaultHasher::new(), events: 0, faults: BTreeMap::new(), detail, listener }
+        let (hasher, faults) = (DefaultHasher::new(), BTreeMap::new());
+        Self { hasher, events: 0, faults, detail, listener, recorder: None }
+    }
+
+    /// From now on, the recorder of a story is told everything. That does not change the run.
+    pub(crate) fn start_recording(&mut self, recorder: StoryRecorder) {
+        self.recorder = Some(Box::new(recorder));
+    }
+
+    /// Ends the recording.
+    pub(crate) fn take_recorder(&mut self) -> Option<Box<StoryRecorder>> {
+        self.recorder.take()
+    }
+
+    /// Tells the recorder something, if there is one.
+    pub(crate) fn record(&mut self, what: impl FnOnce(&mut StoryRecorder)) {
+        if let Some(recorder) = &mut self.recorder {
+            what(recorder);
+        }
     }
 
     /// Records that `event` happened at `who`.
@@ -109,6 +130,7 @@ impl RunTrace {
             (now, who, event).hash(&mut self.hasher);
             self.events += 1;
         }
+        self.record(|story| story.event(now, who, event));
         if matches!(event, TraceEvent::Protocol { .. }) {
             // Its log line tells the same.
             return;

@@ -94,6 +94,8 @@ impl Stage {
             order: None,
             exits: Some(Vec::new()),
             failures: Vec::new(),
+            repeated: None,
+            absent_shoppers: Vec::new(),
         };
         Self {
             simulation,
