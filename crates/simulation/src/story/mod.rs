@@ -45,3 +45,18 @@ pub fn tell(seed: u64, options: SimulationOptions) -> (SimulationReport, Story) 
     let story = Story::of(&report, &recorder, None);
     (report, story)
 }
+
+/// Runs a seed with a deliberate bug, shrinks it, and tells its story. `None` if the seed does not
+/// show the bug.
+#[cfg(feature = "mutations")]
+pub fn tell_mutated(
+    seed: u64,
+    options: SimulationOptions,
+    mutation: service::mutation::Mutation,
+    limits: ShrinkLimits,
+) -> Option<(SimulationReport, Story, ShrinkSummary)> {
+    service::mutation::activate(Some(mutation));
+    let shrunk = shrink(seed, options, limits);
+    service::mutation::activate(None);
+    shrunk.map(|(report, story, summary)| (report, story.with_mutation(mutation.name(), mutation.does()), summary))
+}
