@@ -82,7 +82,7 @@ function arrow({ message, count }, { x, y, each }, at, space, view) {
   const endY = isAway ? top + 7 : bottom;
   const classes = ['message', message.family, message.part, message.error ? 'error' : '',
     message.repeated ? 'repeated' : '', message.sent > at ? 'later' : ''].join(' ');
-  const title = `${seconds(message.sent)} ${story(view, message)}`;
+  const title = `${seconds(message.sent)} ${told(view, message)}`;
   const length = Math.hypot(endX - left, endY - top) || 1;
   const [dx, dy] = [(endX - left) / length, (endY - top) / length];
   const tip = isAway
@@ -94,7 +94,8 @@ function arrow({ message, count }, { x, y, each }, at, space, view) {
     view.show.labels ? label(message, count, { left, right, top, bottom: endY, each }, space) : ''}</g>`;
 }
 
-const story = (view, message) => {
+/** A message as a sentence. */
+const told = (view, message) => {
   const names = [view.names[message.from], view.names[message.to]];
   const fate = {
     arrives: `, arrives at ${seconds(message.until)}`, lost: ', is lost', cut: ', is stopped by a partition',
@@ -110,7 +111,7 @@ function label(message, count, { left, right, top, bottom, each }, space) {
   const letters = Math.floor(room / LETTER);
   const text = words(message, count);
   if (!text || letters < 4) return '';
-  const short = cut(text, letters);
+  const short = cut(text.length > letters ? text.replaceAll(/ \(key \w+\)/g, '') : text, letters);
   const size = short.length * LETTER;
   const forward = right > left;
   // Beside the lane where the arrow begins, on the arrow.
@@ -121,8 +122,8 @@ function label(message, count, { left, right, top, bottom, each }, space) {
   return html`<text class="words" x="${r(begin)}" y="${r(y)}">${short}</text>`;
 }
 
-function faultBands(story_, view, { x, y, each }) {
-  return faultsIn(story_, view.from, view.from + view.span).flatMap((fault) => fault.lanes.map((lane) => {
+function faultBands(story, view, { x, y, each }) {
+  return faultsIn(story, view.from, view.from + view.span).flatMap((fault) => fault.lanes.map((lane) => {
     const top = Math.max(y(fault.begin), -4);
     const bottom = Math.min(y(fault.until), view.height + 4);
     return html`<g class="band"><title>${seconds(fault.begin)} ${fault.text}</title><rect x="${r(x(lane) - each / 2 + 1)}"
@@ -139,8 +140,8 @@ const FAULT_WORDS = {
   'rewound-disk': 'old disk', 'removed-member': 'removed',
 };
 
-function faultWords(story_, view, { x, y, each }, space) {
-  return faultsIn(story_, view.from, view.from + view.span).flatMap((fault) => fault.lanes.map((lane) => {
+function faultWords(story, view, { x, y, each }, space) {
+  return faultsIn(story, view.from, view.from + view.span).flatMap((fault) => fault.lanes.map((lane) => {
     const top = Math.max(y(fault.begin), 0) + 12;
     const text = cut(FAULT_WORDS[fault.kind] ?? fault.kind, Math.floor((each - 4) / LETTER));
     const left = x(lane) - (text.length * LETTER) / 2;
@@ -149,11 +150,11 @@ function faultWords(story_, view, { x, y, each }, space) {
   }));
 }
 
-function lifeline(story_, lane, view, { x, y }) {
-  const service = story_.lanes[lane].service;
+function lifeline(story, lane, view, { x, y }) {
+  const service = story.lanes[lane].service;
   const to = view.from + view.span;
   if (service === 'client') return html`<path class="life" d="M${r(x(lane))} 0V${view.height}"/>`;
-  const changes = statesIn(story_, lane, view.from, to);
+  const changes = statesIn(story, lane, view.from, to);
   return changes.map(({ at, state }, place) => {
     const top = Math.max(y(at), 0);
     const bottom = Math.min(place + 1 < changes.length ? y(changes[place + 1].at) : view.height, view.height);
@@ -165,12 +166,12 @@ function lifeline(story_, lane, view, { x, y }) {
   });
 }
 
-function eventMarks(story_, view, { x, y, each }, space) {
-  const first = firstNotBefore(story_.entries, view.from);
-  const last = firstNotBefore(story_.entries, view.from + view.span + 1);
-  return story_.entries.slice(first, last).map((entry) => {
+function eventMarks(story, view, { x, y, each }, space) {
+  const first = firstNotBefore(story.entries, view.from);
+  const last = firstNotBefore(story.entries, view.from + view.span + 1);
+  return story.entries.slice(first, last).map((entry) => {
     if (entry.level !== 'notable' || entry.kind === 'fault' || entry.kind === 'phase') return '';
-    const name = story_.lanes[entry.lane].name;
+    const name = story.lanes[entry.lane].name;
     const text = cut(entry.text.startsWith(name) ? entry.text.slice(name.length + 1) : entry.text,
       Math.floor((each - 12) / LETTER));
     const [left, top] = [x(entry.lane) + 7, y(entry.at) + 4];
@@ -181,20 +182,20 @@ function eventMarks(story_, view, { x, y, each }, space) {
   });
 }
 
-function callBars(story_, view, { x, y, each }) {
+function callBars(story, view, { x, y, each }) {
   const to = view.from + view.span;
-  const clients = Math.max(...story_.calls.map((call) => call.client), 0) + 1;
+  const clients = Math.max(...story.calls.map((call) => call.client), 0) + 1;
   const step = Math.min((each - 10) / clients, 9);
-  return story_.calls.filter((call) => call.begin <= to && (call.end ?? call.begin + 20) >= view.from).map((call) => {
-    const left = x(story_.clients) - 6 - step * (clients - call.client);
+  return story.calls.filter((call) => call.begin <= to && (call.end ?? call.begin + 20) >= view.from).map((call) => {
+    const left = x(story.clients) - 6 - step * (clients - call.client);
     const [top, bottom] = [y(call.begin), y(call.end ?? call.begin + 20)];
     return html`<rect class="call ${call.kind} ${call.outcome}" x="${r(left)}" y="${r(top)}" width="${r(Math.max(step - 2, 2))}"
       height="${r(Math.max(bottom - top, 2))}"><title>client ${call.client} ${call.text}</title></rect>`;
   });
 }
 
-function factMarks(story_, view, { x, y, each }) {
-  const marksOf = story_.facts.filter((fact) => fact.at >= view.from && fact.at <= view.from + view.span);
+function factMarks(story, view, { x, y, each }) {
+  const marksOf = story.facts.filter((fact) => fact.at >= view.from && fact.at <= view.from + view.span);
   return marksOf.map((fact) => html`<g class="fact" transform="translate(${r(x(fact.lane) - Math.min(each / 2 - 8, 16))} ${r(y(fact.at))})"><title>${
     seconds(fact.at)} ${fact.text}</title><path d="M${GUTTER - x(fact.lane)} 0H${view.width - x(fact.lane)}"/><circle r="11"/><text
     y="5">${fact.number}</text></g>`);
@@ -203,36 +204,36 @@ function factMarks(story_, view, { x, y, each }) {
 const r = (value) => Math.round(value * 10) / 10;
 
 /**
- * @param {Object} story_ the story
+ * @param {Object} story the story
  * @param {{at: number, from: number, span: number, width: number, height: number,
  *   show: {routine: boolean, answers: boolean, labels: boolean}}} view
  */
-export function diagram(story_, view) {
-  const scale = scales(story_, view);
+export function diagram(story, view) {
+  const scale = scales(story, view);
   const space = new Space();
-  const named = { ...view, names: story_.lanes.map((lane) => lane.name) };
-  const groups = grouped(visible(story_, view), scale.y);
+  const named = { ...view, names: story.lanes.map((lane) => lane.name) };
+  const groups = grouped(visible(story, view), scale.y);
   const times = marks(view.from, view.from + view.span, 10).map((at) => html`<g class="time"><path
     d="M${GUTTER} ${r(scale.y(at))}H${view.width}"/><text x="${GUTTER - 6}" y="${r(scale.y(at) + 4)}">${seconds(at)}</text></g>`);
   const now = scale.y(view.at);
   // Words of faults and events first: they take their places before those of messages.
-  const faults = faultWords(story_, named, scale, space);
-  const events = eventMarks(story_, named, scale, space);
+  const faults = faultWords(story, named, scale, space);
+  const events = eventMarks(story, named, scale, space);
   // What is wrong is on top, and gets its words first.
   const order = (group) => (group.message.fate !== 'arrives' || group.message.error ? 0 : 1)
     + (group.message.part === 'answer' ? 2 : 0);
   const arrows = [...groups].sort((one, other) => order(one) - order(other))
     .map((group) => arrow(group, scale, view.at, space, named)).reverse();
   return html`<svg class="lanes" width="${view.width}" height="${view.height}" viewBox="0 0 ${view.width} ${view.height}">
-    ${times}${faultBands(story_, named, scale)}${story_.lanes.map((_, lane) => lifeline(story_, lane, named, scale))}
-    ${callBars(story_, named, scale)}${arrows}${events}${faults}${factMarks(story_, named, scale)}
+    ${times}${faultBands(story, named, scale)}${story.lanes.map((_, lane) => lifeline(story, lane, named, scale))}
+    ${callBars(story, named, scale)}${arrows}${events}${faults}${factMarks(story, named, scale)}
     <g class="playhead"><path d="M${GUTTER} ${r(now)}H${view.width}"/><text x="${GUTTER - 6}" y="${r(now + 4)}">${seconds(view.at)}</text></g></svg>`;
 }
 
 /** What the colours mean, and how much is drawn. */
-export function legend(story_, view) {
-  const shown = visible(story_, view);
-  const families = [...new Set(story_.messages.map((message) => message.family))]
+export function legend(story, view) {
+  const shown = visible(story, view);
+  const families = [...new Set(story.messages.map((message) => message.family))]
     .filter((family) => family !== 'other' || view.show.routine);
   const names = {
     order: 'orders', read: 'reads', fill: 'fetches, leases', reserve: 'reserve, fence', place: 'log entries',

@@ -36,7 +36,7 @@ function renderLog() {
   const list = byId('log');
   list.innerHTML = log(entriesAround(story, view.at, view.show));
   const current = list.querySelector('.current');
-  if (current) list.scrollTop = current.offsetTop - list.offsetTop - list.clientHeight * 0.6;
+  if (current) list.scrollTop = current.offsetTop - list.clientHeight * 0.6;
 }
 
 function render() {

@@ -7,6 +7,8 @@
 const LONG_MS = 400;
 /** The order of the lanes, from clients inwards. */
 const SERVICES = ['client', 'frontend', 'catalog', 'order'];
+/** Notable in an operator's log, but not in a story. */
+const DULL = new Set(['checkpoint_made', 'leader_found', 'fill_refused']);
 const FATES = ['arrives', 'lost', 'cut', 'held', 'no-power'];
 
 /** The place of the first item that is not before `at`. */
@@ -48,7 +50,7 @@ export function readStory(data) {
   const facts = (data.broken?.facts ?? [])
     .map((fact, at) => ({ ...fact, lane: column[fact.lane], number: at + 1 }));
   const events = data.events.map(([at, lane, notable, kind, text]) => ({
-    at, lane: column[lane], level: notable ? 'notable' : 'detail', kind, text,
+    at, lane: column[lane], level: notable && !DULL.has(kind) ? 'notable' : 'detail', kind, text,
   }));
   const clients = column[data.lanes.findIndex((lane) => lane.service === 'client')];
   const calls = data.calls.map(([client, begin, end, kind, outcome, text]) => ({

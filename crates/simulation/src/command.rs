@@ -316,14 +316,13 @@ fn show(config: &Config, mutation: Mutation, print: &(dyn Fn(&str) + Sync)) -> S
         if report.is_clean() {
             continue;
         }
-        print(&format!("found by seed {seed}, the {}th that was run; shrinking it", summary.runs));
+        print(&format!("seed {seed} shows it (seeds run: {}); shrinking the run", summary.runs));
         let limits = story::ShrinkLimits::default();
         let Some((report, story, shrunk)) = story::tell_mutated(seed, SimulationOptions::default(), mutation, limits)
         else {
             break;
         };
-        print(&shrunk.to_string());
-        print(&report.to_string());
+        print(&format!("{shrunk}\nfailures of the shrunk run: {}", report.failures.len()));
         if let Some(broken) = story.broken() {
             let [one, other] = &broken.facts;
             let time = |at: u64| format!("{}.{:03}", at / 1000, at % 1000);

@@ -14,6 +14,9 @@ use crate::network::MachineId;
 use crate::report::SimulationFailure;
 use crate::trace::Millis;
 
+/// In the message of the consensus engine when a follower lacks what the leader counted as stored.
+const ENGINE_ASSERTION: &str = "follower log reversion";
+
 /// One of the two facts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fact {
@@ -93,6 +96,9 @@ fn promise(failure: &SimulationFailure) -> &'static str {
             Some("I7") => "The first final answer to an order is its answer forever.",
             _ => "The store keeps its invariants.",
         },
+        SimulationFailure::UnexpectedExit { what, .. } if what.contains(ENGINE_ASSERTION) => {
+            "A leader counts an entry as stored only when the replica has said so."
+        }
         SimulationFailure::UnexpectedExit { .. } => "What a majority has acknowledged is in the log of every later leader.",
         SimulationFailure::Liveness(_) => "When all faults are over, the store works again and all replicas agree.",
         SimulationFailure::LedgersDiffer(_) => "Order numbers have no gaps, and all ledgers are the same.",
@@ -299,31 +305,51 @@ impl Teller<'_> {
         Fact { at, lane, text }
     }
 
-    /// Why pieces stay reserved: a leader reserved them after it was deposed, or nobody knows.
+    /// Why pieces stay reserved: the catalog reserved them for a batch that was over, or nobody
+    /// knows.
     fn leak(&self, product: &ProductName, pieces: u64) -> [Fact; 2] {
-        let late = self.0.effects.iter().enumerate().find_map(|(at, later)| {
-            let earlier = self.0.effects[..at].iter().find(|earlier| earlier.batch.term > later.batch.term)?;
-            Some([self.effect(earlier), self.effect(later)])
+        let mut requests: Vec<_> = self.0.messages.iter().filter_map(ReserveRequest::of).collect();
+        requests.sort_by_key(|request| request.arrived);
+        let late = requests.iter().enumerate().find_map(|(at, late)| {
+            let newest = requests[..at].iter().max_by_key(|request| request.batch)?;
+            (late.batch < newest.batch && late.orders.contains(product.as_str())).then_some((newest, late))
         });
-        late.unwrap_or_else(|| {
-            let reserved = |message: &&RecordedMessage| {
-                message.kind.label == "reserve"
-                    && message.part == MessagePart::Request
-                    && message.text.contains(product.as_str())
-            };
-            let reservation = self.0.messages.iter().rev().find(reserved);
-            [
+        let Some((newest, late)) = late else {
+            return [
                 self.at_end("order-1", "the store is quiet: every order is decided".to_owned()),
-                reservation.map_or_else(
-                    || self.at_end("catalog-1", format!("{pieces} {product} are still reserved")),
-                    |_| self.at_end("catalog-1", format!("the catalog says: {pieces} {product} are still reserved")),
+                self.at_end("catalog-1", format!("the catalog says: {pieces} {product} are still reserved")),
+            ];
+        };
+        let name = |request: &ReserveRequest<'_>| (self.0.lanes[request.message.from].clone(), request.batch);
+        let ((leader, (term, batch)), (old_leader, (old_term, old_batch))) = (name(newest), name(late));
+        let begun = if batch == 0 {
+            format!("asks for a fence: no leader before term {term} reserves any more")
+        } else {
+            format!("reserves for batch {batch} of term {term}: every batch before it is over")
+        };
+        let copy = if late.message.is_repeated { "a late second copy of its request" } else { "its late request" };
+        let lane = late.message.to;
+        let catalog = &self.0.lanes[lane];
+        [
+            Fact { at: newest.arrived, lane, text: format!("{leader} {begun}") },
+            Fact {
+                at: late.arrived,
+                lane,
+                text: format!(
+                    "{catalog} reserves for {old_leader}, batch {old_batch} of term {old_term}, all the same: {copy} \
+                     has arrived ({}). Nobody will ever place or release this: at the end {pieces} {product} are \
+                     still reserved",
+                    late.orders
                 ),
-            ]
-        })
+            },
+        ]
     }
 
     /// A process has ended itself because of what it found; before that, someone said otherwise.
     fn of_exit(&self, who: &str, at: Millis, what: &str) -> [Fact; 2] {
+        if let Some(counted) = what.contains(ENGINE_ASSERTION).then(|| self.counted_too_early(who, at, what)).flatten() {
+            return counted;
+        }
         let group = who.split('-').next().unwrap_or_default();
         let ended = self.fact(at, who, format!("{who} ends itself: {}", shortened(what)));
         let said = |event: &&RecordedEvent| {
@@ -348,6 +374,35 @@ impl Teller<'_> {
             Fact { text: format!("{}{meaning}", fact.text), ..fact }
         });
         [before, ended]
+    }
+
+    /// A leader has counted an entry as stored, and the follower answers that it lacks it.
+    fn counted_too_early(&self, who: &str, at: Millis, what: &str) -> Option<[Fact; 2]> {
+        let lane = self.0.lane(who);
+        let of_replication = |message: &&RecordedMessage| matches!(message.kind.label, "append" | "heartbeat");
+        let answer = self.0.messages.iter().rev().filter(of_replication).find(|message| {
+            message.part == MessagePart::Response && message.to == lane && message.fate == Fate::Arrives(at)
+        })?;
+        let follower = &self.0.lanes[answer.from];
+        let sent = self.0.messages.iter().rev().filter(of_replication).find(|message| {
+            message.part == MessagePart::Request
+                && (message.from, message.to) == (lane, answer.from)
+                && message.sent < at
+                && message.call != answer.call
+        });
+        let (_, numbers) = what.split_once("matching: ")?;
+        let (matching, conflict) = numbers.split_once("; conflict: ")?;
+        let entry = conflict.split(|letter: char| !letter.is_ascii_digit()).next().unwrap_or_default();
+        let counted = format!(
+            "{who} sends {follower} its log up to {}, and counts it as stored there without waiting for the answer",
+            matching.trim().replace('-', ".")
+        );
+        let denied = format!(
+            "{follower} answers {who} that its log does not have entry {entry}. {who} finds the contradiction (an \
+             assertion of the consensus engine) and ends itself"
+        );
+        let counted_at = sent.map_or(answer.sent, |sent| sent.sent).min(at);
+        Some([Fact { at: counted_at, lane, text: counted }, Fact { at, lane: answer.from, text: denied }])
     }
 
     /// Two replicas of the order group that say different things about the log.
@@ -384,6 +439,31 @@ impl Teller<'_> {
                 self.at_end("order-1", what.to_owned()),
             ],
         }
+    }
+}
+
+/// A request to reserve or to fence that arrived at the catalog.
+struct ReserveRequest<'a> {
+    message: &'a RecordedMessage,
+    arrived: Millis,
+    /// Term and number; a fence is before the first batch of its term.
+    batch: (u64, u64),
+    orders: &'a str,
+}
+
+impl<'a> ReserveRequest<'a> {
+    fn of(message: &'a RecordedMessage) -> Option<Self> {
+        let (MessagePart::Request, Fate::Arrives(arrived)) = (message.part, message.fate) else { return None };
+        let (batch, orders) = match message.kind.label {
+            "fence" => ((message.text.strip_prefix("term ")?.parse().ok()?, 0), ""),
+            "reserve" => {
+                let (id, orders) = message.text.strip_prefix("batch ")?.split_once(": ")?;
+                let (term, batch) = id.split_once('/')?;
+                ((term.parse().ok()?, batch.parse().ok()?), orders.split(';').next().unwrap_or_default())
+            }
+            _ => return None,
+        };
+        Some(Self { message, arrived, batch, orders })
     }
 }
 

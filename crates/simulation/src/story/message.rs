@@ -1,6 +1,6 @@
 //! A message as a part of a story: what it is about, in a few words.
 
-use api::catalog::{Fence, ReserveBatch, Resolve, Settle};
+use api::catalog::{Fence, OrderLine, ReadProducts, ReserveBatch, Resolve, Settle};
 use api::frontend::Invalidate;
 use api::order::{PlaceOrder, Placement};
 use api::public::{NewOrder, Order, OrderPlaced};
@@ -127,13 +127,17 @@ pub(super) fn request(open: &OpenCall, request: &Request<Bytes>) -> String {
         "/orders" => {
             let id = request.headers().get(IDEMPOTENCY_KEY_HEADER).and_then(|key| key.to_str().ok()?.parse().ok());
             let id = id.map_or_else(String::new, |id: OrderId| format!(" (key {})", key(id)));
-            json::<NewOrder>(body).map(|order| format!("{} × {}{id}", order.quantity, order.name))
+            let order = json::<NewOrder>(body).map(|order| format!("{} × {}{id}", order.quantity, order.name));
+            order.or_else(|| json::<PlaceOrder>(body).map(|order| line(&order.line)))
         }
-        "/orders/batch" => json::<Vec<PlaceOrder>>(body).map(|orders| {
-            list(orders.iter().map(|it| format!("{} × {} (key {})", it.line.quantity, it.line.name, key(it.line.order_id))))
-        }),
+        "/orders/batch" => {
+            json::<Vec<PlaceOrder>>(body).map(|orders| list(orders.iter().map(|order| line(&order.line))))
+        }
+        "/products/batch" => {
+            json::<ReadProducts>(body).map(|read| list(read.names.as_slice().iter().map(ToString::to_string)))
+        }
         "/reservations" => json::<ReserveBatch>(body).map(|batch| {
-            let orders = batch.orders.iter().map(|it| format!("{} × {} (key {})", it.quantity, it.name, key(it.order_id)));
+            let orders = batch.orders.iter().map(line);
             let settles = batch.settle.as_ref().map_or_else(String::new, |settle| format!("; {}", settled(settle)));
             format!("batch {}: {}{settles}", batch.id, list(orders))
         }),
@@ -180,6 +184,10 @@ pub(super) fn answer(open: &OpenCall, outcome: &CallResult) -> String {
         _ => None,
     };
     text.unwrap_or_default()
+}
+
+fn line(line: &OrderLine) -> String {
+    format!("{} × {} (key {})", line.quantity, line.name, key(line.order_id))
 }
 
 fn json<T: DeserializeOwned>(body: &Bytes) -> Option<T> {

@@ -18,6 +18,9 @@ use crate::report::SimulationReport;
 /// The most shoppers that a seed has.
 const SHOPPERS_MAX: usize = 5;
 
+/// How much longer than the first run a run may be, in virtual ms.
+const LONGER_MS: u64 = 1_000;
+
 /// How much work shrinking may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShrinkLimits {
@@ -96,8 +99,17 @@ pub fn shrink(
     parts.push(Part::Rewind);
     parts.extend((1..=recorder.shoppers()).map(Part::Shopper));
     let shoppers = recorder.shoppers();
-    let mut search =
-        Search { seed, options, plan: &plan, signature: signature(best), runs: 0, runs_max: limits.runs_max, length: None };
+    let mut search = Search {
+        seed,
+        options,
+        plan: &plan,
+        signature: signature(best),
+        with_orders: first.acknowledged > 0,
+        longest_ms: first.virtual_ms + LONGER_MS,
+        runs: 0,
+        runs_max: limits.runs_max,
+        length: None,
+    };
     let kept = search.minimize(parts);
     search.shorten(&kept);
     let (report, recorder) = run_recorded(seed, options, &search.cuts(&kept));
@@ -123,6 +135,10 @@ struct Search<'a> {
     plan: &'a [crate::repeated_faults::PlannedFault],
     /// Of the failure that must remain.
     signature: String,
+    /// Whether an order must be acknowledged: a store that works tells more.
+    with_orders: bool,
+    /// The most virtual milliseconds that a run may take.
+    longest_ms: u64,
     runs: usize,
     runs_max: usize,
     length: Option<u64>,
@@ -151,7 +167,9 @@ impl Search<'_> {
         }
         self.runs += 1;
         let report = run_cut(self.seed, self.options, &self.cuts(kept));
-        report.failures.iter().any(|failure| signature(failure) == self.signature)
+        report.virtual_ms <= self.longest_ms
+            && (report.acknowledged > 0 || !self.with_orders)
+            && report.failures.iter().any(|failure| signature(failure) == self.signature)
     }
 
     /// The algorithm `ddmin`, with complements only: a subset alone hardly ever breaks anything.

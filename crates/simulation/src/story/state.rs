@@ -125,10 +125,10 @@ impl ProcessState {
             }
             Event::TakesOrders { .. } => self.takes_orders = Some(true),
             Event::BatchPlaced { last, .. } => self.placed = Some(last.get()),
-            Event::CheckpointMade { position } => self.checkpoint = Some(position.to_string()),
-            Event::StateReceived { position } => {
+            Event::CheckpointMade { position } | Event::StateReceived { position } => {
                 self.checkpoint = Some(position.to_string());
-                self.applied = Some(position.to_string());
+                // Newer than what it has told.
+                (self.log, self.applied) = (None, None);
             }
             Event::CatalogLeads { term, .. } => (self.role, self.term) = (Some("leader"), Some(term.0)),
             Event::LeaseHeld {} => self.lease = Some(true),
