@@ -118,7 +118,7 @@ function label(message, count, { left, right, top, bottom, each }, space) {
   const begin = forward ? left + 9 : left - 9 - size;
   const slope = (bottom - top) / (right - left || 1);
   const y = top + slope * (begin + size / 2 - left) - 3;
-  if (!space.take(begin, begin + size, y - 9)) return '';
+  if (y < 9 || !space.take(begin, begin + size, y - 9)) return '';
   return html`<text class="words" x="${r(begin)}" y="${r(y)}">${short}</text>`;
 }
 
@@ -133,8 +133,8 @@ function faultBands(story, view, { x, y, each }) {
 
 /** What a fault is called beside its lane. */
 const FAULT_WORDS = {
-  kill: 'killed', 'power-loss': 'no power', 'power-loss-of-all': 'no power', stop: 'stopped',
-  'stop-all': 'stopped', pause: 'frozen', partition: 'cut off', 'one-way-partition': 'mute',
+  kill: 'killed', 'power-loss': 'no power', 'power-loss-of-all': 'no power', stop: 'stopping',
+  'stop-all': 'stopping', pause: 'frozen', partition: 'cut off', 'one-way-partition': 'mute',
   'frozen-link': 'sends held back', 'slow-disk': 'slow disk', 'failed-sync': 'sync fails',
   'failed-write': 'write fails', 'full-disk': 'full disk', 'wiped-disk': 'empty disk',
   'rewound-disk': 'old disk', 'removed-member': 'removed',
@@ -174,7 +174,9 @@ function eventMarks(story, view, { x, y, each }, space) {
     const name = story.lanes[entry.lane].name;
     const text = cut(entry.text.startsWith(name) ? entry.text.slice(name.length + 1) : entry.text,
       Math.floor((each - 12) / LETTER));
-    const [left, top] = [x(entry.lane) + 7, y(entry.at) + 4];
+    // At the right edge there is no room on the right.
+    const isLast = entry.lane === story.lanes.length - 1;
+    const [left, top] = [isLast ? x(entry.lane) - 7 - text.length * LETTER : x(entry.lane) + 7, y(entry.at) + 4];
     const hasRoom = view.show.labels && each > 70 && space.take(left, left + text.length * LETTER, top - 10);
     return html`<g class="event ${entry.at > view.at ? 'later' : ''}"><title>${seconds(entry.at)} ${entry.text}</title><circle
       cx="${r(x(entry.lane))}" cy="${r(y(entry.at))}" r="4"/>${
@@ -213,9 +215,10 @@ export function diagram(story, view) {
   const space = new Space();
   const named = { ...view, names: story.lanes.map((lane) => lane.name) };
   const groups = grouped(visible(story, view), scale.y);
-  const times = marks(view.from, view.from + view.span, 10).map((at) => html`<g class="time"><path
-    d="M${GUTTER} ${r(scale.y(at))}H${view.width}"/><text x="${GUTTER - 6}" y="${r(scale.y(at) + 4)}">${seconds(at)}</text></g>`);
   const now = scale.y(view.at);
+  const times = marks(view.from, view.from + view.span, 10).map((at) => html`<g class="time"><path
+    d="M${GUTTER} ${r(scale.y(at))}H${view.width}"/>${Math.abs(scale.y(at) - now) > 13 && scale.y(at) > 6
+    ? html`<text x="${GUTTER - 6}" y="${r(scale.y(at) + 4)}">${seconds(at)}</text>` : ''}</g>`);
   // Words of faults and events first: they take their places before those of messages.
   const faults = faultWords(story, named, scale, space);
   const events = eventMarks(story, named, scale, space);

@@ -17,9 +17,10 @@ const SPAN_MIN = 10;
 /** Without motion, playing shows one event after the other, each for so long, in ms. */
 const STEP_MS = 1200;
 
+const start = story.facts.length > 0 ? story.facts[1].at : (story.faultTimes[0] ?? story.from);
 const view = {
-  at: story.facts.length > 0 ? story.facts[1].at : (story.faultTimes[0] ?? story.from),
-  span: comfortableSpan(story),
+  at: start,
+  span: comfortableSpan(story, start),
   show: { routine: false, answers: true, labels: true, calls: false, details: false },
   playing: false,
 };

@@ -123,9 +123,16 @@ export function entriesAround(story, at, show, count = 60) {
   return { entries: shown, current: current - first, before: first, after: entries.length - first - shown.length };
 }
 
-/** A window in which about `count` messages can be seen, in ms. */
-export function comfortableSpan(story, count = 45) {
-  const loud = story.messages.filter((message) => !message.routine).length;
-  const span = ((story.to - story.from) * count) / Math.max(loud, 1);
-  return Math.min(Math.max(span, 40), 1500, Math.max(story.to - story.from, 40));
+/** A window before `at` in which about `count` messages can be seen, in ms. */
+export function comfortableSpan(story, at, count = 34) {
+  const loud = story.messages.filter((message) => !message.routine);
+  const last = firstNotBefore(loud, at + 1, (message) => message.sent);
+  const first = loud[Math.max(last - count, 0)];
+  const span = first ? (at - first.sent) * 1.6 : 0;
+  const whole = Math.max(story.to - story.from, 40);
+  const facts = story.facts.length > 0 ? (story.facts[1].at - story.facts[0].at) * 1.9 : 0;
+  let wanted = span;
+  if (facts > span && facts < span * 3) wanted = facts;
+  if (facts > 0 && facts < span / 3) wanted = Math.min(span, Math.max(facts * 2, 240));
+  return Math.min(Math.max(wanted, 30), 1500, whole);
 }

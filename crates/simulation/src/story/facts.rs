@@ -409,7 +409,7 @@ impl Teller<'_> {
     fn of_logs(&self, what: &str) -> [Fact; 2] {
         let says = |lane: MachineId, at: Millis, log: &str| {
             let name = &self.0.lanes[lane];
-            Fact { at, lane, text: format!("{name} says that its log ends at {log}") }
+            Fact { at, lane, text: format!("{name} says that its log ends at {log}. That does not change any more") }
         };
         let mut logs: Vec<_> = (self.0.statuses.iter())
             .filter(|(lane, _)| self.0.lanes[**lane].starts_with("order-"))

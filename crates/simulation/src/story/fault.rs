@@ -74,13 +74,17 @@ fn detail(what: &str) -> String {
 const MESSAGE_MAX: usize = 300;
 
 /// An error message without what a reader of a story does not need: paths of source files, and
-/// what is beyond the first few sentences.
+/// what an operator should do.
 pub(super) fn shortened(what: &str) -> String {
     let what = match what.strip_prefix("panicked: panicked at ").and_then(|rest| rest.split_once('\n')) {
         Some((_, message)) => format!("it found a bug in itself (a panic): {message}"),
         None => what.to_owned(),
     };
     let mut what = what.replace('\n', " ");
+    // The first sentence says what was found; the others say what an operator can do.
+    if let Some((found, _)) = what.split_once(". ") {
+        what.truncate(found.len());
+    }
     if what.len() > MESSAGE_MAX {
         what.truncate(what.floor_char_boundary(MESSAGE_MAX));
         what.push('…');

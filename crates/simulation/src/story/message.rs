@@ -122,7 +122,7 @@ pub(super) fn key(id: OrderId) -> String {
 /// What a request says.
 pub(super) fn request(open: &OpenCall, request: &Request<Bytes>) -> String {
     let body = request.body();
-    let settled = |settle: &Settle| format!("settles up to {}/{}", settle.term, settle.through);
+    let settled = |settle: &Settle| format!("up to {}/{}", settle.term, settle.through);
     let text = match open.path.as_str() {
         "/orders" => {
             let id = request.headers().get(IDEMPOTENCY_KEY_HEADER).and_then(|key| key.to_str().ok()?.parse().ok());
@@ -138,7 +138,7 @@ pub(super) fn request(open: &OpenCall, request: &Request<Bytes>) -> String {
         }
         "/reservations" => json::<ReserveBatch>(body).map(|batch| {
             let orders = batch.orders.iter().map(line);
-            let settles = batch.settle.as_ref().map_or_else(String::new, |settle| format!("; {}", settled(settle)));
+            let settles = batch.settle.as_ref().map_or_else(String::new, |settle| format!("; settles {}", settled(settle)));
             format!("batch {}: {}{settles}", batch.id, list(orders))
         }),
         "/settlements" => json::<Settle>(body).map(|settle| settled(&settle)),
@@ -164,7 +164,7 @@ pub(super) fn answer(open: &OpenCall, outcome: &CallResult) -> String {
     };
     let (body, ok) = (response.body(), response.status().is_success());
     if !ok {
-        let code = json::<ErrorBody>(body).map(|body| body.error.code.as_str().to_owned());
+        let code = json::<ErrorBody>(body).map(|body| body.error.code.as_str().replace('_', " "));
         return code.unwrap_or_else(|| response.status().as_u16().to_string());
     }
     let text = match open.path.as_str() {
@@ -172,7 +172,7 @@ pub(super) fn answer(open: &OpenCall, outcome: &CallResult) -> String {
         "/orders/batch" => data::<Vec<Placement>>(body).map(|placements| {
             list(placements.iter().map(|placement| match placement {
                 Placement::Placed(placed) => format!("order {}", placed.order_number),
-                Placement::Refused(error) => error.code.as_str().to_owned(),
+                Placement::Refused(error) => error.code.as_str().replace('_', " "),
             }))
         }),
         "/status" => data::<ReplicaStatus>(body).map(|status| {

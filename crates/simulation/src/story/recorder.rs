@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use api::event::Event;
 use api::replica::ReplicaStatus;
 use history::{BatchEffect, EndState, History};
 
@@ -65,7 +66,7 @@ pub(crate) struct StoryRecorder {
     pub(crate) faults: Vec<RecordedFault>,
     pub(crate) states: VecDeque<StateChange>,
     now_states: Vec<ProcessState>,
-    /// The last status of each replica that a message carried.
+    /// The last status of each replica that a message carried, and since when its log is the same.
     pub(crate) statuses: BTreeMap<MachineId, (Millis, ReplicaStatus)>,
     /// The faults that were drawn, to repeat them.
     pub(crate) plan: Vec<PlannedFault>,
@@ -117,7 +118,8 @@ impl StoryRecorder {
         match event {
             TraceEvent::Protocol { event } => {
                 self.change(now, lane, |state, name| state.of_event(event, name));
-                self.add(lane, event.kind(), event.is_notable(), format!("{who} {event}"));
+                let sentence = format!("{who} {}", with_names(event, who));
+                self.add(lane, event.kind(), event.is_notable(), sentence);
             }
             TraceEvent::Started => {
                 self.end_faults(now, |fault| fault.lanes == [lane] && fault.ends_with_start());
@@ -270,7 +272,9 @@ impl StoryRecorder {
     /// A message carries the status of that machine's replica.
     pub(crate) fn status(&mut self, now: Millis, lane: MachineId, status: &ReplicaStatus) {
         self.change(now, lane, |state, _| state.of_status(status));
-        self.statuses.insert(lane, (now, status.clone()));
+        let log = |status: &ReplicaStatus| (status.node_id, status.last_log, status.applied);
+        let since = self.statuses.get(&lane).filter(|(_, last)| log(last) == log(status)).map_or(now, |(at, _)| *at);
+        self.statuses.insert(lane, (since, status.clone()));
     }
 
     /// What clients saw, and what is left at the end.
@@ -303,6 +307,23 @@ impl StoryRecorder {
             _ => self.states.push_back(StateChange { at: now, lane, state }),
         }
     }
+}
+
+/// The sentence of an event, with the names of replicas instead of the identities of their disks.
+fn with_names(event: &Event, who: &str) -> String {
+    let sentence = event.to_string();
+    let id = match event {
+        Event::Follows { leader: id, .. }
+        | Event::Voted { candidate: id, .. }
+        | Event::LeadershipTransferred { successor: id }
+        | Event::ReplicaJoining { joining: id }
+        | Event::ReplicaJoined { joining: id }
+        | Event::StateSent { target_id: id, .. } => id,
+        _ => return sentence,
+    };
+    let group = who.split('-').next().unwrap_or_default();
+    let name = format!("{group}-{}", id.ordinal());
+    sentence.replace(&id.to_string(), if name == who { "itself" } else { &name })
 }
 
 fn capitalized(text: &str) -> String {

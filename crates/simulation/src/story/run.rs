@@ -97,3 +97,33 @@ pub(crate) fn signature(failure: &SimulationFailure) -> String {
     };
     text.chars().filter(|letter| !letter.is_ascii_digit()).take(120).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_faults_repeated_are_the_same_run() {
+        for seed in [2, 5, 13] {
+            let options = SimulationOptions::default();
+            let (first, recorder) = run_recorded(seed, options, &Cuts::default());
+            let all = vec![true; recorder.plan.len()];
+            let cuts = |kept| Cuts { faults: Some((recorder.plan.clone(), kept)), ..Cuts::default() };
+            assert_eq!(run_cut(seed, options, &cuts(all.clone())), first);
+            if recorder.plan.iter().any(|planned| planned.fault.is_some()) {
+                let none = run_cut(seed, options, &cuts(vec![false; all.len()]));
+                assert_ne!(none.trace_hash, first.trace_hash);
+                assert!(none.is_clean(), "{none}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_signature_has_no_times_and_names() {
+        let exit = |who: &str, at_ms, what: &str| {
+            signature(&SimulationFailure::UnexpectedExit { who: who.to_owned(), at_ms, code: 74, what: what.to_owned() })
+        };
+        assert_eq!(exit("order-1", 3, "entry 4.11 is lost"), exit("order-2", 7, "entry 5.9 is lost"));
+        assert_ne!(exit("order-1", 3, "entry 4.11 is lost"), exit("order-1", 3, "the disk is gone"));
+    }
+}
