@@ -15,8 +15,7 @@ use crate::member::{ClusterLayout, SimulatedMember};
 use crate::network::MachineId;
 use crate::random::Random;
 use crate::shoppers::{Shopping, SimulatedShopper};
-use crate::story::StoryRecorder;
-use crate::trace::{Millis, TraceEvent};
+use crate::trace::{Millis, RunRecorder, TraceEvent};
 
 /// Something that will happen to a machine.
 #[derive(Clone, Copy, Debug)]
@@ -174,7 +173,7 @@ impl SimulatedCluster {
     }
 
     /// Tells the recorder of the story something, if there is one.
-    pub(crate) fn record(&self, what: impl FnOnce(&mut StoryRecorder)) {
+    pub(crate) fn record(&self, what: impl FnOnce(&mut dyn RunRecorder)) {
         self.environment.lock().trace.record(what);
     }
 

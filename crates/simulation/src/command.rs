@@ -195,7 +195,9 @@ impl SimulationSummary {
     fn write_story(&mut self, story: &Story, path: &Path, print: &(dyn Fn(&str) + Sync)) {
         let page = story.html(StoryLimits::default());
         match std::fs::write(path, &page) {
-            Ok(()) => print(&format!("the story is in {} ({} KB); open it in a browser", path.display(), page.len() / 1000)),
+            Ok(()) => {
+                print(&format!("the story is in {} ({} KB); open it in a browser", path.display(), page.len() / 1000));
+            }
             Err(error) => {
                 let what = format!("the story cannot be written to {}: {error}", path.display());
                 print(&what);

@@ -5,6 +5,8 @@
 //! an order that is drawn anew each time. A message takes at least one tick, so what a process does
 //! in a tick cannot depend on what another process does in the same tick.
 
+use std::sync::PoisonError;
+
 use bytes::Bytes;
 use http::Request;
 use replication::{DISK_WENT_BACK, REMOVED_WHILE_AWAY};
@@ -15,8 +17,8 @@ use crate::cluster::{ScheduledEvent, SimulatedCluster};
 use crate::faults::FaultKind;
 use crate::network::{MachineId, NetworkMessage};
 use crate::process_world::ProcessExit;
-use crate::report::SimulationFailure;
 use crate::repeated_faults::PlannedFault;
+use crate::report::SimulationFailure;
 use crate::simulation::Simulation;
 use crate::trace::{Millis, TraceEvent};
 
@@ -55,7 +57,7 @@ impl Simulation {
         let environment = &self.cluster.environment;
         let due = environment.lock().network.due(now);
         for message in due {
-            self.cluster.record(|story| story.arrived(now, &message));
+            self.cluster.record(|story| story.arrived(now, message.content()));
             match message {
                 NetworkMessage::Request { call, to, port, request } => self.deliver_request(to, port, call, request),
                 NetworkMessage::Response { call, outcome } => environment.lock().network.complete(call, outcome),
@@ -121,7 +123,7 @@ impl Simulation {
         let kind = *cluster.fault_random.pick(&self.plan.kinds);
         let fault = cluster.draw_fault(kind);
         let planned = PlannedFault { gap: Some(gap), fault, random_after: cluster.fault_random.clone() };
-        cluster.record(|story| story.planned(planned.clone()));
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner).push(planned.clone());
         if let Some(fault) = &planned.fault {
             cluster.inject(fault);
         }

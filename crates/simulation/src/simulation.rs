@@ -1,6 +1,6 @@
 //! One run of a seed: what it draws, and its phases from the first start to the judgement.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use api::Address;
@@ -19,7 +19,7 @@ use crate::network::{MachineId, SimulatedNetwork};
 use crate::options::SimulationOptions;
 use crate::process_world::{DiskDelay, ProcessExit, ProcessWorld, catch_panics};
 use crate::random::Random;
-use crate::repeated_faults::RepeatedFaults;
+use crate::repeated_faults::{PlannedFault, RepeatedFaults};
 use crate::report::{SimulationFailure, SimulationReport};
 use crate::shoppers::{Shopping, SimulatedShopper};
 use crate::trace::{Millis, RunTrace, TraceListener};
@@ -43,6 +43,8 @@ pub(crate) struct Simulation {
     pub(crate) failures: Vec<SimulationFailure>,
     /// The faults of an earlier run, which happen instead of new ones.
     pub(crate) repeated: Option<RepeatedFaults>,
+    /// The faults that were drawn so far.
+    pub(crate) planned: Arc<Mutex<Vec<PlannedFault>>>,
     /// The shoppers of the seed that do not shop.
     pub(crate) absent_shoppers: Vec<usize>,
 }
@@ -86,7 +88,17 @@ impl Simulation {
         }
         let shopping = Shopping::new(environment.clone(), frontends);
         let cluster = SimulatedCluster::new(environment, layout, machines, shopping, fault_random, rewind);
-        Self { seed, plan, cluster, order: Some(order), exits: None, failures: Vec::new(), repeated: None, absent_shoppers: Vec::new() }
+        Self {
+            seed,
+            plan,
+            cluster,
+            order: Some(order),
+            exits: None,
+            failures: Vec::new(),
+            repeated: None,
+            planned: Arc::default(),
+            absent_shoppers: Vec::new(),
+        }
     }
 
     /// Runs all phases.

@@ -1,6 +1,7 @@
 //! The store that a script acts on, its time, and its output.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::replica::{ReplicaStatus, STATUS_PATH};
 use api::{Data, OrderId};
@@ -95,6 +96,7 @@ impl Stage {
             exits: Some(Vec::new()),
             failures: Vec::new(),
             repeated: None,
+            planned: Arc::default(),
             absent_shoppers: Vec::new(),
         };
         Self {

@@ -9,11 +9,10 @@ use super::facts::{self, BrokenPromise};
 use super::fault::RecordedFault;
 use super::message::{MessageKind, RecordedMessage, key};
 use super::page;
-use super::recorder::{Fate, StoryRecorder};
-use super::shrink::ShrinkSummary;
+use super::recorder::StoryRecorder;
 use super::state::ProcessState;
 use crate::report::SimulationReport;
-use crate::trace::Millis;
+use crate::trace::{Fate, Millis};
 
 /// How much longer than its last fact a story is, in ms: so that the end can be seen.
 const AFTER_THE_END: Millis = 40;
@@ -80,7 +79,7 @@ struct FaultRow {
 }
 
 impl Story {
-    pub(super) fn of(report: &SimulationReport, recorder: &StoryRecorder, shrunk: Option<ShrinkSummary>) -> Self {
+    pub(super) fn of(report: &SimulationReport, recorder: &StoryRecorder, shrunk: Option<String>) -> Self {
         let broken = facts::explain(&report.failures, recorder);
         let last = broken.as_ref().map_or(recorder.now, |broken| broken.facts[1].at);
         let to = (last + AFTER_THE_END).min(recorder.now.max(last));
@@ -104,9 +103,14 @@ impl Story {
                 .collect(),
             faults: recorder.faults.iter().filter(|fault| fault.begin <= to).map(row_of_fault).collect(),
             calls: calls(recorder, to),
-            states: recorder.states.iter().filter(|it| it.at <= to).map(|it| (it.at, it.lane, it.state.clone())).collect(),
+            states: recorder
+                .states
+                .iter()
+                .filter(|it| it.at <= to)
+                .map(|it| (it.at, it.lane, it.state.clone()))
+                .collect(),
         };
-        story.about.extend(shrunk.map(|summary| format!("{summary}.")));
+        story.about.extend(shrunk);
         if to < recorder.now {
             let rest = (recorder.now - to) / 100;
             story.left_out.push(format!(
@@ -212,9 +216,8 @@ impl Story {
         self.messages.retain(|row| usize::try_from(row[4]).is_ok_and(|kind| !kinds[kind].routine));
         self.kinds = kinds;
         let dropped = before - self.messages.len();
-        self.left_out.push(format!(
-            "{dropped} heartbeats, status polls and renewals of leases, so that this page stays small."
-        ));
+        self.left_out
+            .push(format!("{dropped} heartbeats, status polls and renewals of leases, so that this page stays small."));
     }
 
     /// Leaves out the first quarter of what is left. False if too little would remain.

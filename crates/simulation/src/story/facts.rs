@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::fault::shortened;
 use super::message::{MessagePart, RecordedMessage, key};
-use super::recorder::{Fate, RecordedEvent, StoryRecorder};
+use super::recorder::{RecordedEvent, StoryRecorder};
 use crate::network::MachineId;
 use crate::report::SimulationFailure;
-use crate::trace::Millis;
+use crate::trace::{Fate, Millis};
 
 /// In the message of the consensus engine when a follower lacks what the leader counted as stored.
 const ENGINE_ASSERTION: &str = "follower log reversion";
@@ -99,7 +99,9 @@ fn promise(failure: &SimulationFailure) -> &'static str {
         SimulationFailure::UnexpectedExit { what, .. } if what.contains(ENGINE_ASSERTION) => {
             "A leader counts an entry as stored only when the replica has said so."
         }
-        SimulationFailure::UnexpectedExit { .. } => "What a majority has acknowledged is in the log of every later leader.",
+        SimulationFailure::UnexpectedExit { .. } => {
+            "What a majority has acknowledged is in the log of every later leader."
+        }
         SimulationFailure::Liveness(_) => "When all faults are over, the store works again and all replicas agree.",
         SimulationFailure::LedgersDiffer(_) => "Order numbers have no gaps, and all ledgers are the same.",
     }
@@ -132,9 +134,10 @@ impl Teller<'_> {
             | Violation::AnswerChanged { first: one, other } => [self.order(one), self.order(other)],
             Violation::Lost { call, ledger, lines } => [
                 self.order(call),
-                self.at_end(&format!("order-{ledger}"), format!(
-                    "the longest ledger, that of order-{ledger}, ends with order {lines}"
-                )),
+                self.at_end(
+                    &format!("order-{ledger}"),
+                    format!("the longest ledger, that of order-{ledger}, ends with order {lines}"),
+                ),
             ],
             Violation::Overwritten { call, ledger, found } => [
                 self.order(call),
@@ -151,7 +154,10 @@ impl Teller<'_> {
             Violation::RefusedWithStock { call, allowed } | Violation::Oversold { call, allowed } => {
                 let at = ms(call.called);
                 let text = format!("there are {allowed} {} in stock", call.product);
-                [self.stock_known(&call.product, call.called).unwrap_or_else(|| self.fact(at, "catalog-1", text)), self.order(call)]
+                [
+                    self.stock_known(&call.product, call.called).unwrap_or_else(|| self.fact(at, "catalog-1", text)),
+                    self.order(call),
+                ]
             }
             Violation::TermWentBack { earlier, later }
             | Violation::BatchOutOfTurn { earlier, later }
@@ -159,10 +165,13 @@ impl Teller<'_> {
             Violation::Leaked { account } => self.leak(&account.name, account.reserved),
             Violation::SoldDiffers { account, pieces } => [
                 self.at_end("order-1", format!("the placed orders contain {pieces} {}", account.name)),
-                self.at_end("catalog-1", format!(
-                    "catalog says: {} {} are sold and {} are reserved",
-                    account.sold, account.name, account.reserved
-                )),
+                self.at_end(
+                    "catalog-1",
+                    format!(
+                        "catalog says: {} {} are sold and {} are reserved",
+                        account.sold, account.name, account.reserved
+                    ),
+                ),
             ],
             Violation::EndsWrong { product, stock, allowed } => [
                 self.at_end("order-1", format!("after all orders, {allowed} {product} can be in stock")),
@@ -273,7 +282,8 @@ impl Teller<'_> {
     /// The leader that gave an order this number.
     fn placed(&self, number: OrderNumber, order_id: OrderId) -> Fact {
         let said = |message: &&RecordedMessage| {
-            message.part == MessagePart::Response && message.text.split(", ").any(|text| text == format!("order {number}"))
+            message.part == MessagePart::Response
+                && message.text.split(", ").any(|text| text == format!("order {number}"))
         };
         let text = format!("gives the order with key {} number {number}", key(order_id));
         match self.0.messages.iter().find(said) {
@@ -314,32 +324,32 @@ impl Teller<'_> {
             let newest = requests[..at].iter().max_by_key(|request| request.batch)?;
             (late.batch < newest.batch && late.orders.contains(product.as_str())).then_some((newest, late))
         });
-        let Some((newest, late)) = late else {
+        let Some((newest, outdated)) = late else {
             return [
                 self.at_end("order-1", "the store is quiet: every order is decided".to_owned()),
                 self.at_end("catalog-1", format!("the catalog says: {pieces} {product} are still reserved")),
             ];
         };
         let name = |request: &ReserveRequest<'_>| (self.0.lanes[request.message.from].clone(), request.batch);
-        let ((leader, (term, batch)), (old_leader, (old_term, old_batch))) = (name(newest), name(late));
+        let ((leader, (term, batch)), (old_leader, (old_term, old_batch))) = (name(newest), name(outdated));
         let begun = if batch == 0 {
             format!("asks for a fence: no leader before term {term} reserves any more")
         } else {
             format!("reserves for batch {batch} of term {term}: every batch before it is over")
         };
-        let copy = if late.message.is_repeated { "a late second copy of its request" } else { "its late request" };
-        let lane = late.message.to;
+        let copy = if outdated.message.is_repeated { "a late second copy of its request" } else { "its late request" };
+        let lane = outdated.message.to;
         let catalog = &self.0.lanes[lane];
         [
             Fact { at: newest.arrived, lane, text: format!("{leader} {begun}") },
             Fact {
-                at: late.arrived,
+                at: outdated.arrived,
                 lane,
                 text: format!(
                     "{catalog} reserves for {old_leader}, batch {old_batch} of term {old_term}, all the same: {copy} \
                      has arrived ({}). Nobody will ever place or release this: at the end {pieces} {product} are \
                      still reserved",
-                    late.orders
+                    outdated.orders
                 ),
             },
         ]
@@ -347,7 +357,8 @@ impl Teller<'_> {
 
     /// A process has ended itself because of what it found; before that, someone said otherwise.
     fn of_exit(&self, who: &str, at: Millis, what: &str) -> [Fact; 2] {
-        if let Some(counted) = what.contains(ENGINE_ASSERTION).then(|| self.counted_too_early(who, at, what)).flatten() {
+        if let Some(counted) = what.contains(ENGINE_ASSERTION).then(|| self.counted_too_early(who, at, what)).flatten()
+        {
             return counted;
         }
         let group = who.split('-').next().unwrap_or_default();
@@ -365,14 +376,17 @@ impl Teller<'_> {
         } else {
             says.clone().find(|event| event.kind == "batch_placed").or_else(|| says.clone().next())
         };
-        let before = before.map_or_else(|| self.fact(0, who, format!("{who} is started")), |event| {
-            let meaning = match event.kind {
-                "batch_placed" => ": a majority has these orders on its disks",
-                _ => ": its log has everything that was committed",
-            };
-            let fact = happened(event);
-            Fact { text: format!("{}{meaning}", fact.text), ..fact }
-        });
+        let before = before.map_or_else(
+            || self.fact(0, who, format!("{who} is started")),
+            |event| {
+                let meaning = match event.kind {
+                    "batch_placed" => ": a majority has these orders on its disks",
+                    _ => ": its log has everything that was committed",
+                };
+                let fact = happened(event);
+                Fact { text: format!("{}{meaning}", fact.text), ..fact }
+            },
+        );
         [before, ended]
     }
 
@@ -417,12 +431,8 @@ impl Teller<'_> {
                 let end = |position: Option<api::LogPosition>| {
                     position.map_or_else(|| "nothing".to_owned(), |position| position.to_string())
                 };
-                let log = format!(
-                    "{}, applied to {}, as {}",
-                    end(status.last_log),
-                    end(status.applied),
-                    status.node_id
-                );
+                let log =
+                    format!("{}, applied to {}, as {}", end(status.last_log), end(status.applied), status.node_id);
                 (*lane, *at, log)
             })
             .collect();
@@ -433,7 +443,9 @@ impl Teller<'_> {
             logs.iter().rev().find(|(_, _, it)| end(it) != end(log)).cloned()
         });
         match (other, last) {
-            (Some((one, one_at, one_log)), Some((lane, at, log))) => [says(one, one_at, &one_log), says(lane, at, &log)],
+            (Some((one, one_at, one_log)), Some((lane, at, log))) => {
+                [says(one, one_at, &one_log), says(lane, at, &log)]
+            }
             _ => [
                 self.at_end("order-1", "everything was healed, and nothing is wrong any more".to_owned()),
                 self.at_end("order-1", what.to_owned()),

@@ -12,9 +12,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use service::world::ConnectionError;
 
-use super::recorder::Fate;
-use crate::network::{CallId, CallResult, MachineId, NetworkMessage};
-use crate::trace::Millis;
+use crate::network::{CallId, CallResult, MachineId};
+use crate::trace::{Fate, MessageContent, Millis};
 
 /// The part of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,17 +74,17 @@ pub(super) struct OpenCall {
 }
 
 impl OpenCall {
-    pub(super) fn of(_: (MachineId, MachineId), request: &Request<Bytes>) -> Self {
+    pub(super) fn of(request: &Request<Bytes>) -> Self {
         let path = request.uri().path().to_owned();
         Self { kind: kind_of(request.method(), &path, request.body().len()), path }
     }
 }
 
-pub(super) fn identity(message: &NetworkMessage) -> (CallId, MessagePart) {
-    match message {
-        NetworkMessage::Request { call, .. } => (*call, MessagePart::Request),
-        NetworkMessage::Response { call, .. } => (*call, MessagePart::Response),
-        NetworkMessage::Cancel { call } => (*call, MessagePart::Cancel),
+pub(super) fn part_of(content: MessageContent<'_>) -> MessagePart {
+    match content {
+        MessageContent::Request(_) => MessagePart::Request,
+        MessageContent::Response(_) => MessagePart::Response,
+        MessageContent::Cancel => MessagePart::Cancel,
     }
 }
 
@@ -138,7 +137,8 @@ pub(super) fn request(open: &OpenCall, request: &Request<Bytes>) -> String {
         }
         "/reservations" => json::<ReserveBatch>(body).map(|batch| {
             let orders = batch.orders.iter().map(line);
-            let settles = batch.settle.as_ref().map_or_else(String::new, |settle| format!("; settles {}", settled(settle)));
+            let settles =
+                batch.settle.as_ref().map_or_else(String::new, |settle| format!("; settles {}", settled(settle)));
             format!("batch {}: {}{settles}", batch.id, list(orders))
         }),
         "/settlements" => json::<Settle>(body).map(|settle| settled(&settle)),
@@ -179,7 +179,9 @@ pub(super) fn answer(open: &OpenCall, outcome: &CallResult) -> String {
             let log = status.last_log.map_or_else(|| "empty".to_owned(), |position| position.to_string());
             format!("term {}, log {log}", status.term)
         }),
-        path if path.starts_with("/products/") => data::<Product>(body).map(|it| format!("{} {}", it.quantity, it.name)),
+        path if path.starts_with("/products/") => {
+            data::<Product>(body).map(|it| format!("{} {}", it.quantity, it.name))
+        }
         path if path.starts_with("/orders/") => data::<Order>(body).map(|it| format!("{} × {}", it.quantity, it.name)),
         _ => None,
     };

@@ -33,7 +33,6 @@ mod state;
 pub use data::{Story, StoryLimits};
 pub use facts::{BrokenPromise, Fact};
 pub use page::PAGE_BYTES_MAX;
-pub(crate) use recorder::{Fate, StoryRecorder};
 pub use shrink::{ShrinkLimits, ShrinkSummary, shrink};
 
 use crate::options::SimulationOptions;
@@ -41,7 +40,7 @@ use crate::report::SimulationReport;
 
 /// Runs a seed, and tells its story. The run is the same as without.
 pub fn tell(seed: u64, options: SimulationOptions) -> (SimulationReport, Story) {
-    let (report, recorder) = run::run_recorded(seed, options, &run::Cuts::default());
+    let run::Recorded { report, recorder, .. } = run::run_recorded(seed, options, &run::Cuts::default());
     let story = Story::of(&report, &recorder, None);
     (report, story)
 }

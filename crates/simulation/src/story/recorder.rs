@@ -12,31 +12,17 @@ use history::{BatchEffect, EndState, History};
 use super::fault::{self, RecordedFault};
 use super::message::{self, MessagePart, RecordedMessage};
 use super::state::{ProcessState, StateChange};
-use crate::network::{CallId, MachineId, NetworkMessage};
-use crate::repeated_faults::PlannedFault;
-use crate::trace::{Millis, TraceEvent};
+use crate::network::{CallId, MachineId};
+use crate::trace::{Fate, MessageContent, Millis, RunRecorder, TraceEvent};
 
 /// The most messages that are kept, about 120 bytes each. The oldest are forgotten first.
 pub(crate) const MESSAGES_MAX: usize = 200_000;
 /// The most events that are kept, and the most changes of states.
 pub(crate) const EVENTS_MAX: usize = 100_000;
+/// The most calls that wait for an answer. Those whose request was lost wait forever.
+const OPEN_MAX: usize = 10_000;
 /// The most faults that are kept. No seed draws so many.
 const FAULTS_MAX: usize = 2_000;
-
-/// What happens to a message when it is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// It arrives at this time.
-    Arrives(Millis),
-    /// It is lost.
-    Lost,
-    /// A partition stops it.
-    CutOff,
-    /// A partition holds it back. It may arrive when the partition is over.
-    HeldBack,
-    /// It arrived at a machine without power.
-    NoPower,
-}
 
 /// An event that is not a message: a protocol event, a start, an end, a phase.
 #[derive(Clone, Debug)]
@@ -68,8 +54,6 @@ pub(crate) struct StoryRecorder {
     now_states: Vec<ProcessState>,
     /// The last status of each replica that a message carried, and since when its log is the same.
     pub(crate) statuses: BTreeMap<MachineId, (Millis, ReplicaStatus)>,
-    /// The faults that were drawn, to repeat them.
-    pub(crate) plan: Vec<PlannedFault>,
     pub(crate) history: History,
     pub(crate) effects: Vec<BatchEffect>,
     pub(crate) end: EndState,
@@ -90,7 +74,6 @@ impl StoryRecorder {
             faults: Vec::new(),
             states: VecDeque::new(),
             statuses: BTreeMap::new(),
-            plan: Vec::new(),
             history: History::default(),
             effects: Vec::new(),
             end: EndState::default(),
@@ -103,7 +86,11 @@ impl StoryRecorder {
         let history = &self.history;
         let clients = history.orders.iter().map(|call| call.client);
         let clients = clients.chain(history.products.iter().map(|call| call.client));
-        clients.chain(history.order_reads.iter().map(|call| call.client)).map(|client| client.0 as usize).max().unwrap_or(0)
+        clients
+            .chain(history.order_reads.iter().map(|call| call.client))
+            .map(|client| client.0 as usize)
+            .max()
+            .unwrap_or(0)
     }
 
     /// The machine with this name.
@@ -111,8 +98,55 @@ impl StoryRecorder {
         self.lanes.iter().position(|lane| lane == name).unwrap_or(self.lanes.len() - 1)
     }
 
-    /// An event of the trace.
-    pub(crate) fn event(&mut self, now: Millis, who: &str, event: &TraceEvent) {
+    fn fault(&mut self, now: Millis, lane: MachineId, kind: &'static str, what: &str) {
+        if what == "resumed" {
+            self.end_faults(now, |fault| fault.lanes == [lane] && fault.kind == kind);
+            self.change(now, lane, |state, _| state.resumed());
+            self.add(lane, "resumed", true, format!("{} continues", self.lanes[lane]));
+            return;
+        }
+        self.change(now, lane, |state, _| state.of_fault(kind, what));
+        let sentence = fault::sentence(&self.lanes[lane], kind, what);
+        self.add(lane, "fault", true, sentence.clone());
+        if self.faults.len() < FAULTS_MAX {
+            let cuts = Vec::new();
+            self.faults.push(RecordedFault { kind, begin: now, end: None, lanes: vec![lane], cuts, sentence });
+        }
+    }
+
+    fn end_faults(&mut self, now: Millis, which: impl Fn(&RecordedFault) -> bool) {
+        for fault in self.faults.iter_mut().filter(|fault| fault.end.is_none() && which(fault)) {
+            fault.end = Some(now);
+        }
+    }
+
+    fn add(&mut self, lane: MachineId, kind: &'static str, is_notable: bool, sentence: String) {
+        if self.events.len() == EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(RecordedEvent { at: self.now, lane, kind, is_notable, sentence });
+    }
+
+    fn change(&mut self, now: Millis, lane: MachineId, change: impl FnOnce(&mut ProcessState, &str)) {
+        let Some(state) = self.now_states.get_mut(lane) else { return };
+        let before = state.clone();
+        change(state, &self.lanes[lane]);
+        if *state == before {
+            return;
+        }
+        if self.states.len() == EVENTS_MAX {
+            self.states.pop_front();
+        }
+        let state = state.clone();
+        match self.states.back_mut() {
+            Some(last) if last.at == now && last.lane == lane => last.state = state,
+            _ => self.states.push_back(StateChange { at: now, lane, state }),
+        }
+    }
+}
+
+impl RunRecorder for StoryRecorder {
+    fn event(&mut self, now: Millis, who: &str, event: &TraceEvent) {
         self.now = now;
         let lane = self.lane(who);
         match event {
@@ -153,28 +187,12 @@ impl StoryRecorder {
         }
     }
 
-    fn fault(&mut self, now: Millis, lane: MachineId, kind: &'static str, what: &str) {
-        if what == "resumed" {
-            self.end_faults(now, |fault| fault.lanes == [lane] && fault.kind == kind);
-            self.change(now, lane, |state, _| state.resumed());
-            self.add(lane, "resumed", true, format!("{} continues", self.lanes[lane]));
-            return;
-        }
-        self.change(now, lane, |state, _| state.of_fault(kind, what));
-        let sentence = fault::sentence(&self.lanes[lane], kind, what);
-        self.add(lane, "fault", true, sentence.clone());
-        if self.faults.len() < FAULTS_MAX {
-            let cuts = Vec::new();
-            self.faults.push(RecordedFault { kind, begin: now, end: None, lanes: vec![lane], cuts, sentence });
-        }
-    }
-
-    /// The last fault cuts these machines off from those.
-    pub(crate) fn fault_cuts(&mut self, here: &[MachineId], there: &[MachineId]) {
+    fn fault_cuts(&mut self, here: &[MachineId], there: &[MachineId]) {
         let names = |ids: &[MachineId]| ids.iter().map(|id| self.lanes[*id].clone()).collect::<Vec<_>>().join(", ");
         let (from, to) = (names(here), names(there));
         if let Some(fault) = self.faults.last_mut() {
-            let and_back = if fault.kind == "partition" { "no message passes between" } else { "no message passes from" };
+            let and_back =
+                if fault.kind == "partition" { "no message passes between" } else { "no message passes from" };
             let to_or_and = if fault.kind == "partition" { "and" } else { "to" };
             fault.sentence = format!("partition: {and_back} {from} {to_or_and} {to}");
             fault.lanes = here.to_vec();
@@ -186,46 +204,41 @@ impl StoryRecorder {
         }
     }
 
-    /// The last fault ends by itself at this time.
-    pub(crate) fn fault_ends_at(&mut self, at: Millis) {
+    fn fault_ends_at(&mut self, at: Millis) {
         if let Some(fault) = self.faults.last_mut() {
             fault.end = Some(at);
         }
     }
 
-    /// A machine's disk has no fault any more.
-    pub(crate) fn disk_healed(&mut self, lane: MachineId) {
+    fn disk_healed(&mut self, lane: MachineId) {
         let now = self.now;
         self.end_faults(now, |fault| fault.lanes == [lane] && fault.is_of_disk());
         self.change(now, lane, |state, _| state.disk_healed());
     }
 
-    fn end_faults(&mut self, now: Millis, which: impl Fn(&RecordedFault) -> bool) {
-        for fault in self.faults.iter_mut().filter(|fault| fault.end.is_none() && which(fault)) {
-            fault.end = Some(now);
-        }
-    }
-
-    /// A fault was drawn.
-    pub(crate) fn planned(&mut self, fault: PlannedFault) {
-        self.plan.push(fault);
-    }
-
-    /// A message was sent.
-    pub(crate) fn sent(&mut self, now: Millis, link: (MachineId, MachineId), message: &NetworkMessage, fate: Fate) {
+    fn sent(
+        &mut self,
+        now: Millis,
+        link: (MachineId, MachineId),
+        (call, content): (CallId, MessageContent<'_>),
+        fate: Fate,
+    ) {
         self.now = now;
-        let (call, part) = message::identity(message);
+        let part = message::part_of(content);
         let is_repeated = part == MessagePart::Request && self.open.contains_key(&call);
-        if let NetworkMessage::Request { request, .. } = message {
-            self.open.entry(call).or_insert_with(|| message::OpenCall::of(link, request));
+        if let MessageContent::Request(request) = content {
+            if self.open.len() == OPEN_MAX {
+                self.open.pop_first();
+            }
+            self.open.entry(call).or_insert_with(|| message::OpenCall::of(request));
         }
-        let (kind, text) = match (message, self.open.get(&call)) {
-            (NetworkMessage::Response { outcome, .. }, Some(open)) => (open.kind, message::answer(open, outcome)),
-            (NetworkMessage::Request { request, .. }, Some(open)) => (open.kind, message::request(open, request)),
-            (NetworkMessage::Cancel { .. }, Some(open)) => (open.kind, String::new()),
+        let (kind, text) = match (content, self.open.get(&call)) {
+            (MessageContent::Response(outcome), Some(open)) => (open.kind, message::answer(open, outcome)),
+            (MessageContent::Request(request), Some(open)) => (open.kind, message::request(open, request)),
+            (MessageContent::Cancel, Some(open)) => (open.kind, String::new()),
             (_, None) => (message::OTHER, String::new()),
         };
-        if matches!(message, NetworkMessage::Response { .. } | NetworkMessage::Cancel { .. }) {
+        if part != MessagePart::Request {
             self.open.remove(&call);
         }
         if fate == Fate::HeldBack {
@@ -236,16 +249,26 @@ impl StoryRecorder {
             self.messages.pop_front();
             self.forgotten += 1;
         }
-        let is_error = matches!(message, NetworkMessage::Response { outcome, .. }
+        let is_error = matches!(content, MessageContent::Response(outcome)
             if !outcome.as_ref().is_ok_and(|response| response.status().is_success()));
         let (sent, (from, to)) = (now, link);
-        self.messages.push_back(RecordedMessage { call, part, sent, from, to, fate, kind, text, is_repeated, is_error });
+        self.messages.push_back(RecordedMessage {
+            call,
+            part,
+            sent,
+            from,
+            to,
+            fate,
+            kind,
+            text,
+            is_repeated,
+            is_error,
+        });
     }
 
-    /// A message arrives. Only those that were held back are news.
-    pub(crate) fn arrived(&mut self, now: Millis, message: &NetworkMessage) {
+    fn arrived(&mut self, now: Millis, (call, content): (CallId, MessageContent<'_>)) {
         self.now = now;
-        let identity = message::identity(message);
+        let identity = (call, message::part_of(content));
         if let Some(places) = self.held.get_mut(&identity)
             && let Some(place) = places.pop_front()
         {
@@ -258,8 +281,7 @@ impl StoryRecorder {
         }
     }
 
-    /// A request has arrived at a machine without power.
-    pub(crate) fn lost_without_power(&mut self, call: CallId) {
+    fn lost_without_power(&mut self, call: CallId) {
         let now = self.now;
         let lost = |message: &&mut RecordedMessage| {
             message.call == call && message.part == MessagePart::Request && message.fate == Fate::Arrives(now)
@@ -269,57 +291,31 @@ impl StoryRecorder {
         }
     }
 
-    /// A message carries the status of that machine's replica.
-    pub(crate) fn status(&mut self, now: Millis, lane: MachineId, status: &ReplicaStatus) {
+    fn status(&mut self, now: Millis, lane: MachineId, status: &ReplicaStatus) {
         self.change(now, lane, |state, _| state.of_status(status));
         let log = |status: &ReplicaStatus| (status.node_id, status.last_log, status.applied);
         let since = self.statuses.get(&lane).filter(|(_, last)| log(last) == log(status)).map_or(now, |(at, _)| *at);
         self.statuses.insert(lane, (since, status.clone()));
     }
 
-    /// What clients saw, and what is left at the end.
-    pub(crate) fn judged(&mut self, history: &History, effects: &[BatchEffect], end: &EndState) {
+    fn judged(&mut self, history: &History, effects: &[BatchEffect], end: &EndState) {
         self.history = history.clone();
         self.effects = effects.to_vec();
         self.end = EndState { ledgers: end.ledgers.clone(), accounts: end.accounts.clone() };
-    }
-
-    fn add(&mut self, lane: MachineId, kind: &'static str, is_notable: bool, sentence: String) {
-        if self.events.len() == EVENTS_MAX {
-            self.events.pop_front();
-        }
-        self.events.push_back(RecordedEvent { at: self.now, lane, kind, is_notable, sentence });
-    }
-
-    fn change(&mut self, now: Millis, lane: MachineId, change: impl FnOnce(&mut ProcessState, &str)) {
-        let Some(state) = self.now_states.get_mut(lane) else { return };
-        let before = state.clone();
-        change(state, &self.lanes[lane]);
-        if *state == before {
-            return;
-        }
-        if self.states.len() == EVENTS_MAX {
-            self.states.pop_front();
-        }
-        let state = state.clone();
-        match self.states.back_mut() {
-            Some(last) if last.at == now && last.lane == lane => last.state = state,
-            _ => self.states.push_back(StateChange { at: now, lane, state }),
-        }
     }
 }
 
 /// The sentence of an event, with the names of replicas instead of the identities of their disks.
 fn with_names(event: &Event, who: &str) -> String {
     let sentence = event.to_string();
-    let id = match event {
-        Event::Follows { leader: id, .. }
-        | Event::Voted { candidate: id, .. }
-        | Event::LeadershipTransferred { successor: id }
-        | Event::ReplicaJoining { joining: id }
-        | Event::ReplicaJoined { joining: id }
-        | Event::StateSent { target_id: id, .. } => id,
-        _ => return sentence,
+    let (Event::Follows { leader: id, .. }
+    | Event::Voted { candidate: id, .. }
+    | Event::LeadershipTransferred { successor: id }
+    | Event::ReplicaJoining { joining: id }
+    | Event::ReplicaJoined { joining: id }
+    | Event::StateSent { target_id: id, .. }) = event
+    else {
+        return sentence;
     };
     let group = who.split('-').next().unwrap_or_default();
     let name = format!("{group}-{}", id.ordinal());

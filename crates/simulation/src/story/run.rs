@@ -1,5 +1,8 @@
 //! Runs that are recorded, and runs that repeat a part of another one.
 
+use std::any::Any;
+use std::sync::{Arc, PoisonError};
+
 use crate::network::NetworkConditions;
 use crate::options::SimulationOptions;
 use crate::repeated_faults::{PlannedFault, RepeatedFaults};
@@ -23,11 +26,11 @@ pub(crate) struct Cuts {
 }
 
 /// What can be wrong with the network all the time.
-pub(crate) const CONDITIONS: [(&str, fn(&mut NetworkConditions)); 4] = [
-    ("lost messages", |conditions| conditions.dropped = 0),
-    ("repeated messages", |conditions| conditions.duplicated = 0),
-    ("late messages", |conditions| conditions.delayed = 0),
-    ("lost packets", |conditions| conditions.packets_lost = 0),
+pub(crate) const CONDITIONS: [fn(&mut NetworkConditions); 4] = [
+    |conditions| conditions.dropped = 0,
+    |conditions| conditions.duplicated = 0,
+    |conditions| conditions.delayed = 0,
+    |conditions| conditions.packets_lost = 0,
 ];
 
 /// Whether a seed's network does that at all.
@@ -47,7 +50,7 @@ fn simulation(seed: u64, options: SimulationOptions, cuts: &Cuts) -> Simulation 
     if let Some((faults, kept)) = &cuts.faults {
         simulation.repeated = Some(RepeatedFaults::new(faults, |at| kept[at]));
     }
-    for (off, (_, switch_off)) in cuts.conditions.iter().zip(CONDITIONS) {
+    for (off, switch_off) in cuts.conditions.iter().zip(CONDITIONS) {
         if *off {
             switch_off(&mut simulation.plan.conditions);
         }
@@ -67,22 +70,28 @@ pub(crate) fn run_cut(seed: u64, options: SimulationOptions, cuts: &Cuts) -> Sim
     simulation(seed, options, cuts).run()
 }
 
+/// A recorded run.
+pub(crate) struct Recorded {
+    pub(crate) report: SimulationReport,
+    pub(crate) recorder: StoryRecorder,
+    /// The faults that were drawn.
+    pub(crate) plan: Vec<PlannedFault>,
+}
+
 /// Runs a seed, with less than it has, and records it.
-pub(crate) fn run_recorded(
-    seed: u64,
-    options: SimulationOptions,
-    cuts: &Cuts,
-) -> (SimulationReport, Box<StoryRecorder>) {
+pub(crate) fn run_recorded(seed: u64, options: SimulationOptions, cuts: &Cuts) -> Recorded {
     let simulation = simulation(seed, options, cuts);
-    let environment = simulation.cluster.environment.clone();
+    let (environment, planned) = (simulation.cluster.environment.clone(), Arc::clone(&simulation.planned));
     {
         let mut shared = environment.lock();
         let lanes = (0..simulation.cluster.machines.len()).map(|id| shared.network.name(id).to_owned()).collect();
-        shared.trace.start_recording(StoryRecorder::new(lanes));
+        shared.trace.start_recording(Box::new(StoryRecorder::new(lanes)));
     }
     let report = simulation.run();
-    let recorder = environment.lock().trace.take_recorder().expect("it was started");
-    (report, recorder)
+    let recorder: Box<dyn Any> = environment.lock().trace.take_recorder().expect("it was started");
+    let recorder = *recorder.downcast::<StoryRecorder>().expect("it is the one that was started");
+    let plan = std::mem::take(&mut *planned.lock().unwrap_or_else(PoisonError::into_inner));
+    Recorded { report, recorder, plan }
 }
 
 /// What distinguishes a failure from another one: not the times, numbers and names in it.
@@ -106,11 +115,11 @@ mod tests {
     fn all_faults_repeated_are_the_same_run() {
         for seed in [2, 5, 13] {
             let options = SimulationOptions::default();
-            let (first, recorder) = run_recorded(seed, options, &Cuts::default());
-            let all = vec![true; recorder.plan.len()];
-            let cuts = |kept| Cuts { faults: Some((recorder.plan.clone(), kept)), ..Cuts::default() };
+            let Recorded { report: first, plan, .. } = run_recorded(seed, options, &Cuts::default());
+            let all = vec![true; plan.len()];
+            let cuts = |kept| Cuts { faults: Some((plan.clone(), kept)), ..Cuts::default() };
             assert_eq!(run_cut(seed, options, &cuts(all.clone())), first);
-            if recorder.plan.iter().any(|planned| planned.fault.is_some()) {
+            if plan.iter().any(|planned| planned.fault.is_some()) {
                 let none = run_cut(seed, options, &cuts(vec![false; all.len()]));
                 assert_ne!(none.trace_hash, first.trace_hash);
                 assert!(none.is_clean(), "{none}");
@@ -121,7 +130,12 @@ mod tests {
     #[test]
     fn a_signature_has_no_times_and_names() {
         let exit = |who: &str, at_ms, what: &str| {
-            signature(&SimulationFailure::UnexpectedExit { who: who.to_owned(), at_ms, code: 74, what: what.to_owned() })
+            signature(&SimulationFailure::UnexpectedExit {
+                who: who.to_owned(),
+                at_ms,
+                code: 74,
+                what: what.to_owned(),
+            })
         };
         assert_eq!(exit("order-1", 3, "entry 4.11 is lost"), exit("order-2", 7, "entry 5.9 is lost"));
         assert_ne!(exit("order-1", 3, "entry 4.11 is lost"), exit("order-1", 3, "the disk is gone"));

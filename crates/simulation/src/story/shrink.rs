@@ -11,8 +11,9 @@ use serde::Serialize;
 
 use super::data::Story;
 use super::facts;
-use super::run::{CONDITIONS, Cuts, conditions_of, length_of, run_cut, run_recorded, signature};
+use super::run::{CONDITIONS, Cuts, Recorded, conditions_of, length_of, run_cut, run_recorded, signature};
 use crate::options::SimulationOptions;
+use crate::repeated_faults::PlannedFault;
 use crate::report::SimulationReport;
 
 /// The most shoppers that a seed has.
@@ -89,9 +90,8 @@ pub fn shrink(
     options: SimulationOptions,
     limits: ShrinkLimits,
 ) -> Option<(SimulationReport, Story, ShrinkSummary)> {
-    let (first, recorder) = run_recorded(seed, options, &Cuts::default());
+    let Recorded { report: first, recorder, plan } = run_recorded(seed, options, &Cuts::default());
     let best = facts::most_telling(&first.failures, &recorder)?;
-    let plan = recorder.plan.clone();
     let conditions = conditions_of(seed, options);
     let mut parts: Vec<Part> = (0..plan.len()).filter(|at| plan[*at].fault.is_some()).map(Part::Fault).collect();
     let faults = parts.len();
@@ -112,27 +112,24 @@ pub fn shrink(
     };
     let kept = search.minimize(parts);
     search.shorten(&kept);
-    let (report, recorder) = run_recorded(seed, options, &search.cuts(&kept));
+    let Recorded { report, recorder, .. } = run_recorded(seed, options, &search.cuts(&kept));
     let count = |which: fn(&Part) -> bool| kept.iter().filter(|part| which(part)).count();
     let summary = ShrinkSummary {
         runs: search.runs + 2,
         faults: [faults, count(|part| matches!(part, Part::Fault(_)))],
-        conditions: [
-            conditions.iter().filter(|on| **on).count(),
-            count(|part| matches!(part, Part::Condition(_))),
-        ],
+        conditions: [conditions.iter().filter(|on| **on).count(), count(|part| matches!(part, Part::Condition(_)))],
         shoppers: [shoppers, count(|part| matches!(part, Part::Shopper(_)))],
         virtual_ms: [first.virtual_ms, report.virtual_ms],
         gave_up: search.runs >= search.runs_max,
     };
-    let story = Story::of(&report, &recorder, Some(summary));
+    let story = Story::of(&report, &recorder, Some(format!("{summary}.")));
     Some((report, story, summary))
 }
 
 struct Search<'a> {
     seed: u64,
     options: SimulationOptions,
-    plan: &'a [crate::repeated_faults::PlannedFault],
+    plan: &'a [PlannedFault],
     /// Of the failure that must remain.
     signature: String,
     /// Whether an order must be acknowledged: a store that works tells more.

@@ -138,7 +138,9 @@ impl ProcessState {
             {
                 (self.leader, self.term) = (Some(format!("{group}-{ordinal}")), Some(term.0));
             }
-            Event::LeaderSuspected { group, .. } if group == "order" && !name.starts_with("order") => self.leader = None,
+            Event::LeaderSuspected { group, .. } if group == "order" && !name.starts_with("order") => {
+                self.leader = None;
+            }
             _ => {}
         }
     }
