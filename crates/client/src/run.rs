@@ -208,8 +208,7 @@ impl ClientRun<'_> {
 
     fn client(&self, id: u32) -> RetryingClient<ClientStats> {
         let (frontends, policy) = (std::slice::from_ref(&self.base), self.config.retry_policy);
-        let (log, stats) = (Arc::clone(&self.log), Arc::clone(&self.stats));
-        RetryingClient::new(ClientId(id), frontends, policy, log, stats, self.stop.clone())
+        RetryingClient::new(ClientId(id), frontends, policy, &self.log, Arc::clone(&self.stats), self.stop.clone())
     }
 
     /// Runs `work` and shows how many of `total` requests are done, if the configuration asks for

@@ -47,6 +47,11 @@ impl HistoryRecorder {
         self.push(&mut self.lock().effects, effect)
     }
 
+    /// Looks at the history so far. Nothing is recorded meanwhile.
+    pub fn inspect<R>(&self, look: impl FnOnce(&History) -> R) -> R {
+        look(&self.lock())
+    }
+
     /// Returns the history so far, and starts an empty one.
     pub fn take(&self) -> History {
         std::mem::take(&mut self.lock())

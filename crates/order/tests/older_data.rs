@@ -44,6 +44,23 @@ impl Store {
         store
     }
 
+    /// A store with `orders` orders, and the catalog's data from when there was only the first.
+    /// Everything is settled, and the catalog is stopped.
+    async fn with_older_catalog(orders: u64) -> (Self, tempfile::TempDir) {
+        let mut store = Self::start().await;
+        assert_eq!(store.place(1).await.unwrap(), 1);
+        store.sold(1).await;
+        store.stop_catalog().await;
+        let older = store.copy_of(CATALOG);
+        store.start_catalog().await;
+        for n in 2..=orders {
+            assert_eq!(store.place(n.into()).await.unwrap(), n);
+        }
+        store.sold(orders).await;
+        store.stop_catalog().await;
+        (store, older)
+    }
+
     async fn start_catalog(&mut self) {
         let (server, address) = real_catalog::start(self.dir.path(), &[("Tux", PIECES)]).await;
         self.catalog_at.send_replace([(Ordinal(1), address)].into());
@@ -141,18 +158,8 @@ fn mismatch(answer: Result<u64, CallError>, older: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_catalog_under_the_orders_is_refused_until_the_newest_is_back() {
-    let mut store = Store::start().await;
-    assert_eq!(store.place(1).await.unwrap(), 1);
-    store.sold(1).await;
-    store.stop_catalog().await;
-    let older = store.copy_of(CATALOG);
-    store.start_catalog().await;
-    for n in 2..=4 {
-        assert_eq!(store.place(n).await.unwrap(), u64::try_from(n).unwrap());
-    }
-    store.sold(4).await;
+    let (mut store, older) = Store::with_older_catalog(4).await;
     store.stop_order().await;
-    store.stop_catalog().await;
     let newest = store.copy_of(CATALOG);
 
     store.put_back(&older, CATALOG);
@@ -177,16 +184,8 @@ async fn an_older_catalog_under_the_orders_is_refused_until_the_newest_is_back()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_catalog_under_a_leader_that_works_is_refused_too() {
-    let mut store = Store::start().await;
-    assert_eq!(store.place(1).await.unwrap(), 1);
-    store.sold(1).await;
-    store.stop_catalog().await;
-    let older = store.copy_of(CATALOG);
-    store.start_catalog().await;
-    assert_eq!(store.place(2).await.unwrap(), 2);
-    // So the next request carries no settlement that could reveal the mismatch.
-    store.sold(2).await;
-    store.stop_catalog().await;
+    // The next request carries no settlement that could reveal the mismatch.
+    let (mut store, older) = Store::with_older_catalog(2).await;
     let newest = store.copy_of(CATALOG);
     store.put_back(&older, CATALOG);
     store.start_catalog().await;
@@ -241,16 +240,8 @@ async fn older_orders_over_the_catalog_are_refused_until_the_newest_are_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_can_go_on_with_an_older_catalog() {
-    let mut store = Store::start().await;
-    assert_eq!(store.place(1).await.unwrap(), 1);
-    store.sold(1).await;
-    store.stop_catalog().await;
-    let older = store.copy_of(CATALOG);
-    store.start_catalog().await;
-    assert_eq!(store.place(2).await.unwrap(), 2);
-    store.sold(2).await;
+    let (mut store, older) = Store::with_older_catalog(2).await;
     store.stop_order().await;
-    store.stop_catalog().await;
     store.put_back(&older, CATALOG);
     store.start_catalog().await;
     store.accepted_difference = 1;

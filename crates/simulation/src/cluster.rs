@@ -161,8 +161,7 @@ impl SimulatedCluster {
         &mut self,
         work: impl FnOnce(SimulatedShopper) -> F,
     ) -> JoinHandle<T> {
-        let shopping = Arc::clone(&self.shopping);
-        let shopper = SimulatedShopper { client: 0, shopping, random: self.fault_random.fork(), pause_ms_max: 0 };
+        let shopper = SimulatedShopper::new(0, Arc::clone(&self.shopping), self.fault_random.fork(), 0);
         let machine = &self.machines[self.shoppers_machine()];
         let (_, runtime) = machine.receiver().expect("the shoppers' machine has no faults");
         runtime.spawn(work(shopper))

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use api::Address;
 use api::catalog::StockAccount;
-use bytes::Bytes;
 use history::{Budget, EndState, Releases};
-use http::Request;
-use service::world::World;
+use service::json_client::JsonClient;
 use tokio::task::JoinHandle;
 
 use crate::cluster::SimulatedCluster;
@@ -17,9 +15,7 @@ use crate::faults::FaultKind;
 use crate::member::{ClusterLayout, RESTOCK_LEVEL};
 use crate::network::NetworkConditions;
 use crate::observer::Observer;
-use crate::process_world::ProcessWorld;
 use crate::report::{SimulationFailure, SimulationReport};
-use crate::shoppers::read;
 use crate::simulation::{LIVENESS_TIMEOUT, Simulation};
 use crate::trace::Millis;
 
@@ -140,7 +136,8 @@ impl Simulation {
 
     pub(crate) fn judge(mut self, end: &EndState) -> SimulationReport {
         let cluster = &self.cluster;
-        let mut history = cluster.shopping.recorder.take();
+        assert_eq!(cluster.shopping.log.dropped(), 0, "a run has fewer calls than the log can hold");
+        let mut history = cluster.shopping.log.take();
         let (leader_terms, effects) = {
             let observer: &mut Observer = &mut cluster.environment.lock().observer;
             (observer.leader_terms(), observer.take_effects())
@@ -187,15 +184,12 @@ impl Simulation {
 /// The catalog leader's stock accounts when nothing is reserved any more, or the last ones after
 /// some time.
 async fn stock_accounts(catalogs: &[Address]) -> Vec<StockAccount> {
-    let world = ProcessWorld::current().expect("runs on the shoppers' machine");
+    let client = JsonClient::new(None);
     let mut last = Vec::new();
     for _ in 0..40 {
         for catalog in catalogs {
-            let request = Request::get("/accounts").body(Bytes::new()).expect("a valid request");
-            let response = tokio::time::timeout(Duration::from_secs(2), world.send(catalog.clone(), request));
-            if let Ok(Ok(response)) = response.await
-                && let Some(Ok(accounts)) = read::<Vec<StockAccount>>(&response)
-            {
+            let accounts = client.get::<Vec<StockAccount>>(catalog, "/accounts", Duration::from_secs(2)).await;
+            if let Ok(accounts) = accounts {
                 last = accounts;
                 if last.iter().all(|account| account.reserved == 0) {
                     return last;

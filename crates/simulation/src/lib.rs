@@ -21,8 +21,9 @@
 //!   whose clock advances only while the scheduler lets it run.
 //! * `process_world`: the `World` of one process. `environment`, `network`, `disk`: what it
 //!   accesses.
-//! * `shoppers`: the clients, whose calls become a [`history`]. `observer`: the messages between
-//!   order leaders and the catalog, and the status of the replicas.
+//! * `shoppers`: clients of the crate [`workload`] on the simulated network, whose calls become a
+//!   [`history`]. `observer`: the messages between order leaders and the catalog, and the status of
+//!   the replicas.
 //! * `trace`: the events of a run, as a hash for comparison and as lines for people.
 //! * [`script`]: protocol scenarios as text, on the same store, in which nothing is drawn. `watch`:
 //!   the messages that scripts wait for.

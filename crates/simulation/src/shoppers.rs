@@ -6,23 +6,22 @@
 //! placed or that was finally refused. A shopper that does not learn the outcome of an order
 //! repeats it with the same key, or gives up.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use api::public::{NewOrder, Order, OrderPlaced};
-use api::{
-    Address, Data, ErrorBody, ErrorCode, IDEMPOTENCY_KEY_HEADER, OrderId, OrderNumber, Product, ProductName, Quantity,
-    Stock,
-};
+use api::public::NewOrder;
+use api::{Address, OrderId, OrderNumber, Quantity};
 use bytes::Bytes;
-use history::{
-    ClientId, HistoryRecorder, OrderCall, OrderOutcome, OrderRead, OrderReadOutcome, ProductCall, ProductOutcome,
-};
-use http::{Request, Response, header};
-use serde::de::DeserializeOwned;
+use history::{ClientId, Moment, OrderCall, OrderOutcome};
+use http::{Request, Response};
 use service::world::World;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
+use workload::verification::acknowledged_numbers;
+use workload::{
+    AttemptLog, AttemptObserver, Purchase, RecordingClient, StoreClient, StoreClientError, Transport, order_outcome,
+};
 
 use crate::environment::SimulatedEnvironment;
 use crate::member::{PRODUCTS, product_name};
@@ -37,48 +36,24 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_millis(5500);
 /// How often a shopper tries a call whose outcome is unknown.
 const ATTEMPTS_MAX: usize = 6;
 
-/// The answer to a call: data or an error code; `None` if there is no answer, or a malformed one.
-pub(crate) type Answer<T> = Option<Result<T, ErrorCode>>;
-
 /// What all shoppers share.
 #[derive(Debug)]
 pub(crate) struct Shopping {
-    pub(crate) recorder: HistoryRecorder,
-    environment: SimulatedEnvironment,
+    pub(crate) log: Arc<AttemptLog<SimulatedEnvironment>>,
     frontends: Vec<Address>,
     /// Set when the shoppers stop: calls in progress are finished, but no new ones begin.
     stopped: AtomicBool,
-    acknowledged: AtomicU64,
-    /// Acknowledged orders, to read and to repeat.
-    known: Mutex<Vec<KnownOrder>>,
-    /// Finally refused orders, to repeat.
-    refused: Mutex<Vec<(OrderId, NewOrder)>>,
-}
-
-/// An order that was acknowledged.
-#[derive(Clone, Debug)]
-struct KnownOrder {
-    order_id: OrderId,
-    order: NewOrder,
-    number: OrderNumber,
 }
 
 impl Shopping {
     pub(crate) fn new(environment: SimulatedEnvironment, frontends: Vec<Address>) -> Arc<Self> {
-        Arc::new(Self {
-            recorder: HistoryRecorder::new(CALLS_MAX),
-            environment,
-            frontends,
-            stopped: AtomicBool::new(false),
-            acknowledged: AtomicU64::new(0),
-            known: Mutex::default(),
-            refused: Mutex::default(),
-        })
+        let log = Arc::new(AttemptLog::new(environment, CALLS_MAX));
+        Arc::new(Self { log, frontends, stopped: AtomicBool::new(false) })
     }
 
     /// The number of acknowledgements, including those of repeated orders.
-    pub(crate) fn acknowledged(&self) -> u64 {
-        self.acknowledged.load(Ordering::Relaxed)
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.log.inspect(|history| history.orders.iter().filter_map(OrderCall::number).count())
     }
 
     /// Stops the shoppers.
@@ -86,13 +61,27 @@ impl Shopping {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    fn pick_known(&self, random: &mut Random) -> Option<KnownOrder> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        (!known.is_empty()).then(|| random.pick(&known).clone())
+    /// Picks an acknowledgement.
+    fn pick_known(&self, random: &mut Random) -> Option<OrderCall> {
+        self.log.inspect(|history| {
+            let known: Vec<_> = history.orders.iter().filter(|call| call.number().is_some()).collect();
+            (!known.is_empty()).then(|| (*random.pick(&known)).clone())
+        })
     }
 
-    fn refused(&self) -> MutexGuard<'_, Vec<(OrderId, NewOrder)>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The finally refused orders, each once.
+    fn refused(&self) -> Vec<(OrderId, NewOrder)> {
+        let is_refused = |call: &&OrderCall| matches!(call.outcome, OrderOutcome::Refused(code) if code.is_final());
+        self.log.inspect(|history| {
+            let mut refused = Vec::new();
+            for call in history.orders.iter().filter(is_refused) {
+                let order = (call.order_id, call.order());
+                if !refused.contains(&order) {
+                    refused.push(order);
+                }
+            }
+            refused
+        })
     }
 
     /// Picks an order that was placed or refused.
@@ -101,28 +90,37 @@ impl Shopping {
         if !refused.is_empty() && random.per_mille(500) {
             return Some(random.pick(&refused).clone());
         }
-        drop(refused);
-        self.pick_known(random).map(|known| (known.order_id, known.order))
-    }
-
-    /// The acknowledged order numbers, each once.
-    fn numbers(&self) -> Vec<OrderNumber> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let numbers: std::collections::BTreeSet<_> = known.iter().map(|known| known.number).collect();
-        numbers.into_iter().collect()
+        self.pick_known(random).map(|known| (known.order_id, known.order()))
     }
 }
+
+/// A client of one frontend.
+pub(crate) type SimulatedClient = RecordingClient<SimulatedTransport, SimulatedEnvironment>;
 
 /// One shopper.
 pub(crate) struct SimulatedShopper {
-    pub(crate) client: usize,
-    pub(crate) shopping: Arc<Shopping>,
-    pub(crate) random: Random,
-    /// The maximum pause between two calls, in ms.
-    pub(crate) pause_ms_max: u64,
+    shopping: Arc<Shopping>,
+    frontends: Vec<SimulatedClient>,
+    random: Random,
+    pause_ms_max: u64,
 }
 
 impl SimulatedShopper {
+    /// A shopper that pauses for up to `pause_ms_max` between two calls.
+    pub(crate) fn new(client: u32, shopping: Arc<Shopping>, random: Random, pause_ms_max: u64) -> Self {
+        let session = format!("shopper-{client}");
+        let through = |frontend: &Address| {
+            let store = StoreClient::over(SimulatedTransport(frontend.clone()), &session, REQUEST_TIMEOUT);
+            RecordingClient::new(ClientId(client), store, Arc::clone(&shopping.log))
+        };
+        Self { frontends: shopping.frontends.iter().map(through).collect(), shopping, random, pause_ms_max }
+    }
+
+    /// The client of a frontend, from 1.
+    pub(crate) fn through(&self, frontend: u8) -> &SimulatedClient {
+        &self.frontends[usize::from(frontend) - 1]
+    }
+
     /// Makes calls until the shoppers stop.
     pub(crate) async fn shop(mut self) {
         while !self.shopping.stopped.load(Ordering::Relaxed) {
@@ -150,9 +148,9 @@ impl SimulatedShopper {
 
     /// Reads every acknowledged order; again if there is no response.
     pub(crate) async fn read_all_orders(&mut self) {
-        for number in self.shopping.numbers() {
+        for number in self.shopping.log.inspect(|history| acknowledged_numbers(&history.orders)) {
             for _ in 0..ATTEMPTS_MAX {
-                if self.read_order(number).await != OrderReadOutcome::Unknown {
+                if self.frontend().get_order(number).await.is_ok() {
                     break;
                 }
             }
@@ -161,60 +159,27 @@ impl SimulatedShopper {
 
     /// Repeats every finally refused order: by now, enough may be in stock.
     pub(crate) async fn repeat_all_refused(&mut self) {
-        let refused = std::mem::take(&mut *self.shopping.refused());
-        for (order_id, order) in refused {
+        for (order_id, order) in self.shopping.refused() {
             self.order_until_known(order_id, order).await;
         }
     }
 
-    /// Reads each product through each frontend.
+    /// Reads each product through each frontend. The log has the answers.
     pub(crate) async fn read_all_products(&mut self) {
-        for frontend in self.shopping.frontends.clone() {
+        for frontend in &self.frontends {
             for (name, _) in PRODUCTS {
-                self.read_product(&frontend, product_name(name)).await;
+                let _ = frontend.product(&product_name(name)).await;
             }
         }
     }
 
     async fn read_random_product(&mut self) {
         let (frontend, (name, _)) = (self.frontend(), *self.random.pick(&PRODUCTS));
-        self.read_product(&frontend, product_name(name)).await;
+        let _ = frontend.product(&product_name(name)).await;
     }
 
     async fn list_random_products(&mut self) {
-        let frontend = self.frontend();
-        let _ = self.list_products(&frontend).await;
-    }
-
-    /// Lists all products. This counts as a read of each product.
-    pub(crate) async fn list_products(&self, frontend: &Address) -> Answer<Vec<Product>> {
-        let called = self.shopping.environment.moment();
-        let request = Request::get("/products").body(Bytes::new()).expect("a valid request");
-        let list = self.send::<Vec<Product>>(frontend, request).await;
-        let returned = Some(self.shopping.environment.moment());
-        for Product { name, quantity, .. } in list.iter().flatten().flatten() {
-            let outcome = ProductOutcome::Quantity(*quantity);
-            let call = ProductCall { client: self.id(), product: name.clone(), called, returned, outcome };
-            self.record_event(&call);
-            self.shopping.recorder.product(call).expect("a run has fewer calls");
-        }
-        list
-    }
-
-    pub(crate) async fn read_product(&self, frontend: &Address, product: ProductName) -> Answer<Stock> {
-        let called = self.shopping.environment.moment();
-        let request = Request::get(format!("/products/{product}")).body(Bytes::new()).expect("a valid request");
-        let response = self.send::<Product>(frontend, request).await;
-        let returned = response.as_ref().map(|_| self.shopping.environment.moment());
-        let answer = response.map(|response| response.map(|product| product.quantity));
-        let outcome = match answer {
-            Some(Ok(quantity)) => ProductOutcome::Quantity(quantity),
-            Some(Err(_)) | None => ProductOutcome::Unknown,
-        };
-        let call = ProductCall { client: self.id(), product, called, returned, outcome };
-        self.record_event(&call);
-        self.shopping.recorder.product(call).expect("a run has fewer calls");
-        answer
+        let _ = self.frontend().products().await;
     }
 
     async fn place_random_order(&mut self) {
@@ -241,20 +206,16 @@ impl SimulatedShopper {
         for _ in 0..ATTEMPTS_MAX {
             let is_known = if through_two {
                 let (one, other) = (self.frontend(), self.frontend());
-                let (one, other) = futures::join!(
-                    self.send_order(&one, order_id, &order, REQUEST_TIMEOUT),
-                    self.send_order(&other, order_id, &order, REQUEST_TIMEOUT)
-                );
-                is_known(one) && is_known(other)
+                let (one, other) =
+                    futures::join!(one.place_order(order_id, &order), other.place_order(order_id, &order));
+                is_known(&one) && is_known(&other)
             } else {
-                let frontend = self.frontend();
+                let mut frontend = self.frontend();
                 // Some calls are given up early.
-                let call_timeout = if self.random.per_mille(100) {
-                    Duration::from_millis(self.random.within(2..=300))
-                } else {
-                    REQUEST_TIMEOUT
-                };
-                is_known(self.send_order(&frontend, order_id, &order, call_timeout).await)
+                if self.random.per_mille(100) {
+                    frontend = frontend.with_request_timeout(Duration::from_millis(self.random.within(2..=300)));
+                }
+                is_known(&frontend.place_order(order_id, &order).await)
             };
             if is_known || self.random.per_mille(100) {
                 return;
@@ -264,110 +225,44 @@ impl SimulatedShopper {
         }
     }
 
-    /// Sends an order once.
-    pub(crate) async fn send_order(
-        &self,
-        frontend: &Address,
-        order_id: OrderId,
-        order: &NewOrder,
-        call_timeout: Duration,
-    ) -> Answer<OrderNumber> {
-        let called = self.shopping.environment.moment();
-        let body = serde_json::to_vec(order).expect("an order is JSON");
-        let request = Request::post("/orders")
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(IDEMPOTENCY_KEY_HEADER, order_id.to_string())
-            .body(body.into())
-            .expect("a valid request");
-        let response = timeout(call_timeout, self.send::<OrderPlaced>(frontend, request)).await.ok().flatten();
-        let returned = response.as_ref().map(|_| self.shopping.environment.moment());
-        let answer = response.map(|response| response.map(|placed| placed.order_number));
-        let outcome = order_outcome(answer);
-        if let OrderOutcome::Acknowledged(number) = outcome {
-            self.shopping.acknowledged.fetch_add(1, Ordering::Relaxed);
-            let mut known = self.shopping.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.push(KnownOrder { order_id, order: order.clone(), number });
-        }
-        if matches!(outcome, OrderOutcome::Refused(code) if code.is_final()) {
-            let (mut refused, entry) = (self.shopping.refused(), (order_id, order.clone()));
-            if !refused.contains(&entry) {
-                refused.push(entry);
-            }
-        }
-        let (product, quantity) = (order.name.clone(), order.quantity);
-        let call = OrderCall { client: self.id(), order_id, product, quantity, called, returned, outcome };
-        self.record_event(&call);
-        self.shopping.recorder.order(call).expect("a run has fewer calls");
-        answer
-    }
-
     async fn read_random_order(&mut self) {
-        let known = self.shopping.pick_known(&mut self.random).map_or(0, |known| known.number.get());
+        let known = self.shopping.pick_known(&mut self.random);
+        let known = known.and_then(|call| call.number()).map_or(0, OrderNumber::get);
         // A higher number, which may not exist yet.
         let number = if self.random.per_mille(300) { known + self.random.within(1..=5) } else { known.max(1) };
-        self.read_order(OrderNumber::new(number).expect("one or more")).await;
+        let _ = self.frontend().get_order(OrderNumber::new(number).expect("one or more")).await;
     }
 
-    async fn read_order(&mut self, number: OrderNumber) -> OrderReadOutcome {
-        let frontend = self.frontend();
-        self.read_order_through(&frontend, number).await
-    }
-
-    pub(crate) async fn read_order_through(&self, frontend: &Address, number: OrderNumber) -> OrderReadOutcome {
-        let called = self.shopping.environment.moment();
-        let request = Request::get(format!("/orders/{number}")).body(Bytes::new()).expect("a valid request");
-        let response = self.send::<Order>(frontend, request).await;
-        let returned = response.as_ref().map(|_| self.shopping.environment.moment());
-        let outcome = match response {
-            Some(Ok(order)) => OrderReadOutcome::Found { product: order.name, quantity: order.quantity },
-            Some(Err(ErrorCode::NoSuchOrder)) => OrderReadOutcome::NotFound,
-            Some(Err(_)) | None => OrderReadOutcome::Unknown,
-        };
-        let read = OrderRead { client: self.id(), number, called, returned, outcome: outcome.clone() };
-        self.record_event(&read);
-        self.shopping.recorder.order_read(read).expect("a run has fewer calls");
-        outcome
-    }
-
-    async fn send<T: DeserializeOwned>(&self, to: &Address, request: Request<Bytes>) -> Answer<T> {
-        let world = ProcessWorld::current().expect("shoppers run in their process");
-        let response = timeout(REQUEST_TIMEOUT, world.send(to.clone(), request)).await.ok()?.ok()?;
-        read(&response)
-    }
-
-    fn frontend(&mut self) -> Address {
-        self.random.pick(&self.shopping.frontends).clone()
-    }
-
-    fn id(&self) -> ClientId {
-        ClientId(u32::try_from(self.client).expect("few clients"))
-    }
-
-    fn record_event(&self, what: &impl ToString) {
-        let world = ProcessWorld::current().expect("shoppers run in their process");
-        let event = TraceEvent::Observed { client: self.client, what: what.to_string() };
-        self.shopping.environment.note(world.machine(), &event);
-    }
-}
-
-fn order_outcome(answer: Answer<OrderNumber>) -> OrderOutcome {
-    match answer {
-        Some(Ok(number)) => OrderOutcome::Acknowledged(number),
-        Some(Err(code)) => OrderOutcome::of_error(code),
-        None => OrderOutcome::Unknown,
+    fn frontend(&mut self) -> SimulatedClient {
+        self.random.pick(&self.frontends).clone()
     }
 }
 
 /// Whether the outcome of an order is known.
-fn is_known(answer: Answer<OrderNumber>) -> bool {
+fn is_known(answer: &Result<Purchase, StoreClientError>) -> bool {
     order_outcome(answer) != OrderOutcome::Unknown
 }
 
-/// The data of a response, or its error code.
-pub(crate) fn read<T: DeserializeOwned>(response: &Response<Bytes>) -> Answer<T> {
-    if response.status().is_success() {
-        serde_json::from_slice::<Data<T>>(response.body()).ok().map(|body| Ok(body.data))
-    } else {
-        serde_json::from_slice::<ErrorBody>(response.body()).ok().map(|body| Err(body.error.code))
+impl AttemptObserver for SimulatedEnvironment {
+    fn moment(&self) -> Moment {
+        self.moment()
+    }
+
+    fn observed(&self, client: ClientId, attempt: &dyn fmt::Display) {
+        let world = ProcessWorld::current().expect("shoppers run in their process");
+        self.note(world.machine(), &TraceEvent::Observed { client, what: attempt.to_string() });
+    }
+}
+
+/// The simulated network between the shoppers and one frontend.
+#[derive(Clone, Debug)]
+pub(crate) struct SimulatedTransport(Address);
+
+impl Transport for SimulatedTransport {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, StoreClientError> {
+        let world = ProcessWorld::current().expect("shoppers run in their process");
+        // Even if the connection was refused, a copy of the request may arrive later.
+        let response = world.send(self.0.clone(), request).await;
+        response.map_err(|error| StoreClientError::ConnectionLost(error.to_string()))
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Simulation {
     /// The faults that were drawn so far.
     pub(crate) planned: Arc<Mutex<Vec<PlannedFault>>>,
     /// The shoppers of the seed that do not shop.
-    pub(crate) absent_shoppers: Vec<usize>,
+    pub(crate) absent_shoppers: Vec<u32>,
 }
 
 impl Simulation {
@@ -131,9 +131,8 @@ impl Simulation {
         let absent = std::mem::take(&mut self.absent_shoppers);
         let main: Main = Box::new(move |stop: CancellationToken| {
             tokio::spawn(poll_statuses(replicas));
-            for client in 1..=usize::try_from(count).expect("a few") {
-                let shopper =
-                    SimulatedShopper { client, shopping: Arc::clone(&shopping), random: random.fork(), pause_ms_max };
+            for client in 1..=u32::try_from(count).expect("a few") {
+                let shopper = SimulatedShopper::new(client, Arc::clone(&shopping), random.fork(), pause_ms_max);
                 if !absent.contains(&client) {
                     tokio::spawn(shopper.shop());
                 }

@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use api::replica::ReplicaStatus;
 use bytes::Bytes;
-use history::{BatchEffect, EndState, History};
+use history::{BatchEffect, ClientId, EndState, History};
 use http::{Request, Response};
 use service::world::ConnectionError;
 
@@ -36,7 +36,7 @@ pub(crate) enum TraceEvent {
     /// A process ended itself.
     Ended { code: u8, what: String },
     /// A client observed the result of a call.
-    Observed { client: usize, what: String },
+    Observed { client: ClientId, what: String },
     /// A protocol event of a process. Its log line is the next [`Logged`](Self::Logged) or the one
     /// before.
     Protocol { event: api::event::Event },
@@ -65,7 +65,7 @@ impl fmt::Display for TraceEvent {
             Self::Fault { kind, what } => write!(f, "FAULT {kind}: {what}"),
             Self::Started => f.write_str("started"),
             Self::Ended { code, what } => write!(f, "ended with exit code {code}: {what}"),
-            Self::Observed { client, what } => write!(f, "client {client}: {what}"),
+            Self::Observed { client, what } => write!(f, "{client}: {what}"),
             Self::Protocol { event } => event.fmt(f),
             Self::Logged { line } => write!(f, "· {line}"),
             Self::Phase { what } => write!(f, "== {what}"),

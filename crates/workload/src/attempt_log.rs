@@ -1,5 +1,6 @@
 //! Records every attempt at a request, for the checkers of the crate [`history`].
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::public::{NewOrder, Order};
@@ -11,12 +12,30 @@ use history::{
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::RunClock;
-use crate::store_client::{Purchase, StoreClientError};
+use crate::error::StoreClientError;
+use crate::store_client::Purchase;
+
+/// The observer of a run: has the clock of all records, and sees each of them.
+pub trait AttemptObserver {
+    /// The time since the start of the run. A simulation returns no moment twice, so that the
+    /// records show the order of everything that happened.
+    fn moment(&self) -> Moment;
+
+    /// An attempt of a client has ended. It is recorded next.
+    fn observed(&self, _client: ClientId, _attempt: &dyn fmt::Display) {}
+}
+
+/// Only a clock.
+impl AttemptObserver for RunClock {
+    fn moment(&self) -> Moment {
+        self.now()
+    }
+}
 
 /// All attempts of a run, of all its clients. Shared by reference.
 #[derive(Debug)]
-pub struct AttemptLog {
-    clock: RunClock,
+pub struct AttemptLog<O = RunClock> {
+    clock: O,
     recorder: HistoryRecorder,
     /// Attempts that were not recorded.
     dropped: AtomicU64,
@@ -24,10 +43,10 @@ pub struct AttemptLog {
     has_products: bool,
 }
 
-impl AttemptLog {
+impl<O: AttemptObserver> AttemptLog<O> {
     /// An empty log for at most `calls_max` attempts of each kind. An attempt takes about 100
     /// bytes; further ones are only counted.
-    pub fn new(clock: RunClock, calls_max: usize) -> Self {
+    pub fn new(clock: O, calls_max: usize) -> Self {
         let (recorder, dropped) = (HistoryRecorder::new(calls_max), AtomicU64::new(0));
         Self { clock, recorder, dropped, full: CancellationToken::new(), has_products: true }
     }
@@ -40,8 +59,8 @@ impl AttemptLog {
     }
 
     /// The clock of all records.
-    pub fn clock(&self) -> RunClock {
-        self.clock
+    pub fn clock(&self) -> &O {
+        &self.clock
     }
 
     /// Records an attempt at an order. A request that was never sent is not an attempt.
@@ -58,15 +77,8 @@ impl AttemptLog {
         }
         let (returned, outcome) = (self.returned(answer), order_outcome(answer));
         let NewOrder { name: product, quantity } = order;
-        self.recorded(self.recorder.order(OrderCall {
-            client,
-            order_id,
-            product,
-            quantity,
-            called,
-            returned,
-            outcome,
-        }));
+        let call = OrderCall { client, order_id, product, quantity, called, returned, outcome };
+        self.record(client, call, HistoryRecorder::order);
     }
 
     /// Records an attempt to read a product.
@@ -77,13 +89,30 @@ impl AttemptLog {
         called: Moment,
         answer: &Result<Product, StoreClientError>,
     ) {
-        if !self.has_products {
-            return;
-        }
-        let returned = self.returned(answer);
         let outcome = answer.as_ref().map_or(ProductOutcome::Unknown, |found| ProductOutcome::Quantity(found.quantity));
-        let product = product.clone();
-        self.recorded(self.recorder.product(ProductCall { client, product, called, returned, outcome }));
+        self.product_read(client, product, called, self.returned(answer), outcome);
+    }
+
+    /// Records an attempt to list all products: each product of the list was read.
+    pub fn products(&self, client: ClientId, called: Moment, answer: &Result<Vec<Product>, StoreClientError>) {
+        let returned = self.returned(answer);
+        for Product { name, quantity, .. } in answer.iter().flatten() {
+            self.product_read(client, name, called, returned, ProductOutcome::Quantity(*quantity));
+        }
+    }
+
+    fn product_read(
+        &self,
+        client: ClientId,
+        product: &ProductName,
+        called: Moment,
+        returned: Option<Moment>,
+        outcome: ProductOutcome,
+    ) {
+        if self.has_products {
+            let call = ProductCall { client, product: product.clone(), called, returned, outcome };
+            self.record(client, call, HistoryRecorder::product);
+        }
     }
 
     /// Records an attempt to read an order.
@@ -100,7 +129,7 @@ impl AttemptLog {
             Ok(None) => OrderReadOutcome::NotFound,
             Err(_) => OrderReadOutcome::Unknown,
         };
-        self.recorded(self.recorder.order_read(OrderRead { client, number, called, returned, outcome }));
+        self.record(client, OrderRead { client, number, called, returned, outcome }, HistoryRecorder::order_read);
     }
 
     /// Waits until the log is full.
@@ -113,17 +142,28 @@ impl AttemptLog {
         self.dropped.load(Ordering::Relaxed)
     }
 
+    /// Looks at the attempts so far. No attempt is recorded meanwhile.
+    pub fn inspect<R>(&self, look: impl FnOnce(&History) -> R) -> R {
+        self.recorder.inspect(look)
+    }
+
     /// Returns the attempts so far, and starts an empty list.
     pub fn take(&self) -> History {
         self.recorder.take()
     }
 
     fn returned<T>(&self, answer: &Result<T, StoreClientError>) -> Option<Moment> {
-        answer.as_ref().map_or_else(StoreClientError::is_response, |_| true).then(|| self.clock.now())
+        answer.as_ref().map_or_else(StoreClientError::is_response, |_| true).then(|| self.clock.moment())
     }
 
-    fn recorded(&self, recorded: Result<(), RecorderFull>) {
-        if recorded.is_err() {
+    fn record<C: fmt::Display>(
+        &self,
+        client: ClientId,
+        call: C,
+        push: impl FnOnce(&HistoryRecorder, C) -> Result<(), RecorderFull>,
+    ) {
+        self.clock.observed(client, &call);
+        if push(&self.recorder, call).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             self.full.cancel();
         }
@@ -131,7 +171,7 @@ impl AttemptLog {
 }
 
 /// What a client knows about its order after this answer.
-fn order_outcome(answer: &Result<Purchase, StoreClientError>) -> OrderOutcome {
+pub fn order_outcome(answer: &Result<Purchase, StoreClientError>) -> OrderOutcome {
     match answer {
         Ok(Purchase::Placed(number)) => OrderOutcome::Acknowledged(*number),
         Ok(Purchase::SoldOut) => OrderOutcome::Refused(ErrorCode::OutOfStock),

@@ -3,10 +3,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::error::StoreClientError;
 use crate::request::RequestKind;
 use crate::retrying_client::ClientObserver;
 use crate::stats::{LoadStats, RequestOutcome, RequestTiming};
-use crate::store_client::StoreClientError;
 
 /// As many failures as a person reads in a report.
 const FAILURES_MAX: usize = 20;

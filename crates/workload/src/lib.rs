@@ -1,8 +1,9 @@
 //! Load on a store, through its public REST API only, and the check that the store kept its
 //! promises.
 //!
-//! `toystore client`, `load`, `drill` and `experiment`, the benchmarks, and the tests use this
-//! crate; none of them has a load generator of its own. What they report is their own.
+//! `toystore client`, `load`, `drill`, `experiment` and `simulate`, the benchmarks, and the tests
+//! use this crate; none of them has a client or a load generator of its own. What they report is
+//! their own. The simulation's clients send their requests through a [`Transport`] of its network.
 //!
 //! # What an answer means
 //!
@@ -36,10 +37,11 @@
 //!
 //! # Reading order
 //!
-//! 1. `store_client`: one request, its response, and what can go wrong; `stats`: how outcomes and
-//!    latencies are counted.
+//! 1. `error`: what can go wrong; `transport`: how a request gets to the store; `store_client`:
+//!    what is requested, and what a response means; `stats`: how outcomes and latencies are
+//!    counted.
 //! 2. `clock` and `attempt_log`: the record of all attempts, in which the outcome of an order is
-//!    decided.
+//!    decided; `recording_client`: a client whose attempts are recorded.
 //! 3. `retrying_client`: its [`RetryPolicy`] is the difference between a patient shopper, a writer
 //!    that measures an outage, and a verification.
 //! 4. [`load`]: the load generator.
@@ -48,19 +50,25 @@
 mod attempt_log;
 mod client_stats;
 mod clock;
+mod error;
 mod latency;
 pub mod load;
+mod recording_client;
 mod request;
 mod retrying_client;
 mod stats;
 mod store_client;
+mod transport;
 pub mod verification;
 
-pub use attempt_log::AttemptLog;
+pub use attempt_log::{AttemptLog, AttemptObserver, order_outcome};
 pub use client_stats::ClientStats;
 pub use clock::RunClock;
+pub use error::StoreClientError;
 pub use latency::Latency;
+pub use recording_client::RecordingClient;
 pub use request::RequestKind;
 pub use retrying_client::{Answered, ClientObserver, RetryPolicy, RetryingClient};
 pub use stats::{LatencyHistograms, LoadStats, RequestOutcome, RequestStats, RequestTiming};
-pub use store_client::{Purchase, StoreClient, StoreClientError, base_url, parse_address};
+pub use store_client::{Purchase, StoreClient};
+pub use transport::{HttpTransport, Transport, base_url, parse_address};

@@ -12,9 +12,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt_log::AttemptLog;
+use crate::clock::RunClock;
+use crate::error::StoreClientError;
+use crate::recording_client::RecordingClient;
 use crate::request::RequestKind;
 use crate::stats::RequestOutcome;
-use crate::store_client::{Purchase, StoreClient, StoreClientError};
+use crate::store_client::{Purchase, StoreClient};
 
 /// A client gives up after this many failed requests in a row, each after all of its attempts.
 const CONSECUTIVE_FAILURES_MAX: u32 = 3;
@@ -98,10 +101,9 @@ type Reply<T> = Result<Answered<T>, StoreClientError>;
 /// given frontend, and each further attempt goes to the next one.
 #[derive(Debug)]
 pub struct RetryingClient<O> {
-    id: ClientId,
-    frontends: Arc<[StoreClient]>,
+    frontends: Arc<[RecordingClient]>,
     policy: RetryPolicy,
-    log: Arc<AttemptLog>,
+    clock: RunClock,
     observer: Arc<O>,
     stop: CancellationToken,
     consecutive_failures: u32,
@@ -116,22 +118,25 @@ impl<O: ClientObserver> RetryingClient<O> {
         id: ClientId,
         frontends: &[Url],
         policy: RetryPolicy,
-        log: Arc<AttemptLog>,
+        log: &Arc<AttemptLog>,
         observer: Arc<O>,
         stop: CancellationToken,
     ) -> Self {
-        let frontends = frontends.iter().map(|url| StoreClient::new(url.clone(), policy.request_timeout)).collect();
-        Self { id, frontends, policy, log, observer, stop, consecutive_failures: 0, answered_at: Instant::now() }
+        let recording = |url: &Url| {
+            let store = StoreClient::new(url.clone(), policy.request_timeout);
+            RecordingClient::new(id, store, Arc::clone(log))
+        };
+        let (frontends, clock) = (frontends.iter().map(recording).collect(), *log.clock());
+        Self { frontends, policy, clock, observer, stop, consecutive_failures: 0, answered_at: Instant::now() }
     }
 
     /// The same client, over the same connections, with another policy.
     #[must_use]
     pub fn with_policy(&self, policy: RetryPolicy) -> Self {
         Self {
-            id: self.id,
             frontends: Arc::clone(&self.frontends),
             policy,
-            log: Arc::clone(&self.log),
+            clock: self.clock,
             observer: Arc::clone(&self.observer),
             stop: self.stop.clone(),
             consecutive_failures: 0,
@@ -166,13 +171,8 @@ impl<O: ClientObserver> RetryingClient<O> {
 
     /// Reads a product.
     pub async fn product(&mut self, frontend: usize, name: &ProductName) -> Reply<Product> {
-        let (frontends, log, id) = (Arc::clone(&self.frontends), Arc::clone(&self.log), self.id);
-        let (frontends, log) = (&frontends, &log);
-        let attempt = move |n: usize, called| async move {
-            let answer = frontends[n].product(name).await;
-            log.product(id, name, called, &answer);
-            answer
-        };
+        let frontends = &Arc::clone(&self.frontends);
+        let attempt = |n: usize| frontends[n].product(name);
         self.with_retries(RequestKind::Query, frontend, attempt, |_| RequestOutcome::Done).await
     }
 
@@ -184,13 +184,8 @@ impl<O: ClientObserver> RetryingClient<O> {
         order_id: OrderId,
         order: &NewOrder,
     ) -> Reply<Purchase> {
-        let (frontends, log, id) = (Arc::clone(&self.frontends), Arc::clone(&self.log), self.id);
-        let (frontends, log) = (&frontends, &log);
-        let attempt = move |n: usize, called| async move {
-            let answer = frontends[n].place_order(order_id, order).await;
-            log.order(id, order_id, order.clone(), called, &answer);
-            answer
-        };
+        let frontends = &Arc::clone(&self.frontends);
+        let attempt = |n: usize| frontends[n].place_order(order_id, order);
         let outcome = |purchase: &Purchase| match purchase {
             Purchase::Placed(_) => RequestOutcome::Done,
             Purchase::SoldOut => RequestOutcome::SoldOut,
@@ -200,13 +195,8 @@ impl<O: ClientObserver> RetryingClient<O> {
 
     /// Reads the order with that number; `None` if there is none.
     pub async fn get_order(&mut self, frontend: usize, number: OrderNumber) -> Reply<Option<Order>> {
-        let (frontends, log, id) = (Arc::clone(&self.frontends), Arc::clone(&self.log), self.id);
-        let (frontends, log) = (&frontends, &log);
-        let attempt = move |n: usize, called| async move {
-            let answer = frontends[n].get_order(number).await;
-            log.order_read(id, number, called, &answer);
-            answer
-        };
+        let frontends = &Arc::clone(&self.frontends);
+        let attempt = |n: usize| frontends[n].get_order(number);
         self.with_retries(RequestKind::Check, frontend, attempt, |_| RequestOutcome::Done).await
     }
 
@@ -215,7 +205,7 @@ impl<O: ClientObserver> RetryingClient<O> {
         &mut self,
         kind: RequestKind,
         mut frontend: usize,
-        attempt: impl Fn(usize, Moment) -> F,
+        attempt: impl Fn(usize) -> F,
         outcome: impl Fn(&T) -> RequestOutcome,
     ) -> Reply<T>
     where
@@ -224,10 +214,10 @@ impl<O: ClientObserver> RetryingClient<O> {
         let begun = Instant::now();
         let mut stopped_at = None;
         for attempts in 1.. {
-            let error = match attempt(frontend, self.log.clock().now()).await {
+            let error = match attempt(frontend).await {
                 Ok(value) => {
                     self.reset_failures();
-                    let at = self.log.clock().now();
+                    let at = self.clock.now();
                     self.observer.ended(kind, attempts, begun.elapsed(), Ok(outcome(&value)));
                     return Ok(Answered { value, frontend, at });
                 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::error::StoreClientError;
 use crate::latency::Latency;
 use crate::request::RequestKind;
-use crate::store_client::StoreClientError;
 
 /// One hour: longer than any request timeout. Longer latencies are recorded as this value.
 const LATENCY_US_MAX: u64 = 3_600_000_000;

@@ -1,83 +1,22 @@
-//! A client of the store's public REST API: one keep-alive connection, one attempt per call.
+//! A client of the store's public REST API: one attempt per call.
 
 use std::time::Duration;
 
 use api::public::{NewOrder, Order, OrderPlaced};
 use api::{
-    Address, ApiError, Data, ErrorBody, ErrorCode, IDEMPOTENCY_KEY_HEADER, OrderId, OrderNumber, Product, ProductName,
-    SESSION_ID_HEADER,
+    Data, ErrorBody, ErrorCode, IDEMPOTENCY_KEY_HEADER, OrderId, OrderNumber, Product, ProductName, SESSION_ID_HEADER,
 };
-use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Request, StatusCode, request};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Url;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 use uuid::Uuid;
 
-/// The longest response that is read, in bytes: a list of about 50,000 products.
-const RESPONSE_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// An idle connection is closed before the store would close it (after 30 s).
-const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Why a request failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StoreClientError {
-    /// The connection could not be opened: the store has not seen the request.
-    #[error("the store cannot be reached: {0}")]
-    Unreachable(String),
-    /// No response in time. The store may or may not have processed the request.
-    #[error("no response within {} ms", .0.as_millis())]
-    Timeout(Duration),
-    /// The connection was lost. The store may or may not have processed the request.
-    #[error("the connection was lost: {0}")]
-    ConnectionLost(String),
-    /// The store, or a proxy in front of it, cannot serve the request now: a 5xx, 408 or 429.
-    #[error("status {status}: {what}")]
-    Unavailable {
-        /// The HTTP status.
-        status: u16,
-        /// The error code in the body, if it has one.
-        code: Option<ErrorCode>,
-        /// The error in the body.
-        what: String,
-    },
-    /// The store refused the request, with a reason.
-    #[error("refused: {0}")]
-    Refused(ApiError),
-    /// The response does not follow the API.
-    #[error("invalid response: {0}")]
-    InvalidResponse(String),
-}
-
-impl StoreClientError {
-    /// Whether the same request may succeed when it is sent again.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Unreachable(_) | Self::Timeout(_) | Self::ConnectionLost(_) | Self::Unavailable { .. } => true,
-            Self::Refused(_) | Self::InvalidResponse(_) => false,
-        }
-    }
-
-    /// Whether a response arrived.
-    pub fn is_response(&self) -> bool {
-        match self {
-            Self::Unavailable { .. } | Self::Refused(_) | Self::InvalidResponse(_) => true,
-            Self::Unreachable(_) | Self::Timeout(_) | Self::ConnectionLost(_) => false,
-        }
-    }
-
-    /// The store's error code.
-    pub fn code(&self) -> Option<ErrorCode> {
-        match self {
-            Self::Unavailable { code, .. } => *code,
-            Self::Refused(error) => Some(error.code),
-            Self::Unreachable(_) | Self::Timeout(_) | Self::ConnectionLost(_) | Self::InvalidResponse(_) => None,
-        }
-    }
-
-    fn is_refusal(&self, code: ErrorCode) -> bool {
-        matches!(self, Self::Refused(error) if error.code == code)
-    }
-}
+use crate::error::StoreClientError;
+use crate::transport::{HttpTransport, Transport};
 
 /// The result of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,46 +27,49 @@ pub enum Purchase {
     SoldOut,
 }
 
-/// A client of the store, with a `Session-ID` and a connection of its own.
+/// A client of the store, with a `Session-ID` of its own.
 #[derive(Clone, Debug)]
-pub struct StoreClient {
-    http: Client,
-    base: Url,
+pub struct StoreClient<T = HttpTransport> {
+    transport: T,
     session: HeaderValue,
     request_timeout: Duration,
 }
 
 impl StoreClient {
-    /// A new client; nothing is sent yet. Each response must be complete within `request_timeout`.
+    /// A client with a connection of its own; nothing is sent yet. Each response must be complete
+    /// within `request_timeout`.
     ///
     /// # Panics
     /// If no HTTP client can be created.
     pub fn new(base: Url, request_timeout: Duration) -> Self {
-        let session = HeaderValue::from_str(&Uuid::new_v4().to_string()).expect("a UUID is visible ASCII");
-        let http = Client::builder()
-            .default_headers(HeaderMap::from_iter([(
-                SESSION_ID_HEADER.parse().expect("a valid header name"),
-                session.clone(),
-            )]))
-            .no_proxy()
-            .http1_only()
-            .tcp_nodelay(true)
-            .pool_max_idle_per_host(1)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .expect("an HTTP client can be created");
-        Self { http, base, session, request_timeout }
+        Self::over(HttpTransport::new(base), &Uuid::new_v4().to_string(), request_timeout)
+    }
+}
+
+impl<T: Transport> StoreClient<T> {
+    /// A client whose requests go through `transport`, with this `Session-ID`.
+    ///
+    /// # Panics
+    /// If the `Session-ID` is not visible ASCII.
+    pub fn over(transport: T, session: &str, request_timeout: Duration) -> Self {
+        let session = HeaderValue::from_str(session).expect("a session is visible ASCII");
+        Self { transport, session, request_timeout }
+    }
+
+    /// The same client, with another timeout.
+    #[must_use]
+    pub fn with_request_timeout(self, request_timeout: Duration) -> Self {
+        Self { request_timeout, ..self }
     }
 
     /// Lists all products.
     pub async fn products(&self) -> Result<Vec<Product>, StoreClientError> {
-        self.send(self.http.get(self.url(&["products"]))).await
+        self.send(Request::get("/products"), Bytes::new()).await
     }
 
     /// Reads one product.
     pub async fn product(&self, name: &ProductName) -> Result<Product, StoreClientError> {
-        let product: Product = self.send(self.http.get(self.url(&["products", name.as_str()]))).await?;
+        let product: Product = self.send(Request::get(product_path(name)), Bytes::new()).await?;
         if product.name == *name {
             Ok(product)
         } else {
@@ -137,13 +79,16 @@ impl StoreClient {
 
     /// Places an order. A second order with the same `id` is the same order.
     pub async fn place_order(&self, id: OrderId, order: &NewOrder) -> Result<Purchase, StoreClientError> {
-        let request = self.http.post(self.url(&["orders"])).header(IDEMPOTENCY_KEY_HEADER, id.to_string()).json(order);
-        purchase(self.send(request).await)
+        let request = Request::post("/orders")
+            .header(CONTENT_TYPE, "application/json")
+            .header(IDEMPOTENCY_KEY_HEADER, id.to_string());
+        let body = serde_json::to_vec(order).expect("an order has a JSON form");
+        purchase(self.send(request, body.into()).await)
     }
 
     /// Reads the order with that number; `None` if there is none.
     pub async fn get_order(&self, number: OrderNumber) -> Result<Option<Order>, StoreClientError> {
-        match self.send(self.http.get(self.url(&["orders", &number.to_string()]))).await {
+        match self.send(Request::get(format!("/orders/{number}")), Bytes::new()).await {
             Ok(Order { number: other, .. }) if other != number => {
                 Err(StoreClientError::InvalidResponse(format!("requested order {number}, received {other}")))
             }
@@ -153,40 +98,20 @@ impl StoreClient {
         }
     }
 
-    fn url(&self, segments: &[&str]) -> Url {
-        let mut url = self.base.clone();
-        url.path_segments_mut().expect("an http URL has a path").clear().extend(segments);
-        url
-    }
-
-    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, StoreClientError> {
-        let failed = |error| failure(&error, self.request_timeout);
-        let response = request.timeout(self.request_timeout).send().await.map_err(failed)?;
-        let status = response.status();
-        let echoed = response.headers().get(SESSION_ID_HEADER) == Some(&self.session);
-        let body = read(response).await.map_err(failed)?.ok_or_else(|| {
-            StoreClientError::InvalidResponse(format!(
-                "status {status}, and the body is longer than {RESPONSE_BYTES_MAX} bytes"
-            ))
-        })?;
-        if status.is_success() && !echoed {
+    async fn send<D: DeserializeOwned>(&self, request: request::Builder, body: Bytes) -> Result<D, StoreClientError> {
+        let request = request.header(SESSION_ID_HEADER, &self.session).body(body).expect("a valid request");
+        let response = timeout(self.request_timeout, self.transport.send(request)).await;
+        let response = response.map_err(|_| StoreClientError::Timeout(self.request_timeout))??;
+        if response.status().is_success() && response.headers().get(SESSION_ID_HEADER) != Some(&self.session) {
             return Err(StoreClientError::InvalidResponse(format!("{SESSION_ID_HEADER} was not returned unchanged")));
         }
-        evaluate(status, &body)
+        evaluate(response.status(), response.body())
     }
 }
 
-/// The URL that all paths are relative to. The error says why `front` is not a valid address.
-pub fn base_url(front: &Address) -> Result<Url, String> {
-    let url = Url::parse(&front.url("/")).map_err(|error| format!("{front}: {error}"))?;
-    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    if bare { Ok(url) } else { Err(format!("{front} is not just a host and a port")) }
-}
-
-/// Parses `host:port`. The error says what is wrong with `text`.
-pub fn parse_address(text: &str) -> Result<Address, String> {
-    let address = text.rsplit_once(':').and_then(|(host, port)| Some(Address::new(host, port.parse().ok()?)));
-    address.filter(|address| base_url(address).is_ok()).ok_or_else(|| format!("{text:?} is not host:port"))
+/// The path of a product.
+pub(crate) fn product_path(name: &ProductName) -> String {
+    format!("/products/{}", utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC))
 }
 
 /// What a response says about an order.
@@ -217,18 +142,6 @@ fn evaluate<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, S
         .map_err(|error| StoreClientError::InvalidResponse(format!("status {status}, but {error}")))
 }
 
-/// The whole body, or `None` if it is too long.
-async fn read(mut response: Response) -> reqwest::Result<Option<Vec<u8>>> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some(body))
-}
-
 fn refusal(status: StatusCode, body: &[u8]) -> StoreClientError {
     let error = serde_json::from_slice::<ErrorBody>(body).map(|body| body.error);
     let is_temporary = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
@@ -247,46 +160,17 @@ fn refusal(status: StatusCode, body: &[u8]) -> StoreClientError {
     }
 }
 
-fn failure(error: &reqwest::Error, request_timeout: Duration) -> StoreClientError {
-    if error.is_timeout() {
-        StoreClientError::Timeout(request_timeout)
-    } else if error.is_connect() {
-        StoreClientError::Unreachable(root_cause(error))
-    } else {
-        StoreClientError::ConnectionLost(root_cause(error))
-    }
-}
-
-/// The innermost cause: "connection refused" rather than "error sending request".
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use api::ApiError;
 
-    fn store() -> StoreClient {
-        StoreClient::new(base_url(&Address::new("127.0.0.1", 1)).unwrap(), Duration::from_secs(1))
-    }
+    use super::*;
 
     #[test]
     fn names_are_escaped_in_paths() {
-        let path = |name| store().url(&["products", name]).path().to_owned();
-        assert_eq!(path("Magic 8-Ball?"), "/products/Magic%208-Ball%3F");
+        let path = |name| product_path(&ProductName::new(name).unwrap());
+        assert_eq!(path("Magic 8-Ball?"), "/products/Magic%208%2DBall%3F");
         assert_eq!(path("a/b"), "/products/a%2Fb");
-    }
-
-    #[test]
-    fn an_address_is_a_host_and_a_port() {
-        for host in ["a/b", "a?b", "a#b", "a@b", "a b", ""] {
-            assert!(base_url(&Address::new(host, 1110)).is_err(), "{host:?}");
-        }
-        assert_eq!(base_url(&Address::new("::1", 1110)).unwrap().as_str(), "http://[::1]:1110/");
     }
 
     #[test]

@@ -46,6 +46,9 @@
 //! * Only entries are protected by what is in the others' logs. A vote that no replica remembers is
 //!   forgotten: the replica may vote again in the same term, or follow an earlier leader that has
 //!   not heard of the later one yet.
+//! * A replica waits for the longest log once, not once for each election:
+//!   [`Core::longer_log_since`] is never reset. [`LONGER_LOG_WAIT`] after it first refused a
+//!   candidate, it elects any candidate until its log is confirmed or it restarts.
 //! * An older copy that lacks nothing that another replica remembers catches up under its old id.
 
 use std::sync::Arc;

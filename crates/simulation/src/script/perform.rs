@@ -6,22 +6,22 @@ use api::replica::{ELECTION_PATH, ReplicaStatus, StandForElection};
 use api::{Address, Term};
 use bytes::Bytes;
 use futures::FutureExt;
-use history::{OrderOutcome, OrderReadOutcome};
-use http::header::CONTENT_TYPE;
-use http::{Request, Response};
+use history::OrderOutcome;
+use http::Request;
 use serde::de::DeserializeOwned;
-use service::health;
-use service::world::World;
+use service::json_client::JsonClient;
+use service::{health, world};
+use tokio::time::timeout;
+use workload::order_outcome;
 
 use super::command::{Call, Command, Condition, Group, Party, Side, Store};
 use super::show;
 use super::stage::Stage;
 use crate::fault_injection::REMOVAL_DURATION;
 use crate::faults::FaultKind;
-use crate::member::{ClusterLayout, SimulatedMember};
+use crate::member::SimulatedMember;
 use crate::network::MachineId;
-use crate::process_world::ProcessWorld;
-use crate::shoppers::{REQUEST_TIMEOUT, read};
+use crate::shoppers::REQUEST_TIMEOUT;
 use crate::trace::Millis;
 use crate::watch::Sent;
 
@@ -145,42 +145,38 @@ fn start(stage: &mut Stage, store: &Store) -> Done {
 fn begin(stage: &mut Stage, call: &Call, via: SimulatedMember) -> Done {
     let SimulatedMember::Frontend(n) = via else { return Err(format!("{via} is not a frontend")) };
     stage.machine(Party::Member(via))?;
-    let frontend = ClusterLayout::public(n);
     match call.clone() {
         Call::Order { key, toy, quantity } => {
             let (id, order) = (stage.key(&key), api::public::NewOrder { name: toy, quantity });
             stage.begin(move |shopper| async move {
-                match shopper.send_order(&frontend, id, &order, REQUEST_TIMEOUT).await {
-                    Some(Ok(number)) => format!("{key}: order {number}"),
-                    Some(Err(code)) if OrderOutcome::of_error(code) == OrderOutcome::Unknown => {
-                        format!("{key}: outcome unknown, {}", code.as_str())
+                let answer = shopper.through(n).place_order(id, &order).await;
+                match (order_outcome(&answer), answer) {
+                    (OrderOutcome::Acknowledged(number), _) => format!("{key}: order {number}"),
+                    (OrderOutcome::Refused(code), _) => format!("{key}: refused, {}", code.as_str()),
+                    (OrderOutcome::Unknown, Err(error)) if error.code().is_some() => {
+                        format!("{key}: outcome unknown, {}", show::error(&error))
                     }
-                    Some(Err(code)) => format!("{key}: refused, {}", code.as_str()),
-                    None => format!("{key}: no answer"),
+                    (OrderOutcome::Unknown, _) => format!("{key}: no answer"),
                 }
             });
         }
         Call::Get(toy) => stage.begin(move |shopper| async move {
-            match shopper.read_product(&frontend, toy.clone()).await {
-                Some(Ok(pieces)) => format!("{via}: {pieces} {toy} in stock"),
-                Some(Err(code)) => format!("{via}: {toy}: {}", code.as_str()),
-                None => format!("{via}: {toy}: no answer"),
+            match shopper.through(n).product(&toy).await {
+                Ok(product) => format!("{via}: {} {toy} in stock", product.quantity),
+                Err(error) => format!("{via}: {toy}: {}", show::error(&error)),
             }
         }),
         Call::List => stage.begin(move |shopper| async move {
-            match shopper.list_products(&frontend).await {
-                Some(Ok(products)) => format!("{via}: {} in stock", show::stock(&products)),
-                Some(Err(code)) => format!("{via}: {}", code.as_str()),
-                None => format!("{via}: no answer"),
+            match shopper.through(n).products().await {
+                Ok(products) => format!("{via}: {} in stock", show::stock(&products)),
+                Err(error) => format!("{via}: {}", show::error(&error)),
             }
         }),
         Call::Find(number) => stage.begin(move |shopper| async move {
-            match shopper.read_order_through(&frontend, number).await {
-                OrderReadOutcome::Found { product, quantity } => {
-                    format!("{via}: order {number} is {quantity} {product}")
-                }
-                OrderReadOutcome::NotFound => format!("{via}: there is no order {number}"),
-                OrderReadOutcome::Unknown => format!("{via}: order {number}: no answer"),
+            match shopper.through(n).get_order(number).await {
+                Ok(Some(order)) => format!("{via}: order {number} is {} {}", order.quantity, order.name),
+                Ok(None) => format!("{via}: there is no order {number}"),
+                Err(_) => format!("{via}: order {number}: no answer"),
             }
         }),
     }
@@ -301,8 +297,12 @@ fn look(stage: &mut Stage, command: &Command) -> Done {
             Ok(())
         }
         Command::Ready(member) => {
-            let request = Request::get(health::READY).body(Bytes::new()).expect("a valid request");
-            let answer = send(stage, member.internal(), request)?;
+            let (to, request) = (member.internal(), Request::get(health::READY).body(Bytes::new()));
+            let answer = async move {
+                let world = world::current().expect("runs on the shoppers' machine");
+                timeout(REQUEST_TIMEOUT, world.send(to, request.expect("a valid request"))).await.ok()?.ok()
+            };
+            let answer = stage.ask(answer.boxed())?;
             let readiness = answer.map(|answer| String::from_utf8_lossy(answer.body()).trim_end().to_owned());
             stage
                 .print(readiness.map_or_else(|| format!("{member} does not answer"), |it| format!("{member} is {it}")));
@@ -313,30 +313,21 @@ fn look(stage: &mut Stage, command: &Command) -> Done {
 }
 
 /// Reads data of a member, as an operator does.
-fn fetch<T: DeserializeOwned>(stage: &mut Stage, address: Address, path: &str) -> Result<Option<T>, String> {
-    let request = Request::get(path).body(Bytes::new()).expect("a valid request");
-    let response = send(stage, address, request)?;
-    Ok(response.and_then(|response| read::<T>(&response)?.ok()))
-}
-
-/// Sends a request to a member's internal port.
-fn send(stage: &mut Stage, to: Address, request: Request<Bytes>) -> Result<Option<Response<Bytes>>, String> {
-    let answer = async move {
-        let world = ProcessWorld::current().expect("runs on the shoppers' machine");
-        tokio::time::timeout(REQUEST_TIMEOUT, world.send(to, request)).await.ok()?.ok()
-    };
-    stage.ask(answer.boxed())
+fn fetch<T: DeserializeOwned + Send + 'static>(
+    stage: &mut Stage,
+    from: Address,
+    path: &'static str,
+) -> Result<Option<T>, String> {
+    stage.ask(async move { JsonClient::new(None).get(&from, path, REQUEST_TIMEOUT).await.ok() }.boxed())
 }
 
 /// Asks a replica to stand for election, as a frontend does that has polled a very high term.
 fn stand(stage: &mut Stage, who: SimulatedMember, leader_gone: bool) -> Done {
     let request = StandForElection { polled_term: POLLED_TERM, leader_gone };
-    let request = Request::post(ELECTION_PATH)
-        .header(CONTENT_TYPE, "application/json")
-        .body(serde_json::to_vec(&request).expect("it has a JSON form").into())
-        .expect("a valid request");
-    let answer = send(stage, who.internal(), request)?;
-    let status = answer.and_then(|answer| read::<ReplicaStatus>(&answer)?.ok());
+    let answer = async move {
+        JsonClient::new(None).post::<_, ReplicaStatus>(&who.internal(), ELECTION_PATH, &request, REQUEST_TIMEOUT).await
+    };
+    let status = stage.ask(answer.boxed())?.ok();
     let term = status.map_or_else(|| "does not answer".to_owned(), |status| format!("is in term {}", status.term));
     stage.print(format!("{who} {term}"));
     Ok(())

@@ -7,12 +7,13 @@ use api::catalog::{Fence, Fenced, ReadProducts, ReserveBatch, Resolve, Settle, S
 use api::frontend::{CacheContents, Invalidate};
 use api::order::{PlaceOrder, Placement};
 use api::replica::{ReplicaStatus, Role, StandForElection};
-use api::{Data, ErrorBody, LogPosition, NodeId, OrderId, Product};
+use api::{Data, ErrorBody, ErrorCode, LogPosition, NodeId, OrderId, Product};
 use bytes::Bytes;
 use history::LedgerFile;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 use service::world::ConnectionError;
+use workload::StoreClientError;
 
 use super::command::{Group, Party};
 use crate::member::SimulatedMember;
@@ -21,6 +22,11 @@ use crate::watch::Sent;
 
 /// The statuses of replicas; `None` for one that does not answer.
 pub(super) type Statuses = BTreeMap<SimulatedMember, Option<ReplicaStatus>>;
+
+/// Why a call has failed.
+pub(super) fn error(error: &StoreClientError) -> &'static str {
+    error.code().map_or("no answer", ErrorCode::as_str)
+}
 
 /// Short names of what is identified by random numbers.
 #[derive(Debug, Default)]

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use api::replica::{ReplicaStatus, STATUS_PATH};
-use api::{Data, OrderId};
-use bytes::Bytes;
+use api::OrderId;
+use api::replica::STATUS_PATH;
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
-use http::Request;
-use service::world::World;
+use service::json_client::JsonClient;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +20,7 @@ use crate::faults::FaultPlan;
 use crate::machine::{Main, SimulatedMachine};
 use crate::member::{Checkpoints, ClusterLayout, SimulatedMember};
 use crate::network::{MachineId, NetworkConditions, SimulatedNetwork};
-use crate::process_world::{DiskDelay, ProcessWorld, catch_panics};
+use crate::process_world::{DiskDelay, catch_panics};
 use crate::random::Random;
 use crate::report::{SimulationFailure, SimulationReport};
 use crate::shoppers::{Shopping, SimulatedShopper};
@@ -234,12 +232,7 @@ impl Stage {
         let replicas = replicas.filter(|(id, member)| Group::of(**member) == Some(group) && !cluster.absent[*id]);
         let replicas: Vec<SimulatedMember> = replicas.map(|(_, member)| *member).collect();
         let ask = |member: SimulatedMember| async move {
-            let world = ProcessWorld::current().expect("runs on the shoppers' machine");
-            let request = Request::get(STATUS_PATH).body(Bytes::new()).expect("a valid request");
-            let answer = tokio::time::timeout(STATUS_TIMEOUT, world.send(member.internal(), request)).await;
-            let status = answer.ok().and_then(Result::ok).and_then(|response| {
-                serde_json::from_slice::<Data<ReplicaStatus>>(response.body()).ok().map(|body| body.data)
-            });
+            let status = JsonClient::new(None).get(&member.internal(), STATUS_PATH, STATUS_TIMEOUT).await.ok();
             (member, status)
         };
         let statuses: Statuses = self.ask(join_all(replicas.into_iter().map(ask)).boxed())?.into_iter().collect();

@@ -82,15 +82,11 @@ impl StoryRecorder {
     }
 
     /// How many shoppers have called the store.
-    pub(super) fn shoppers(&self) -> usize {
+    pub(super) fn shoppers(&self) -> u32 {
         let history = &self.history;
         let clients = history.orders.iter().map(|call| call.client);
         let clients = clients.chain(history.products.iter().map(|call| call.client));
-        clients
-            .chain(history.order_reads.iter().map(|call| call.client))
-            .map(|client| client.0 as usize)
-            .max()
-            .unwrap_or(0)
+        clients.chain(history.order_reads.iter().map(|call| call.client)).map(|client| client.0).max().unwrap_or(0)
     }
 
     /// The machine with this name.

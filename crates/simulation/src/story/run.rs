@@ -20,7 +20,7 @@ pub(crate) struct Cuts {
     /// Whether no disk goes back in time.
     pub(crate) no_rewind: bool,
     /// Clients that do not shop.
-    pub(crate) absent: Vec<usize>,
+    pub(crate) absent: Vec<u32>,
     /// How long faults may be injected, in ms, if shorter than the seed says.
     pub(crate) length: Option<u64>,
 }

@@ -17,7 +17,7 @@ use crate::repeated_faults::PlannedFault;
 use crate::report::SimulationReport;
 
 /// The most shoppers that a seed has.
-const SHOPPERS_MAX: usize = 5;
+const SHOPPERS_MAX: u32 = 5;
 
 /// How much longer than the first run a run may be, in virtual ms.
 const LONGER_MS: u64 = 1_000;
@@ -81,7 +81,7 @@ enum Part {
     Fault(usize),
     Condition(usize),
     Rewind,
-    Shopper(usize),
+    Shopper(u32),
 }
 
 /// Runs a seed that breaks a promise, and shrinks it. `None` if it breaks none.
@@ -118,7 +118,7 @@ pub fn shrink(
         runs: search.runs + 2,
         faults: [faults, count(|part| matches!(part, Part::Fault(_)))],
         conditions: [conditions.iter().filter(|on| **on).count(), count(|part| matches!(part, Part::Condition(_)))],
-        shoppers: [shoppers, count(|part| matches!(part, Part::Shopper(_)))],
+        shoppers: [shoppers as usize, count(|part| matches!(part, Part::Shopper(_)))],
         virtual_ms: [first.virtual_ms, report.virtual_ms],
         gave_up: search.runs >= search.runs_max,
     };

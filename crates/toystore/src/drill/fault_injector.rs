@@ -108,16 +108,10 @@ impl FaultInjector {
                 self.restart_all().await?;
                 Ok(InjectedFault { victims: "all, one after the other".into(), undo: Undo::Nothing })
             }
-            Fault::PartitionLeader
-            | Fault::PartitionFollower
-            | Fault::PartitionMuteLeader
-            | Fault::PartitionDeafLeader
-            | Fault::PartitionCatalog
-            | Fault::PartitionFrontend
-            | Fault::PartitionDeafFrontend
-            | Fault::PartitionMuteFrontend => {
+            fault => {
+                assert!(fault.is_partition(), "{fault} is injected in another way");
                 at_fault();
-                Ok(self.partition(scheduled.fault, leader, follower, frontend))
+                Ok(self.partition(fault, leader, follower, frontend))
             }
         }
     }

@@ -101,16 +101,12 @@ fn hold_ms(fault: Fault) -> (u64, u64) {
         Fault::KillCatalog | Fault::KillAll | Fault::RollingRestart => (0, 0),
         // Around the store's deadline of 5 s: some requests outlive the fault, some do not.
         Fault::PauseLeader => (1500, 6000),
-        Fault::PartitionLeader
-        | Fault::PartitionFollower
-        | Fault::PartitionMuteLeader
-        | Fault::PartitionDeafLeader
-        | Fault::PartitionCatalog
-        | Fault::PartitionFrontend
-        | Fault::PartitionDeafFrontend
-        | Fault::PartitionMuteFrontend => (1000, 5000),
         Fault::SlowDisk => (2000, 4000),
         Fault::FullDisk => (1000, 3000),
+        fault => {
+            assert!(fault.is_partition(), "{fault} has no duration");
+            (1000, 5000)
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::store_client::StoreClientError;
+use crate::error::StoreClientError;
 
 /// A lost SYN is sent again after 1, 3 and 7 s. A server whose backlog is full loses SYNs.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,8 +1,9 @@
 //! Requests as bytes, prepared once.
 
 use api::{Address, IDEMPOTENCY_KEY_HEADER, OrderId, ProductName};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
+
+use crate::store_client::product_path;
 
 /// The length of an idempotency key as text.
 const KEY_LEN: usize = uuid::fmt::Hyphenated::LENGTH;
@@ -49,8 +50,7 @@ impl RequestTemplates {
 }
 
 fn query(headers: &str, product: &ProductName) -> Vec<u8> {
-    let name = utf8_percent_encode(product.as_str(), NON_ALPHANUMERIC);
-    format!("GET /products/{name} {headers}\r\n").into_bytes()
+    format!("GET {} {headers}\r\n", product_path(product)).into_bytes()
 }
 
 fn order(headers: &str, product: &ProductName) -> OrderTemplate {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::plan::{LoadPlan, REQUEST_TIMEOUT};
 use super::result::LoadResult;
 use crate::retrying_client::{RetryPolicy, RetryingClient};
-use crate::store_client::base_url;
+use crate::transport::base_url;
 use crate::verification::{self, SoleBuyer, Verification, VerificationPlan};
 
 /// The number of clients that verify.
@@ -42,7 +42,7 @@ pub async fn verify(
         ..RetryPolicy::default()
     };
     let LoadResult { orders, log, .. } = result;
-    let client = |id| RetryingClient::new(ClientId(id), &targets, policy, Arc::clone(&log), Arc::new(()), stop.clone());
+    let client = |id| RetryingClient::new(ClientId(id), &targets, policy, &log, Arc::new(()), stop.clone());
     let clients = (0..CLIENTS).map(client).collect();
     let sole_buyer = sole_buyer.map(|(before, restock_level)| SoleBuyer {
         before,

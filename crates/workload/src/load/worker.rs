@@ -15,9 +15,10 @@ use super::connection::{LoadConnection, LoadResponse};
 use super::plan::Visit;
 use super::run_state::RunState;
 use super::schedule::LoadModel;
+use crate::error::StoreClientError;
 use crate::request::RequestKind;
 use crate::stats::{RequestOutcome, RequestTiming};
-use crate::store_client::{Purchase, StoreClientError, evaluate_order};
+use crate::store_client::{Purchase, evaluate_order};
 
 /// The pause after a failed attempt to connect, so that a dead store is not flooded.
 const RECONNECT_DELAY: Duration = Duration::from_millis(20);

@@ -93,8 +93,8 @@ impl Load {
         let frontends = config.frontends.iter().map(base_url).collect::<Result<Vec<_>, _>>()?;
         let stop = CancellationToken::new();
         let client = |id, policy, stop: &CancellationToken| {
-            let (log, observations) = (Arc::clone(&shared.log), Arc::clone(&shared.observations));
-            RetryingClient::new(ClientId(id), &frontends, policy, log, observations, stop.clone())
+            let observations = Arc::clone(&shared.observations);
+            RetryingClient::new(ClientId(id), &frontends, policy, &shared.log, observations, stop.clone())
         };
         let mut seeds = Xoshiro256PlusPlus::seed_from_u64(config.seed);
         let mut shopper = |id, policy, per_s: u32, of_all: u32| DrillShopper {

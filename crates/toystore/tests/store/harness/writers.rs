@@ -75,8 +75,8 @@ impl OrderWriters {
         let log = Arc::new(AttemptLog::new(RunClock::start(), ATTEMPTS_MAX));
         let mut tasks = JoinSet::new();
         for id in 0..writers {
-            let (log, answers, stop) = (Arc::clone(&log), Arc::clone(&answers), stop.clone());
-            let mut client = RetryingClient::new(ClientId(id), &urls, policy, log, answers, stop.clone());
+            let (answers, stop) = (Arc::clone(&answers), stop.clone());
+            let mut client = RetryingClient::new(ClientId(id), &urls, policy, &log, answers, stop.clone());
             tasks.spawn(async move {
                 for name in products.iter().cycle().skip(id as usize).take_while(|_| !stop.is_cancelled()) {
                     let order = NewOrder { name: ProductName::new(name).unwrap(), quantity: Quantity::ONE };
