@@ -57,6 +57,57 @@ impl Mutation {
             Self::TrustOldDisk => "trust-old-disk",
         }
     }
+
+    /// What the store does wrong, and which promise that breaks, in one line.
+    pub fn does(self) -> &'static str {
+        match self {
+            Self::AcknowledgeBeforeMajority => {
+                "A leader counts its followers as having an entry before they have answered. Breaks: what is \
+                 acknowledged is on the disks of a majority."
+            }
+            Self::SkipFence => {
+                "The catalog lets a deposed leader reserve and settle. Breaks: no piece stays reserved for an order \
+                 that nobody places."
+            }
+            Self::IgnoreLease => {
+                "A frontend serves from its cache without a lease, and the catalog does not wait for it. Breaks: no \
+                 read is older than an acknowledged order."
+            }
+            Self::StoreRacedFill => {
+                "A frontend caches a product although it changed while it was fetched. Breaks: no read is older than \
+                 an acknowledged order."
+            }
+            Self::PlaceTwice => "An order that has a number gets a second one. Breaks: one order, one number.",
+            Self::SyncAfterAcknowledgement => {
+                "A write to the log is reported as done before it is synced. Breaks: what is acknowledged survives \
+                 a power failure."
+            }
+            Self::ElectShorterLog => {
+                "A replica votes for a candidate whose log is shorter than its own. Breaks: a leader has everything \
+                 that was acknowledged."
+            }
+            Self::ForgetRefusals => {
+                "An order whose key was refused for good is treated as a new one. Breaks: the first final answer \
+                 stays the answer."
+            }
+            Self::TrustOldDisk => {
+                "A replica whose disk went back in time keeps its identity. Breaks: all replicas have the same log."
+            }
+        }
+    }
+}
+
+/// Reads a name; an unknown one lists all of them.
+impl std::str::FromStr for Mutation {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|mutation| mutation.name() == name);
+        found.ok_or_else(|| {
+            let lines = Self::ALL.map(|mutation| format!("\n    {}: {}", mutation.name(), mutation.does()));
+            format!("it must be the name of a deliberate bug:{}", lines.concat())
+        })
+    }
 }
 
 #[cfg(feature = "mutations")]

@@ -15,7 +15,7 @@ use crate::member::{ClusterLayout, SimulatedMember};
 use crate::network::MachineId;
 use crate::random::Random;
 use crate::shoppers::{Shopping, SimulatedShopper};
-use crate::trace::{Millis, TraceEvent};
+use crate::trace::{Millis, RunRecorder, TraceEvent};
 
 /// Something that will happen to a machine.
 #[derive(Clone, Copy, Debug)]
@@ -169,6 +169,11 @@ impl SimulatedCluster {
 
     pub(crate) fn note_phase(&self, what: String) {
         self.environment.note(self.shoppers_machine(), &TraceEvent::Phase { what });
+    }
+
+    /// Tells the recorder of the story something, if there is one.
+    pub(crate) fn record(&self, what: impl FnOnce(&mut dyn RunRecorder)) {
+        self.environment.lock().trace.record(what);
     }
 
     pub(crate) fn note_fault(&self, machine: MachineId, kind: FaultKind, what: String) {

@@ -1,19 +1,23 @@
-//! `toystore simulate`: runs one seed and prints its trace, or runs many seeds on all cores.
+//! `toystore simulate`: runs one seed and prints its trace, or runs many seeds on all cores. With a
+//! deliberate bug, it runs seeds until one shows the bug, and shrinks it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ::report::{Checks, Document, count};
 use service::lifecycle::ExitCode;
+use service::mutation::Mutation;
 use service::settings::{Setting, Values};
 
 use crate::options::SimulationOptions;
 use crate::report::SimulationReport;
 use crate::run::{run, run_traced};
+use crate::story::{self, Story, StoryLimits};
 use crate::trace::TraceDetail;
 
 /// After this many failed seeds, no more seeds are run.
@@ -29,13 +33,16 @@ const THREADS_MAX: usize = 256;
 pub struct Config {
     /// The seeds to run.
     pub seeds: Seeds,
+    /// How many seeds are run to find one that shows a deliberate bug.
+    pub runs: u64,
     /// How many seeds run at the same time.
     pub threads: usize,
     /// Which events of a single seed are printed.
     pub detail: TraceDetail,
-    /// A deliberate bug.
-    #[cfg(feature = "mutations")]
-    pub mutation: Option<service::mutation::Mutation>,
+    /// The file to which the story of the seed is written.
+    pub story: Option<PathBuf>,
+    /// A deliberate bug. Only a build with the feature `mutations` has it.
+    pub mutation: Option<Mutation>,
 }
 
 /// Which seeds are run.
@@ -61,18 +68,23 @@ pub enum Seeds {
 
 /// The settings of `toystore simulate`.
 pub fn settings() -> Vec<Setting> {
-    #[cfg_attr(not(feature = "mutations"), expect(unused_mut, reason = "one more setting with mutations"))]
-    let mut settings = vec![
+    vec![
         Setting::optional("SEED", "Run only this seed, and print what happens"),
         Setting::new("RUNS", "100", "Number of seeds to run"),
         Setting::optional("MINUTES", "Run as many seeds as possible in this time instead"),
         Setting::new("FROM", "1", "First seed"),
         Setting::optional("THREADS", "Seeds to run at the same time [default: one per CPU core]"),
         Setting::switch("EVERYTHING", "With --seed: also print each message"),
-    ];
-    #[cfg(feature = "mutations")]
-    settings.push(Setting::optional("MUTATION", "Name of a deliberate bug; an unknown name lists all of them"));
-    settings
+        Setting::optional(
+            "STORY",
+            "With --seed or --mutation: write what happens to this file, as a page to look at (HTML)",
+        ),
+        Setting::optional(
+            "MUTATION",
+            "Name of a deliberate bug: run seeds, from --seed on, until one shows it, and shrink that one; \
+             an unknown name lists all of them. Only in a build with `--features mutations`",
+        ),
+    ]
 }
 
 impl Config {
@@ -84,8 +96,19 @@ impl Config {
         let from = values.required::<u64>("FROM");
         let threads = if values.is_set("THREADS") { values.within("THREADS", 1..=THREADS_MAX) } else { Some(cores()) };
         let everything = values.required::<bool>("EVERYTHING");
-        #[cfg(feature = "mutations")]
-        let mutation = values.optional::<Name>("MUTATION").map(|name| name.0);
+        let story = values.optional::<PathBuf>("STORY");
+        let mutation = values.optional::<Mutation>("MUTATION");
+        if mutation.is_some() && cfg!(not(feature = "mutations")) {
+            let name = values.name("MUTATION");
+            values.mistake(format!(
+                "{name}: this binary has no deliberate bugs. Build one that has them: \
+                 cargo run --release --features mutations -- simulate --mutation …"
+            ));
+        }
+        if story.is_some() && seed.is_none() && !values.is_set("MUTATION") {
+            let name = values.name("STORY");
+            values.mistake(format!("{name} is the story of one seed: also set --seed or --mutation"));
+        }
         let (runs, from) = (runs?, from?);
         let seeds = match (seed, minutes) {
             (Some(seed), _) => Seeds::One(seed),
@@ -94,31 +117,12 @@ impl Config {
         };
         Some(Self {
             seeds,
+            runs,
             threads: threads?,
             detail: if everything? { TraceDetail::Everything } else { TraceDetail::Story },
-            #[cfg(feature = "mutations")]
+            story,
             mutation,
         })
-    }
-
-    #[cfg_attr(not(feature = "mutations"), expect(clippy::unused_self, reason = "there is no mutation to activate"))]
-    fn mutate(&self) {
-        #[cfg(feature = "mutations")]
-        service::mutation::activate(self.mutation);
-    }
-}
-
-#[cfg(feature = "mutations")]
-struct Name(service::mutation::Mutation);
-
-#[cfg(feature = "mutations")]
-impl std::str::FromStr for Name {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        use service::mutation::Mutation;
-        let found = Mutation::ALL.into_iter().find(|mutation| mutation.name() == name);
-        found.map(Self).ok_or_else(|| format!("it must be one of {}", Mutation::ALL.map(Mutation::name).join(", ")))
     }
 }
 
@@ -137,12 +141,16 @@ pub struct SimulationSummary {
     undecided: u64,
     faults: BTreeMap<&'static str, u64>,
     failed: Vec<u64>,
+    /// No seed showed a deliberate bug.
+    not_shown: Option<String>,
+    /// Why the story could not be written.
+    not_written: Option<String>,
 }
 
 impl SimulationSummary {
     /// The exit code of the process.
     pub fn exit_code(&self) -> ExitCode {
-        self.checks().result().exit_code(true)
+        self.checks().result().exit_code(self.not_written.is_none())
     }
 
     /// What is broken, and what could not be checked: if the linearizability check of a product was
@@ -154,6 +162,9 @@ impl SimulationSummary {
         }
         if self.undecided > 0 {
             checks.not_checked(format!("the reads of {} products: the search budget was exceeded", self.undecided));
+        }
+        if let Some(not_shown) = &self.not_shown {
+            checks.not_checked(not_shown);
         }
         if self.runs == 0 {
             checks.not_checked("no seed was run");
@@ -180,6 +191,28 @@ impl SimulationSummary {
         page
     }
 
+    /// Writes a story to a file.
+    fn write_story(&mut self, story: &Story, path: &Path, print: &(dyn Fn(&str) + Sync)) {
+        let page = story.html(StoryLimits::default());
+        match std::fs::write(path, &page) {
+            Ok(()) => {
+                print(&format!("the story is in {} ({} KB); open it in a browser", path.display(), page.len() / 1000));
+            }
+            Err(error) => {
+                let what = format!("the story cannot be written to {}: {error}", path.display());
+                print(&what);
+                self.not_written = Some(what);
+            }
+        }
+    }
+
+    /// Counts a run that may fail, because it has a deliberate bug.
+    #[cfg(feature = "mutations")]
+    fn add_expected(&mut self, report: &SimulationReport) {
+        self.add(report);
+        self.failed.clear();
+    }
+
     fn add(&mut self, report: &SimulationReport) {
         self.runs += 1;
         self.virtual_ms += report.virtual_ms;
@@ -200,6 +233,10 @@ impl SimulationSummary {
 /// `print`.
 pub fn simulate(config: &Config, print: &(dyn Fn(&str) + Sync)) -> SimulationSummary {
     let begun = Instant::now();
+    #[cfg(feature = "mutations")]
+    if let Some(mutation) = config.mutation {
+        return show(config, mutation, print);
+    }
     let (from, runs, time) = match config.seeds {
         Seeds::One(seed) => return run_one(config, seed, print),
         Seeds::Many { from, runs } => (from, runs, Duration::MAX),
@@ -209,7 +246,6 @@ pub fn simulate(config: &Config, print: &(dyn Fn(&str) + Sync)) -> SimulationSum
     let shared = Mutex::new((SimulationSummary::default(), Instant::now()));
     let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
     let work = || {
-        config.mutate();
         while begun.elapsed() < time && lock().0.failed.len() < FAILURES_MAX {
             let nth = taken.fetch_add(1, Ordering::Relaxed);
             if nth >= runs {
@@ -242,7 +278,6 @@ pub fn simulate(config: &Config, print: &(dyn Fn(&str) + Sync)) -> SimulationSum
 }
 
 fn run_one(config: &Config, seed: u64, print: &(dyn Fn(&str) + Sync)) -> SimulationSummary {
-    config.mutate();
     let lines = std::sync::Arc::new(Mutex::new(String::new()));
     let collected = std::sync::Arc::clone(&lines);
     // The listener must be 'static and `print` is borrowed, so the lines are collected and then
@@ -256,6 +291,55 @@ fn run_one(config: &Config, seed: u64, print: &(dyn Fn(&str) + Sync)) -> Simulat
     print(&report.to_string());
     let mut summary = SimulationSummary::default();
     summary.add(&report);
+    if let Some(path) = &config.story {
+        let (_, story) = story::tell(seed, SimulationOptions::default());
+        summary.write_story(&story, path, print);
+    }
+    summary
+}
+
+/// Runs seeds with a deliberate bug until one shows it, shrinks that one, and tells its story.
+#[cfg(feature = "mutations")]
+fn show(config: &Config, mutation: Mutation, print: &(dyn Fn(&str) + Sync)) -> SimulationSummary {
+    let begun = Instant::now();
+    let (from, runs, time) = match config.seeds {
+        Seeds::One(seed) => (seed, config.runs, Duration::MAX),
+        Seeds::Many { from, runs } => (from, runs, Duration::MAX),
+        Seeds::During { from, time } => (from, u64::MAX, time),
+    };
+    print(&format!("{}: {}", mutation.name(), mutation.does()));
+    let mut summary = SimulationSummary::default();
+    for seed in (from..).take(usize::try_from(runs).unwrap_or(usize::MAX)) {
+        if begun.elapsed() >= time {
+            break;
+        }
+        let report = crate::run::run_mutated(seed, SimulationOptions::default(), mutation);
+        summary.add_expected(&report);
+        if report.is_clean() {
+            continue;
+        }
+        print(&format!("seed {seed} shows it (seeds run: {}); shrinking the run", summary.runs));
+        let limits = story::ShrinkLimits::default();
+        let Some((report, story, shrunk)) = story::tell_mutated(seed, SimulationOptions::default(), mutation, limits)
+        else {
+            break;
+        };
+        print(&format!("{shrunk}\nfailures of the shrunk run: {}", report.failures.len()));
+        if let Some(broken) = story.broken() {
+            let [one, other] = &broken.facts;
+            let time = |at: u64| format!("{}.{:03}", at / 1000, at % 1000);
+            print(&format!("promise: {}", broken.promise));
+            print(&format!("  {} {}", time(one.at), one.text));
+            print(&format!("  {} {}", time(other.at), other.text));
+        }
+        match &config.story {
+            Some(path) => summary.write_story(&story, path, print),
+            None => print("--story FILE.html writes the story of this run"),
+        }
+        return summary;
+    }
+    summary.not_shown = Some(format!("{} was not shown by {} seeds from {from} on", mutation.name(), summary.runs));
+    print(&summary.document().to_string());
     summary
 }
 

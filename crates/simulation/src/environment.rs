@@ -100,6 +100,9 @@ impl EnvironmentState {
     pub(crate) fn respond(&mut self, call: CallId, by: MachineId, outcome: CallResult) {
         if let Ok(response) = &outcome {
             self.observer.response_sent(self.now, call, by, response.status(), response.body());
+            if let Some(status) = self.observer.last_status(self.now, by) {
+                self.trace.record(|story| story.status(self.now, by, status));
+            }
         }
         if let Some(watch) = &mut self.watch {
             watch.response_sent(call, &outcome);

@@ -28,27 +28,78 @@ const FROZEN_FOR_MINUTES: u64 = 10;
 /// have arrived.
 pub(crate) const REMOVAL_DURATION: Millis = 3000;
 
+/// A fault with everything that was drawn for it.
+#[derive(Clone, Debug)]
+pub(crate) enum DrawnFault {
+    /// Of one machine.
+    One { kind: FaultKind, id: MachineId, duration: Millis, slowest: Millis },
+    /// Of several machines at the same time, and how long each of them stays away.
+    Several { kind: FaultKind, away: Vec<(MachineId, Millis)> },
+    /// No message passes from here to there; in a partition, nor back.
+    Cut { kind: FaultKind, here: Vec<MachineId>, there: Vec<MachineId>, duration: Millis },
+    /// What a frontend sends to the order replicas is held back.
+    FrozenLink { frontend: MachineId, duration: Millis },
+}
+
 impl SimulatedCluster {
-    /// Injects a fault now, if there is a machine that it can happen to.
-    pub(crate) fn inject(&mut self, kind: FaultKind) {
+    /// Draws the machine and the duration of a fault, if there is a machine that it can happen to.
+    pub(crate) fn draw_fault(&mut self, kind: FaultKind) -> Option<DrawnFault> {
         let duration = self.fault_random.within(kind.duration());
         match kind {
-            FaultKind::Partition | FaultKind::OneWay => return self.partition(kind, duration),
-            FaultKind::PowerLossOfAll | FaultKind::StopAll => return self.inject_in_all(kind, duration),
-            FaultKind::FrozenLink => return self.freeze_link(kind, duration),
-            _ => {}
+            FaultKind::Partition | FaultKind::OneWay => Some(self.draw_partition(kind, duration)),
+            FaultKind::PowerLossOfAll | FaultKind::StopAll => {
+                let ids: Vec<_> = (0..self.members.len()).filter(|id| self.is_available(*id)).collect();
+                let mut away = Vec::new();
+                for id in ids {
+                    let stops = kind == FaultKind::StopAll;
+                    away.push((id, if stops { 0 } else { self.fault_random.within(1..=duration) }));
+                }
+                Some(DrawnFault::Several { kind, away })
+            }
+            FaultKind::FrozenLink => self.draw_frozen_link(duration),
+            _ => {
+                let id = self.pick_machine(kind)?;
+                let slowest = if kind == FaultKind::SlowDisk { self.fault_random.within(5..=80) } else { 0 };
+                Some(DrawnFault::One { kind, id, duration, slowest })
+            }
         }
-        let Some(id) = self.pick_machine(kind) else { return };
+    }
+
+    /// Injects a fault now. Nothing happens to a machine that does not run any more.
+    pub(crate) fn inject(&mut self, fault: &DrawnFault) {
+        match *fault {
+            DrawnFault::One { kind, id, duration, slowest } => {
+                let replaces = matches!(kind, FaultKind::WipedDisk | FaultKind::RemovedMember);
+                if self.is_available(id) && !self.stopping[id] && (!replaces || self.is_group_complete()) {
+                    self.inject_in_one(kind, id, duration, slowest);
+                }
+            }
+            DrawnFault::Several { kind, ref away } => {
+                self.environment.lock().trace.count(kind.name());
+                for (id, away) in away.iter().copied() {
+                    if !self.is_available(id) {
+                        continue;
+                    }
+                    if kind == FaultKind::StopAll {
+                        self.ask_to_stop(id, kind);
+                    } else {
+                        self.lose_power(id, kind, Some(away));
+                    }
+                }
+            }
+            DrawnFault::Cut { kind, ref here, ref there, duration } => self.cut(kind, here, there, Some(duration)),
+            DrawnFault::FrozenLink { frontend, duration } => self.freeze_link(frontend, duration),
+        }
+    }
+
+    fn inject_in_one(&mut self, kind: FaultKind, id: MachineId, duration: Millis, slowest: Millis) {
         self.environment.lock().trace.count(kind.name());
         match kind {
             FaultKind::Kill => self.kill(id, Some(duration)),
             FaultKind::PowerLoss => self.lose_power(id, kind, Some(duration)),
             FaultKind::Stop => self.ask_to_stop(id, kind),
             FaultKind::Pause => self.pause(id, Some(duration)),
-            FaultKind::SlowDisk => {
-                let slowest = self.fault_random.within(5..=80);
-                self.slow_disk(id, slowest, Some(duration));
-            }
+            FaultKind::SlowDisk => self.slow_disk(id, slowest, Some(duration)),
             FaultKind::FailedSync | FaultKind::FailedWrite | FaultKind::FullDisk => {
                 self.fail_disk(id, kind, Some(duration));
             }
@@ -63,19 +114,8 @@ impl SimulatedCluster {
         }
     }
 
-    fn inject_in_all(&mut self, kind: FaultKind, duration: Millis) {
-        self.environment.lock().trace.count(kind.name());
-        for id in 0..self.members.len() {
-            if !self.machines[id].is_running() || self.machines[id].is_paused() {
-                continue;
-            }
-            if kind == FaultKind::StopAll {
-                self.ask_to_stop(id, kind);
-            } else {
-                let away = self.fault_random.within(1..=duration);
-                self.lose_power(id, kind, Some(away));
-            }
-        }
+    fn is_available(&self, id: MachineId) -> bool {
+        self.machines[id].is_running() && !self.machines[id].is_paused()
     }
 
     /// Keeps a snapshot of an order replica's disk, in seeds in which a disk goes back in time.
@@ -187,7 +227,7 @@ impl SimulatedCluster {
     }
 
     /// Cuts some machines off from the others for a while.
-    fn partition(&mut self, kind: FaultKind, duration: Millis) {
+    fn draw_partition(&mut self, kind: FaultKind, duration: Millis) -> DrawnFault {
         let (mut here, mut there) = (Vec::new(), Vec::new());
         if self.fault_random.per_mille(300) {
             // One machine alone: it may be a leader, and the others have the majority.
@@ -201,7 +241,7 @@ impl SimulatedCluster {
                 if self.fault_random.per_mille(400) { here.push(id) } else { there.push(id) }
             }
         }
-        self.cut(kind, &here, &there, Some(duration));
+        DrawnFault::Cut { kind, here, there, duration }
     }
 
     /// Cuts the links from some machines to others; in a partition, also the links back.
@@ -223,14 +263,15 @@ impl SimulatedCluster {
             }
         }
         self.note_fault(self.shoppers_machine(), kind, what);
+        self.record(|story| story.fault_cuts(here, there));
         self.schedule_end(duration, ScheduledEvent::HealNetwork);
     }
 
     /// Holds back what one frontend sends to the order replicas, sometimes for minutes. The
     /// shoppers can use other frontends.
-    fn freeze_link(&mut self, kind: FaultKind, duration: Millis) {
+    fn draw_frozen_link(&mut self, duration: Millis) -> Option<DrawnFault> {
         if self.layout.frontends < 2 {
-            return;
+            return None;
         }
         let duration = if self.fault_random.per_mille(FROZEN_FOR_MINUTES) {
             self.fault_random.within(60_000..=150_000)
@@ -238,10 +279,15 @@ impl SimulatedCluster {
             duration
         };
         let frontend = u8::try_from(self.fault_random.within(1..=self.layout.frontends.into())).expect("a few");
-        let from = self.machine_of(SimulatedMember::Frontend(frontend));
-        let orders = self.order_machines();
-        self.hold_back(from, &orders, self.now() + duration);
-        self.note_fault(from, kind, format!("what it sends to the order replicas is held back for {duration} ms"));
+        Some(DrawnFault::FrozenLink { frontend: self.machine_of(SimulatedMember::Frontend(frontend)), duration })
+    }
+
+    fn freeze_link(&mut self, from: MachineId, duration: Millis) {
+        let (orders, until) = (self.order_machines(), self.now() + duration);
+        self.hold_back(from, &orders, until);
+        let what = format!("what it sends to the order replicas is held back for {duration} ms");
+        self.note_fault(from, FaultKind::FrozenLink, what);
+        self.record(|story| story.fault_ends_at(until));
     }
 
     /// Holds back what one machine sends to some others.
@@ -262,7 +308,7 @@ impl SimulatedCluster {
             return None;
         }
         let candidates: Vec<MachineId> = (0..self.members.len())
-            .filter(|id| self.machines[*id].is_running() && !self.machines[*id].is_paused() && !self.stopping[*id])
+            .filter(|id| self.is_available(*id) && !self.stopping[*id])
             .filter(|id| match (kind, self.members[*id]) {
                 (FaultKind::WipedDisk | FaultKind::RemovedMember, member) => {
                     matches!(member, SimulatedMember::Order(_))

@@ -63,12 +63,14 @@ mod observer;
 mod options;
 mod process_world;
 mod random;
+mod repeated_faults;
 mod report;
 mod run;
 mod scheduler;
 pub mod script;
 mod shoppers;
 mod simulation;
+pub mod story;
 mod trace;
 mod watch;
 

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::random::Random;
-use crate::trace::{Millis, RunTrace, TraceEvent, fingerprint};
+use crate::trace::{Fate, MessageContent, Millis, RunTrace, TraceEvent, fingerprint};
 
 /// The index of a machine.
 pub(crate) type MachineId = usize;
@@ -79,6 +79,17 @@ pub(crate) enum NetworkMessage {
     Request { call: CallId, to: MachineId, port: u16, request: Request<Bytes> },
     Response { call: CallId, outcome: CallResult },
     Cancel { call: CallId },
+}
+
+impl NetworkMessage {
+    /// Its call and what it contains.
+    pub(crate) fn content(&self) -> (CallId, MessageContent<'_>) {
+        match self {
+            Self::Request { call, request, .. } => (*call, MessageContent::Request(request)),
+            Self::Response { call, outcome } => (*call, MessageContent::Response(outcome)),
+            Self::Cancel { call } => (*call, MessageContent::Cancel),
+        }
+    }
 }
 
 /// A request whose response has not arrived yet.
@@ -226,6 +237,7 @@ impl SimulatedNetwork {
             let copy = NetworkMessage::Request { call, to, port, request: request.clone() };
             if may_be_late(&copy) && self.random.per_mille(LATE_DUPLICATES) {
                 let at = now + self.random.within(LATE_DUPLICATE_DELAY);
+                trace.record(|story| story.sent(now, (from, to), copy.content(), Fate::Arrives(at)));
                 self.in_flight.insert((at, self.sent), copy);
             } else {
                 self.send(now, (from, to), call, copy, trace);
@@ -354,6 +366,8 @@ impl SimulatedNetwork {
             let lost = matches!(message, NetworkMessage::Cancel { .. }) && self.random.per_mille(500);
             let fate = if lost { "cut off" } else { "held back" };
             trace.note(now, &self.names[from], &TraceEvent::Dropped { call, what: format!("{what} ({fate})") });
+            let fate = if lost { Fate::CutOff } else { Fate::HeldBack };
+            trace.record(|story| story.sent(now, (from, to), message.content(), fate));
             if !lost {
                 trace.count("held-back");
                 self.held.push(((from, to), message));
@@ -363,11 +377,13 @@ impl SimulatedNetwork {
         if self.cut.contains(&(from, to)) {
             let what = describe(&self.calls);
             trace.note(now, &self.names[from], &TraceEvent::Dropped { call, what: format!("{what} (cut off)") });
+            trace.record(|story| story.sent(now, (from, to), message.content(), Fate::CutOff));
             return;
         }
         if from != to && self.random.per_mille(self.conditions.dropped) {
             trace.count("drop");
             trace.note(now, &self.names[from], &TraceEvent::Dropped { call, what: describe(&self.calls) });
+            trace.record(|story| story.sent(now, (from, to), message.content(), Fate::Lost));
             return;
         }
         let by = if self.random.per_mille(self.conditions.delayed) {
@@ -381,6 +397,7 @@ impl SimulatedNetwork {
             self.random.within(2..=5)
         };
         let by = if from != to && may_be_late(&message) { by + self.retransmission(trace) } else { by };
+        trace.record(|story| story.sent(now, (from, to), message.content(), Fate::Arrives(now + by)));
         self.sent += 1;
         self.in_flight.insert((now + by, self.sent), message);
     }

@@ -66,6 +66,11 @@ impl Observer {
         }
     }
 
+    /// The status that a machine's replica has sent at `now`.
+    pub(crate) fn last_status(&self, now: Millis, machine: MachineId) -> Option<&ReplicaStatus> {
+        self.replicas.get(&machine).filter(|(at, _)| *at == now).map(|(_, status)| status)
+    }
+
     /// Whether each of these replicas has reported after `since` that exactly these replicas are
     /// the voters of their group, and that no change of membership is half-finished: while one is,
     /// a majority of each of two sets is needed.

@@ -5,6 +5,8 @@
 //! an order that is drawn anew each time. A message takes at least one tick, so what a process does
 //! in a tick cannot depend on what another process does in the same tick.
 
+use std::sync::PoisonError;
+
 use bytes::Bytes;
 use http::Request;
 use replication::{DISK_WENT_BACK, REMOVED_WHILE_AWAY};
@@ -15,6 +17,7 @@ use crate::cluster::{ScheduledEvent, SimulatedCluster};
 use crate::faults::FaultKind;
 use crate::network::{MachineId, NetworkMessage};
 use crate::process_world::ProcessExit;
+use crate::repeated_faults::PlannedFault;
 use crate::report::SimulationFailure;
 use crate::simulation::Simulation;
 use crate::trace::{Millis, TraceEvent};
@@ -54,6 +57,7 @@ impl Simulation {
         let environment = &self.cluster.environment;
         let due = environment.lock().network.due(now);
         for message in due {
+            self.cluster.record(|story| story.arrived(now, message.content()));
             match message {
                 NetworkMessage::Request { call, to, port, request } => self.deliver_request(to, port, call, request),
                 NetworkMessage::Response { call, outcome } => environment.lock().network.complete(call, outcome),
@@ -69,7 +73,7 @@ impl Simulation {
             None if machine.is_powered() => {
                 self.cluster.environment.lock().respond(call, to, Err(ConnectionError::Refused));
             }
-            None => {}
+            None => self.cluster.record(|story| story.lost_without_power(call)),
         }
     }
 
@@ -94,13 +98,34 @@ impl Simulation {
             ScheduledEvent::HealDisk(machine) => {
                 cluster.machines[machine].disk().heal();
                 cluster.machines[machine].disk_delay().set(0);
+                cluster.record(|story| story.disk_healed(machine));
             }
-            ScheduledEvent::Fault => {
-                let gap = cluster.fault_random.within(self.plan.gap.clone());
+            ScheduledEvent::Fault => self.next_fault(),
+        }
+    }
+
+    /// Injects the next fault: one that is drawn, or that an earlier run has drawn.
+    fn next_fault(&mut self) {
+        let cluster = &mut self.cluster;
+        if let Some(repeated) = &mut self.repeated {
+            let Some(next) = repeated.next() else { return };
+            if let Some(gap) = next.gap {
                 cluster.schedule_in(gap, ScheduledEvent::Fault);
-                let kind = *cluster.fault_random.pick(&self.plan.kinds);
-                cluster.inject(kind);
             }
+            cluster.fault_random = next.random_after;
+            if let Some(fault) = next.fault {
+                cluster.inject(&fault);
+            }
+            return;
+        }
+        let gap = cluster.fault_random.within(self.plan.gap.clone());
+        cluster.schedule_in(gap, ScheduledEvent::Fault);
+        let kind = *cluster.fault_random.pick(&self.plan.kinds);
+        let fault = cluster.draw_fault(kind);
+        let planned = PlannedFault { gap: Some(gap), fault, random_after: cluster.fault_random.clone() };
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner).push(planned.clone());
+        if let Some(fault) = &planned.fault {
+            cluster.inject(fault);
         }
     }
 

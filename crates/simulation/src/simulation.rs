@@ -1,6 +1,6 @@
 //! One run of a seed: what it draws, and its phases from the first start to the judgement.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use api::Address;
@@ -19,6 +19,7 @@ use crate::network::{MachineId, SimulatedNetwork};
 use crate::options::SimulationOptions;
 use crate::process_world::{DiskDelay, ProcessExit, ProcessWorld, catch_panics};
 use crate::random::Random;
+use crate::repeated_faults::{PlannedFault, RepeatedFaults};
 use crate::report::{SimulationFailure, SimulationReport};
 use crate::shoppers::{Shopping, SimulatedShopper};
 use crate::trace::{Millis, RunTrace, TraceListener};
@@ -40,6 +41,12 @@ pub(crate) struct Simulation {
     /// The processes of a seed are started again some time later.
     pub(crate) exits: Option<Vec<(MachineId, ProcessExit)>>,
     pub(crate) failures: Vec<SimulationFailure>,
+    /// The faults of an earlier run, which happen instead of new ones.
+    pub(crate) repeated: Option<RepeatedFaults>,
+    /// The faults that were drawn so far.
+    pub(crate) planned: Arc<Mutex<Vec<PlannedFault>>>,
+    /// The shoppers of the seed that do not shop.
+    pub(crate) absent_shoppers: Vec<u32>,
 }
 
 impl Simulation {
@@ -81,7 +88,17 @@ impl Simulation {
         }
         let shopping = Shopping::new(environment.clone(), frontends);
         let cluster = SimulatedCluster::new(environment, layout, machines, shopping, fault_random, rewind);
-        Self { seed, plan, cluster, order: Some(order), exits: None, failures: Vec::new() }
+        Self {
+            seed,
+            plan,
+            cluster,
+            order: Some(order),
+            exits: None,
+            failures: Vec::new(),
+            repeated: None,
+            planned: Arc::default(),
+            absent_shoppers: Vec::new(),
+        }
     }
 
     /// Runs all phases.
@@ -111,11 +128,14 @@ impl Simulation {
         let pause_ms_max = *random.pick(&[5, 40, 150]);
         let shopping = Arc::clone(&self.cluster.shopping);
         let replicas: Vec<_> = (1..=self.cluster.layout.orders).map(ClusterLayout::order).collect();
+        let absent = std::mem::take(&mut self.absent_shoppers);
         let main: Main = Box::new(move |stop: CancellationToken| {
             tokio::spawn(poll_statuses(replicas));
             for client in 1..=u32::try_from(count).expect("a few") {
                 let shopper = SimulatedShopper::new(client, Arc::clone(&shopping), random.fork(), pause_ms_max);
-                tokio::spawn(shopper.shop());
+                if !absent.contains(&client) {
+                    tokio::spawn(shopper.shop());
+                }
             }
             Box::pin(async move {
                 stop.cancelled().await;

@@ -1,10 +1,15 @@
 //! The trace of a run: its events in order, counted, hashed, and written as lines on request.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use history::ClientId;
+use api::replica::ReplicaStatus;
+use bytes::Bytes;
+use history::{BatchEffect, ClientId, EndState, History};
+use http::{Request, Response};
+use service::world::ConnectionError;
 
 /// Virtual milliseconds since the run began, by the simulation's clock.
 pub(crate) type Millis = u64;
@@ -83,6 +88,52 @@ pub enum TraceDetail {
 /// Receives the lines of a trace.
 pub type TraceListener = Box<dyn FnMut(&str) + Send>;
 
+/// What happens to a message when it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It arrives at this time.
+    Arrives(Millis),
+    /// It is lost.
+    Lost,
+    /// A partition stops it.
+    CutOff,
+    /// A partition holds it back. It may arrive when the partition is over.
+    HeldBack,
+    /// It arrived at a machine without power.
+    NoPower,
+}
+
+/// What a message contains.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MessageContent<'a> {
+    Request(&'a Request<Bytes>),
+    Response(&'a Result<Response<Bytes>, ConnectionError>),
+    Cancel,
+}
+
+/// Is told what happens in a run, and changes nothing. Machines and calls are the numbers that the
+/// network has for them.
+pub(crate) trait RunRecorder: Any + fmt::Debug + Send {
+    /// An event of the trace.
+    fn event(&mut self, now: Millis, who: &str, event: &TraceEvent);
+    /// A message of a call was sent from one machine to another.
+    fn sent(&mut self, now: Millis, link: (usize, usize), message: (u64, MessageContent<'_>), fate: Fate);
+    /// A message arrives.
+    fn arrived(&mut self, now: Millis, message: (u64, MessageContent<'_>));
+    /// A request has arrived at a machine without power.
+    fn lost_without_power(&mut self, call: u64);
+    /// A message carries the status of that machine's replica.
+    fn status(&mut self, now: Millis, machine: usize, status: &ReplicaStatus);
+    /// The last fault cuts these machines off from those.
+    fn fault_cuts(&mut self, here: &[usize], there: &[usize]);
+    /// The last fault ends by itself at this time.
+    fn fault_ends_at(&mut self, at: Millis);
+    /// A machine's disk has no fault any more.
+    fn disk_healed(&mut self, machine: usize);
+    /// What clients saw, what leaders did to the catalog, and what is left at the end.
+    fn judged(&mut self, history: &History, effects: &[BatchEffect], end: &EndState);
+}
+
 /// The trace of a run.
 pub(crate) struct RunTrace {
     hasher: DefaultHasher,
@@ -90,6 +141,7 @@ pub(crate) struct RunTrace {
     faults: BTreeMap<&'static str, u64>,
     detail: TraceDetail,
     listener: Option<TraceListener>,
+    recorder: Option<Box<dyn RunRecorder>>,
 }
 
 impl fmt::Debug for RunTrace {
@@ -101,7 +153,25 @@ impl fmt::Debug for RunTrace {
 impl RunTrace {
     pub(crate) fn new(detail: TraceDetail, listener: Option<TraceListener>) -> Self {
         // The keys of `DefaultHasher::new` are fixed, unlike those of a `HashMap`.
-        Self { hasher: DefaultHasher::new(), events: 0, faults: BTreeMap::new(), detail, listener }
+        let (hasher, faults) = (DefaultHasher::new(), BTreeMap::new());
+        Self { hasher, events: 0, faults, detail, listener, recorder: None }
+    }
+
+    /// From now on, this recorder is told everything. That does not change the run.
+    pub(crate) fn start_recording(&mut self, recorder: Box<dyn RunRecorder>) {
+        self.recorder = Some(recorder);
+    }
+
+    /// Ends the recording.
+    pub(crate) fn take_recorder(&mut self) -> Option<Box<dyn RunRecorder>> {
+        self.recorder.take()
+    }
+
+    /// Tells the recorder something, if there is one.
+    pub(crate) fn record(&mut self, what: impl FnOnce(&mut dyn RunRecorder)) {
+        if let Some(recorder) = &mut self.recorder {
+            what(recorder.as_mut());
+        }
     }
 
     /// Records that `event` happened at `who`.
@@ -111,6 +181,7 @@ impl RunTrace {
             (now, who, event).hash(&mut self.hasher);
             self.events += 1;
         }
+        self.record(|story| story.event(now, who, event));
         if matches!(event, TraceEvent::Protocol { .. }) {
             // Its log line tells the same.
             return;

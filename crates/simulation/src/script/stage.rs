@@ -1,6 +1,7 @@
 //! The store that a script acts on, its time, and its output.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::OrderId;
 use api::replica::STATUS_PATH;
@@ -92,6 +93,9 @@ impl Stage {
             order: None,
             exits: Some(Vec::new()),
             failures: Vec::new(),
+            repeated: None,
+            planned: Arc::default(),
+            absent_shoppers: Vec::new(),
         };
         Self {
             simulation,
