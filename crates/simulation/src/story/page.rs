@@ -6,7 +6,7 @@ use std::fmt::Write;
 pub const PAGE_BYTES_MAX: usize = 3_000_000;
 
 const FRAME: &str = include_str!("../../page/story.html");
-const STYLES: [&str; 2] = [include_str!("../../page/theme.css"), include_str!("../../page/story.css")];
+const STYLES: [&str; 2] = [include_str!("../../../console/page/theme.css"), include_str!("../../page/story.css")];
 
 /// The modules, each after those that it imports.
 const MODULES: [&str; 9] = [
