@@ -12,6 +12,7 @@ use crate::local::{StoreLayout, WELL_KNOWN_BASE};
 const QUIET: &str = "warn";
 
 /// How to run the store.
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The REST API's port; all other ports are at fixed offsets from it.
@@ -24,6 +25,8 @@ pub struct Config {
     pub frontends: u8,
     /// Whether a child that exits is restarted.
     pub restart: bool,
+    /// Whether people can break the store through its console. It costs a proxy on every link.
+    pub controls: bool,
     /// The shoppers to run, if any. The store's address is filled in once the store runs.
     pub shopping: Option<client::Config>,
     /// Stop when the shoppers are done.
@@ -92,6 +95,7 @@ impl Config {
             data_dir: data_dir?,
             frontends: frontends?,
             restart: !no_restart?,
+            controls: true,
             shopping: Some(shopping?).filter(|_| shop == Some(true)),
             once: once?,
             token,

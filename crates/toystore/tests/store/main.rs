@@ -9,6 +9,7 @@ mod access;
 mod cache;
 mod command_line;
 mod contention;
+mod controls;
 mod crashes;
 mod delayed_messages;
 mod disks;
