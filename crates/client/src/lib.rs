@@ -50,13 +50,20 @@
 //! * The CSV file is flushed whenever no order is waiting to be written, but it is not synced: it
 //!   is evidence about the store, not a ledger.
 //!
+//! # Shoppers without an end
+//!
+//! [`ContinuousShoppers`] keep a store busy while somebody watches it. They do the same, but pause
+//! between their sessions, know all frontends, wait for a dead store as long as it takes, and
+//! remember and verify nothing.
+//!
 //! # Reading order
 //!
-//! `config`, `run`, `shopper`, `orders_file`, `report`; then [`loadtest`] (`toystore load`). The
-//! requests, the retries, the load generator and the verification are in the crate
+//! `config`, `run`, `shopper`, `orders_file`, `report`; `continuous`; then [`loadtest`] (`toystore
+//! load`). The requests, the retries, the load generator and the verification are in the crate
 //! [`workload`].
 
 mod config;
+mod continuous;
 pub mod loadtest;
 mod orders_file;
 mod report;
@@ -64,5 +71,6 @@ mod run;
 mod shopper;
 
 pub use config::{Config, RunType, settings, shopping_settings};
+pub use continuous::{ContinuousConfig, ContinuousShoppers};
 pub use report::{RequestSummary, ShoppingSummary};
 pub use run::{RunError, run};

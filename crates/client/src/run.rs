@@ -24,7 +24,7 @@ use workload::{
 use crate::config::{Config, ORDERS_MAX, RunType};
 use crate::orders_file;
 use crate::report::{RequestSummary, ShoppingSummary};
-use crate::shopper::{SessionPlan, Shopper};
+use crate::shopper::{Buying, SessionPlan, Shopper};
 
 /// How often the progress is looked at.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -191,7 +191,8 @@ impl ClientRun<'_> {
         let deadline = self.config.time_limit.map(|limit| begun + limit);
         let mut running = JoinSet::new();
         for (id, plan) in (0..).zip(SessionPlan::for_shoppers(self.config, seed, &products)) {
-            let shopper = Shopper { client: self.client(id), plan, orders_file: sender.clone() };
+            let buying = sender.clone().map_or(Buying::Never, Buying::Recorded);
+            let shopper = Shopper { client: self.client(id), plan, buying, frontend: 0 };
             running.spawn(shopper.shop(*sessions, deadline, self.config.think_time));
         }
         // The file is complete when the last shopper has finished.

@@ -13,8 +13,8 @@ use workload::{ClientStats, Purchase, RequestKind, RetryingClient};
 use crate::config::Config;
 use crate::orders_file::{AcknowledgedOrder, OrdersFileSender};
 
-/// Shoppers know one frontend only.
-const FRONTEND: usize = 0;
+/// How many of the visits are for the product that nearly everyone wants.
+const HOT_SHARE: f64 = 0.9;
 
 /// What one session does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,7 @@ pub(crate) struct SessionPlan {
     /// Yields the same numbers on every machine and with every release of its crate.
     random: Xoshiro256PlusPlus,
     products: Arc<[ProductName]>,
+    hot_product: Option<ProductName>,
     order_probability: f64,
     quantity_max: Quantity,
 }
@@ -52,9 +53,15 @@ impl SessionPlan {
         (0..config.shoppers).map(move |_| Self {
             random: Xoshiro256PlusPlus::seed_from_u64(seeds.random()),
             products: Arc::clone(products),
+            hot_product: None,
             order_probability,
             quantity_max,
         })
+    }
+
+    /// The same plan with a product that most of the sessions are about.
+    pub(crate) fn with_hot_product(self, hot_product: Option<ProductName>) -> Self {
+        Self { hot_product, ..self }
     }
 }
 
@@ -62,12 +69,28 @@ impl Iterator for SessionPlan {
     type Item = PlannedSession;
 
     fn next(&mut self) -> Option<PlannedSession> {
-        let name = self.products[self.random.random_range(0..self.products.len())].clone();
+        let mut name = self.products[self.random.random_range(0..self.products.len())].clone();
         let buys = self.random.random_bool(self.order_probability);
         let pieces = self.random.random_range(1..=self.quantity_max.get());
         let quantity = Quantity::new(u64::from(pieces)).expect("within the bounds of a quantity");
+        if let Some(hot) = &self.hot_product
+            && self.random.random_bool(HOT_SHARE)
+        {
+            name = hot.clone();
+        }
         Some(PlannedSession { order: NewOrder { name, quantity }, buys })
     }
+}
+
+/// What a shopper does about orders.
+#[derive(Debug)]
+pub(crate) enum Buying {
+    /// It orders nothing.
+    Never,
+    /// It orders, and its acknowledged orders are recorded.
+    Recorded(OrdersFileSender),
+    /// It orders, and remembers nothing.
+    Unrecorded,
 }
 
 /// A shopper before its first session.
@@ -77,8 +100,10 @@ pub(crate) struct Shopper {
     pub(crate) client: RetryingClient<ClientStats>,
     /// What it reads and orders.
     pub(crate) plan: SessionPlan,
-    /// Records acknowledged orders; without it, nothing is ordered.
-    pub(crate) orders_file: Option<OrdersFileSender>,
+    /// What it does about orders.
+    pub(crate) buying: Buying,
+    /// The frontend to which its next request goes: the one that answered last.
+    pub(crate) frontend: usize,
 }
 
 impl Shopper {
@@ -102,20 +127,23 @@ impl Shopper {
 
     /// Reads a product and perhaps orders it. The statistics count failures. False if the file can
     /// no longer be written.
-    async fn run_session(&mut self) -> bool {
+    pub(crate) async fn run_session(&mut self) -> bool {
         let PlannedSession { order, buys } = self.plan.next().expect("a plan is endless");
-        let Ok(product) = self.client.product(FRONTEND, &order.name).await else { return true };
-        let Some(orders_file) = self.orders_file.as_ref().filter(|_| buys) else { return true };
-        if product.value.quantity.take(order.quantity).is_none() {
+        let Ok(product) = self.client.product(self.frontend, &order.name).await else { return true };
+        self.frontend = product.frontend;
+        if !buys || matches!(self.buying, Buying::Never) || product.value.quantity.take(order.quantity).is_none() {
             return true;
         }
         let order_id = OrderId::random();
-        match self.client.place_order(RequestKind::Order, FRONTEND, order_id, &order).await.map(|answer| answer.value) {
-            Ok(Purchase::Placed(number)) => {
+        let placed = self.client.place_order(RequestKind::Order, self.frontend, order_id, &order).await;
+        let Ok(answer) = placed else { return true };
+        self.frontend = answer.frontend;
+        match (answer.value, &self.buying) {
+            (Purchase::Placed(number), Buying::Recorded(orders_file)) => {
                 let NewOrder { name, quantity } = order;
                 orders_file.record(AcknowledgedOrder { number, name, quantity, order_id }).await
             }
-            Ok(Purchase::SoldOut) | Err(_) => true,
+            _ => true,
         }
     }
 }
@@ -146,6 +174,18 @@ mod tests {
             .map(|session| format!("{} {} {}", session.order.quantity, session.order.name, session.buys))
             .collect();
         assert_eq!(first, ["3 Tux false", "1 Uno true", "2 Uno false", "2 Uno true", "3 Tux false"]);
+    }
+
+    #[test]
+    fn most_sessions_are_about_the_hot_product() {
+        let products = ["Tux", "Uno", "Whale"].map(|name| ProductName::new(name).unwrap());
+        let plan = SessionPlan::for_shoppers(&Config::default(), 7, &products.clone().into()).next().unwrap();
+        let about = |name: &ProductName| {
+            let plan = plan.clone().with_hot_product(Some(products[1].clone()));
+            plan.take(1000).filter(|session| session.order.name == *name).count()
+        };
+        let [tux, uno, whale] = [0, 1, 2].map(|n| about(&products[n]));
+        assert!((900..970).contains(&uno) && tux > 10 && whale > 10, "{tux} {uno} {whale}");
     }
 
     #[test]

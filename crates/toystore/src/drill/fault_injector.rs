@@ -1,26 +1,11 @@
 //! Injects faults into the real processes, and heals them.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
 use api::Ordinal;
 
 use super::fault::Fault;
 use super::fault_schedule::ScheduledFault;
-use super::network::ProxyNetwork;
 use super::recovery;
-use crate::local::{ChildProcess, LocalStore, StoreLayout, StoreMember};
-
-/// The environment variable with the path of a member's disk faults.
-const DISK_FAULTS_FILE: &str = "DISK_FAULTS_FILE";
-
-/// Duration of a sync on a slow disk. The hard disk of a laptop takes about 10 ms.
-const SLOW_SYNC_MS: u64 = 50;
-
-/// Longer than a process that was told to stop may drain (8 s).
-const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+use crate::local::{DiskFaults, LocalStore, ProxyNetwork, StoreMember};
 
 /// The store under test and its network.
 pub(super) struct FaultInjector {
@@ -42,19 +27,6 @@ enum Undo {
     Reconnect,
     ClearDiskFaults(Vec<StoreMember>),
     Nothing,
-}
-
-/// Gives every member a file for its disk faults.
-pub(super) fn with_disk_fault_files(layout: StoreLayout) -> StoreLayout {
-    let members = layout.members();
-    members.into_iter().fold(layout, |layout, member| {
-        let file = disk_faults_file(layout.data(), member);
-        layout.with_member_variable(member, DISK_FAULTS_FILE, file.display())
-    })
-}
-
-fn disk_faults_file(data: &Path, member: StoreMember) -> PathBuf {
-    data.join(format!("{member}.disk-faults"))
 }
 
 impl FaultInjector {
@@ -90,22 +62,21 @@ impl FaultInjector {
             }
             Fault::SlowDisk => {
                 at_fault();
-                self.disks(&followers, leader, scheduled, &format!("sync_delay_ms={SLOW_SYNC_MS}\n"))
+                self.disks(&followers, leader, scheduled, DiskFaults { slow: true, ..DiskFaults::default() })
             }
             Fault::FullDisk => {
                 at_fault();
-                self.disks(&followers, leader, scheduled, "full=true\n")
+                self.disks(&followers, leader, scheduled, DiskFaults { full: true, ..DiskFaults::default() })
             }
             Fault::WipeFollower => {
                 let injected = self.kill(vec![follower], at_fault).await?;
-                for path in self.store.layout().files(follower) {
-                    remove(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-                }
+                self.store.wipe(follower)?;
                 Ok(injected)
             }
             Fault::RollingRestart => {
                 at_fault();
-                self.restart_all().await?;
+                let members = self.store.layout().members();
+                self.store.restart_rolling(&members, recovery::RECOVERY_TIMEOUT).await?;
                 Ok(InjectedFault { victims: "all, one after the other".into(), undo: Undo::Nothing })
             }
             fault => {
@@ -132,7 +103,8 @@ impl FaultInjector {
                 Ok(())
             }
             Undo::ClearDiskFaults(members) => members.into_iter().try_for_each(|member| {
-                remove(&disk_faults_file(self.store.layout().data(), member)).map_err(|error| error.to_string())
+                let healthy = self.store.layout().set_disk_faults(member, DiskFaults::default());
+                healthy.map_err(|error| error.to_string())
             }),
             Undo::Nothing => Ok(()),
         }
@@ -143,30 +115,13 @@ impl FaultInjector {
     /// # Errors
     /// Why it could not be healed.
     pub(super) fn heal_all(&mut self) -> Result<(), String> {
-        if let Some(network) = &self.network {
-            network.heal();
-        }
-        self.store
-            .layout()
-            .members()
-            .into_iter()
-            .try_for_each(|member| {
-                remove(&disk_faults_file(self.store.layout().data(), member))?;
-                self.store.process(member).thaw()?;
-                if self.store.process(member).is_running() { Ok(()) } else { self.store.start(member).map(drop) }
-            })
-            .map_err(|error: io::Error| error.to_string())
+        self.store.heal_all(self.network.as_ref())
     }
 
     async fn kill(&mut self, members: Vec<StoreMember>, at_fault: impl FnOnce()) -> Result<InjectedFault, String> {
         let is_everyone = members == self.store.layout().members();
         let victims = if is_everyone { "all".into() } else { names(&members) };
-        let targets = self.store.processes().filter(|process| members.contains(&process.member()));
-        let targets: Vec<_> = targets.map(ChildProcess::kill).collect();
-        at_fault();
-        for killed in futures::future::join_all(targets).await {
-            killed.map_err(|error| error.to_string())?;
-        }
+        self.store.kill(&members, at_fault).await.map_err(|error| error.to_string())?;
         Ok(InjectedFault { victims, undo: Undo::Restart(members) })
     }
 
@@ -207,7 +162,7 @@ impl FaultInjector {
         followers: &[Ordinal],
         leader: Ordinal,
         scheduled: ScheduledFault,
-        what: &str,
+        faults: DiskFaults,
     ) -> Result<InjectedFault, String> {
         let follower = followers[scheduled.victim % followers.len()];
         let orders = || followers.iter().copied().chain([leader]).map(StoreMember::Order);
@@ -218,28 +173,9 @@ impl FaultInjector {
             _ => orders().chain([StoreMember::Catalog]).collect(),
         };
         for member in &members {
-            fs::write(disk_faults_file(self.store.layout().data(), *member), what)
-                .map_err(|error| error.to_string())?;
+            self.store.layout().set_disk_faults(*member, faults).map_err(|error| error.to_string())?;
         }
         Ok(InjectedFault { victims: names(&members), undo: Undo::ClearDiskFaults(members) })
-    }
-
-    /// Stops (SIGTERM) and restarts one member after the other; each time it waits until all
-    /// members have recovered.
-    async fn restart_all(&mut self) -> Result<(), String> {
-        for member in self.store.layout().members() {
-            let process = self.store.process(member);
-            process.terminate().map_err(|error| error.to_string())?;
-            let status = tokio::time::timeout(STOP_TIMEOUT, process.wait()).await;
-            match status.map_err(|_| format!("{member} did not stop within {} s", STOP_TIMEOUT.as_secs()))? {
-                Ok(status) if status.success() => {}
-                Ok(status) => return Err(format!("{member} was told to stop, but exited with {status}")),
-                Err(error) => return Err(error.to_string()),
-            }
-            self.store.start(member).map_err(|error| error.to_string())?;
-            recovery::members(&mut self.store).await?;
-        }
-        Ok(())
     }
 
     fn choose_frontend(&self, victim: usize) -> StoreMember {
@@ -258,10 +194,4 @@ const DISK_VICTIMS: usize = 4;
 
 fn names(members: &[StoreMember]) -> String {
     members.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// Removes a file or a directory, if it exists.
-fn remove(path: &Path) -> io::Result<()> {
-    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }

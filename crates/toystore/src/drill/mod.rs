@@ -19,8 +19,8 @@
 //! The *gap* of a fault is the longest time without an acknowledged order, measured from the fault
 //! itself (the `kill` call).
 //!
-//! Reading order: `fault.rs` and `fault_schedule.rs`, then `fault_injector.rs` and `network.rs`,
-//! `recovery.rs`, `load/`, and `report.rs`.
+//! Reading order: `fault.rs` and `fault_schedule.rs`, then `fault_injector.rs` and
+//! [`local`](crate::local), `recovery.rs`, `load/`, and `report.rs`.
 //!
 //! # Caveats
 //! * All processes share one machine: its disks, clock and processors. Clock skew and torn writes
@@ -28,7 +28,7 @@
 //! * `kill -9` does not lose data that a process has written but not synced; only a crash of the
 //!   machine would.
 //! * There are proxies between the members only if a partition is among the faults; see
-//!   `network.rs` for their side effects.
+//!   `local/network.rs` for their side effects.
 //! * Slow and full disks are emulated by the process itself, as a file tells it. A real slow disk
 //!   is slow in more places.
 //! * One fault is injected at a time. Only the recovery from the last fault may overlap with the
@@ -42,7 +42,6 @@ mod fault;
 mod fault_injector;
 mod fault_schedule;
 mod load;
-pub mod network;
 mod recovery;
 mod report;
 
@@ -61,7 +60,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use workload::{Latency, RunClock, StoreClient, base_url};
 
-use crate::local::{LocalStore, PortBase, StoreLayout};
+use crate::local::{LocalStore, PortBase, ProxyNetwork, StoreLayout};
 use crate::output::print;
 use crate::subcommand::exit_by_check;
 use ack_monitor::microseconds;
@@ -73,7 +72,6 @@ use fault_injector::FaultInjector;
 use fault_schedule::{FaultSchedule, ScheduledFault};
 pub use load::ErrorCounts;
 use load::{FinishedLoad, Load, LoadConfig};
-use network::ProxyNetwork;
 pub use report::{DrillReport, FaultEvent, FaultSummary, StagesSummary};
 
 /// Two, so that one can be killed, and so that readers can use another frontend than writers.
@@ -135,7 +133,7 @@ pub async fn drill(config: &Config, data: &Path, stop: &CancellationToken) -> Re
         Length::Rounds(rounds) => Progress::new(u64::from(rounds) * schedule.round_len() as u64),
     };
     progress.print(|| print(format_args!("seed {seed}; all files and logs (drill.log) are in {}", data.display())));
-    prepare(config, data, seed, progress).await?.run(schedule, stop).await.map(|(report, _)| report)
+    prepare(config, data, seed, progress)?.run(schedule, stop).await.map(|(report, _)| report)
 }
 
 /// Runs one drill that injects the faults of each round in the given order and prints no progress.
@@ -150,11 +148,11 @@ pub(crate) async fn drill_in_order(
 ) -> Result<(DrillReport, History), String> {
     let seed = config.seed.unwrap_or_else(rand::random);
     let schedule = FaultSchedule::new(&config.faults, seed).in_order();
-    prepare(config, data, seed, Progress::Hidden).await?.run(schedule, stop).await
+    prepare(config, data, seed, Progress::Hidden)?.run(schedule, stop).await
 }
 
 /// Prepares a drill; no process runs yet.
-async fn prepare<'a>(config: &'a Config, data: &Path, seed: u64, progress: Progress) -> Result<Drill<'a>, String> {
+fn prepare<'a>(config: &'a Config, data: &Path, seed: u64, progress: Progress) -> Result<Drill<'a>, String> {
     let text = |error: std::io::Error| error.to_string();
     let ports = PortBase::ephemeral().map_err(text)?;
     let layout = StoreLayout::new(data, ports)
@@ -164,10 +162,10 @@ async fn prepare<'a>(config: &'a Config, data: &Path, seed: u64, progress: Progr
         .with_variable("RESTOCK_LEVEL", RESTOCK_LEVEL)
         // One log line per restock would hide all others.
         .with_variable("LOG_LEVEL", "info,catalog::restock=warn");
-    let mut layout = fault_injector::with_disk_fault_files(layout);
+    let mut layout = layout.with_disk_fault_files();
     let mut network = None;
     if config.faults.iter().any(|fault| fault.is_partition()) {
-        let (redirected, proxies) = ProxyNetwork::proxying(layout).await.map_err(text)?;
+        let (redirected, proxies) = ProxyNetwork::proxying(layout).map_err(text)?;
         (layout, network) = (redirected, Some(proxies));
     }
     let clock = RunClock::start();

@@ -131,6 +131,13 @@ impl StoreLayout {
         self
     }
 
+    /// Takes a variable of one member back.
+    #[must_use]
+    pub fn without_member_variable(mut self, member: StoreMember, name: &str) -> Self {
+        self.member_variables.retain(|(of, variable, _)| (*of, variable.as_str()) != (member, name));
+        self
+    }
+
     /// Redirects `link`: the caller is given another port, on which something listens that forwards
     /// connections.
     #[must_use]

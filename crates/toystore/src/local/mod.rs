@@ -8,19 +8,29 @@
 //! A child's standard input is a pipe that the parent holds open. If the parent is killed, the pipe
 //! closes, and the children stop by themselves ([`stop_with_parent`]): no process is left behind.
 //!
+//! [`ProxyNetwork`] and `faults.rs` break a store on purpose, for a drill and for the console of
+//! `up`; `recovery.rs` tells when it has recovered.
+//!
 //! Read `layout.rs` first, then `process.rs` and `store.rs`.
 
+mod faults;
 mod layout;
+mod network;
 mod parent;
 mod ports;
 mod process;
+mod proxy;
+mod recovery;
 pub(crate) mod run_file;
 mod store;
 pub(crate) mod token;
 
+pub use faults::DiskFaults;
 pub use layout::{Link, StoreLayout, StoreMember};
+pub use network::{Direction, ProxyNetwork};
 pub use parent::stop_with_parent;
 pub use ports::{PortBase, WELL_KNOWN_BASE};
 pub use process::{ChildProcess, LogSink};
+pub(crate) use recovery::recovered;
 pub use store::LocalStore;
 pub(crate) use store::leader;

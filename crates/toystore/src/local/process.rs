@@ -74,9 +74,11 @@ impl ChildProcess {
         self.wait().await
     }
 
-    /// Sends SIGTERM: the process drains and exits.
+    /// Sends SIGTERM: the process drains and exits. A frozen process resumes, because it would not
+    /// see the signal.
     pub fn terminate(&mut self) -> io::Result<()> {
-        self.signal(Signal::TERM)
+        self.signal(Signal::TERM)?;
+        self.thaw()
     }
 
     /// Sends SIGSTOP: the process is frozen, with all its sockets open.

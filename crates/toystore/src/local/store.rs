@@ -44,6 +44,11 @@ impl LocalStore {
         &self.layout
     }
 
+    /// Changes the layout. A member that runs sees the change when it is started again.
+    pub fn change_layout(&mut self, change: impl FnOnce(StoreLayout) -> StoreLayout) {
+        self.layout = change(self.layout.clone());
+    }
+
     /// A client for the members' internal ports.
     pub fn json_client(&self) -> &JsonClient {
         &self.client
@@ -71,7 +76,17 @@ impl LocalStore {
     /// # Panics
     /// If it was never started.
     pub fn process(&mut self, member: StoreMember) -> &mut ChildProcess {
-        self.running.get_mut(&member).unwrap_or_else(|| panic!("{member} was never started"))
+        self.started(member).unwrap_or_else(|| panic!("{member} was never started"))
+    }
+
+    /// A member that was started and not [forgotten](Self::forget); it may have exited.
+    pub fn started(&mut self, member: StoreMember) -> Option<&mut ChildProcess> {
+        self.running.get_mut(&member)
+    }
+
+    /// Whether a member runs; a frozen one does.
+    pub fn is_running(&mut self, member: StoreMember) -> bool {
+        self.started(member).is_some_and(ChildProcess::is_running)
     }
 
     /// All processes, in the order in which they are started.
@@ -104,6 +119,21 @@ impl LocalStore {
                 }
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
+        }
+        Ok(())
+    }
+
+    /// Waits until one member reports that it is ready.
+    ///
+    /// # Errors
+    /// Why it is not after `timeout`.
+    pub async fn member_ready(&self, member: StoreMember, timeout: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + timeout;
+        while let Err(reason) = self.is_ready(member).await {
+            if Instant::now() > deadline {
+                return Err(format!("{member} is not ready after {} s: {reason}", timeout.as_secs()));
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(())
     }

@@ -22,7 +22,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Number of frontends.
     pub frontends: u8,
-    /// The port of the console; 0 switches it off.
+    /// The port of the console; 0 switches it off. The console costs a proxy on every link between
+    /// the members, so that people can cut it.
     pub console_port: u16,
     /// Whether a child that exits is restarted.
     pub restart: bool,

@@ -1,6 +1,7 @@
 //! The console of the store that `up` runs.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use api::{Address, Ordinal};
 use service::http::Listener;
@@ -10,15 +11,15 @@ use store_console::{ConsoleConfig, ProcessAddress, ServiceKind};
 use tokio::sync::watch;
 
 use super::Config;
+use super::controls::Controls;
 use crate::local::{Link, StoreLayout, StoreMember};
 use crate::output::print;
 
-/// Serves the console on loopback until the task is stopped, and prints where; `None` if it is
-/// switched off.
+/// Binds the console's port on loopback, and prints its URL; `None` if the console is switched off.
 ///
 /// # Errors
-/// If its port is in use.
-pub(super) fn start(config: &Config, layout: &StoreLayout) -> Result<Option<Task>, ExitError> {
+/// If the port is in use.
+pub(super) fn bind(config: &Config) -> Result<Option<Listener>, ExitError> {
     let port = match config.console_port {
         0 => return Ok(None),
         _ if config.ephemeral => 0,
@@ -29,6 +30,11 @@ pub(super) fn start(config: &Config, layout: &StoreLayout) -> Result<Option<Task
         ExitError::new(ExitCode::Failure, what)
     })?;
     print(format_args!("console: http://localhost:{}", listener.address().port()));
+    Ok(Some(listener))
+}
+
+/// Serves the console of the store `layout` until the task is stopped.
+pub(super) fn start(listener: Listener, layout: &StoreLayout, controls: Controls) -> Task {
     let sources = watch::Sender::new(layout.members().into_iter().map(|member| process(layout, member)).collect());
     let console = ConsoleConfig {
         listener,
@@ -37,7 +43,7 @@ pub(super) fn start(config: &Config, layout: &StoreLayout) -> Result<Option<Task
         store_url: Some(layout.public(1).url("")),
         docs_url: None,
     };
-    Ok(Some(Task::spawn(|stop| store_console::run(console, None, stop))))
+    Task::spawn(|stop| store_console::run(console, Some(Arc::new(controls)), stop))
 }
 
 fn process(layout: &StoreLayout, member: StoreMember) -> ProcessAddress {

@@ -10,10 +10,22 @@
 //! processes, waits until all are ready, and prints what runs where. From then on it restarts every
 //! member that exits. With `--shop` it runs shoppers once. Ctrl-C or SIGTERM stops the members in
 //! the reverse order of their start.
+//!
+//! With a console, there is a proxy on every link between the members, and people can break the
+//! store through its [`Controls`].
+//!
+//! Reading order: `supervisor.rs` and `restarts.rs`; `console.rs`, `controls.rs`, `action.rs`,
+//! `control_worker.rs`, `cache_setting.rs` and `shopping.rs`; `banner.rs`.
 
+mod action;
 mod banner;
+mod cache_setting;
 mod config;
 mod console;
+mod control_worker;
+mod controls;
+mod restarts;
+mod shopping;
 mod supervisor;
 
 use std::io::Write;
@@ -23,10 +35,14 @@ use std::time::Duration;
 use service::lifecycle::{ExitCode, ExitError};
 use tokio_util::sync::CancellationToken;
 
-use crate::local::{LocalStore, LogSink, PortBase, StoreLayout, run_file, token};
+use crate::local::{DiskFaults, LocalStore, LogSink, PortBase, ProxyNetwork, StoreLayout, run_file, token};
 use crate::output::print;
 use crate::shoppers;
 pub use config::{Config, settings};
+pub use control_worker::ControlWorker;
+pub use controls::Controls;
+pub use shopping::ShopRun;
+pub use supervisor::supervise;
 
 /// Time from the start of the first process until all are ready. They bootstrap their groups and
 /// elect leaders, which takes about a second; the rest is for loaded machines.
@@ -59,11 +75,20 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ExitErro
     }
     let binary =
         std::env::current_exe().map_err(|error| failure(format!("cannot find the path of this program: {error}")))?;
-    let console = console::start(&config, &layout)?;
-    let mut store = LocalStore::new(layout, binary, log_sink());
-    let result = run_store(&config, &mut store, &stop).await;
+    let shop_run = config.shopping.as_ref().map(|shopping| ShopRun::new(shopping, config.once, &stop));
+    let port = console::bind(&config)?;
+    let (layout, controlled) = match port {
+        Some(port) => {
+            let (layout, controls, worker) = controlled(layout, shop_run.clone()).map_err(failure)?;
+            (layout.clone(), Some((console::start(port, &layout, controls), worker)))
+        }
+        None => (layout, None),
+    };
+    let (console, worker) = controlled.unzip();
+    let mut running = RunningStore { store: LocalStore::new(layout, binary, log_sink()), worker };
+    let result = running.run(&config, shop_run, &stop).await;
     print("stopping the frontends, then the order replicas, then the catalog");
-    store.stop().await;
+    running.stop().await;
     if let Some(console) = console {
         console.stop().await;
     }
@@ -73,42 +98,92 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ExitErro
     result
 }
 
-async fn run_store(config: &Config, store: &mut LocalStore, stop: &CancellationToken) -> Result<(), ExitError> {
-    print("starting a catalog, three order replicas and a frontend …");
-    store.start_all().map_err(|error| ExitError::new(ExitCode::Failure, format!("cannot start a process: {error}")))?;
-    supervisor::write_run_file(store);
-    tokio::select! {
-        ready = store.ready(READY_TIMEOUT) => if let Err(reason) = ready {
-            return Err(supervisor::startup_failure(store, reason).await);
-        },
-        () = stop.cancelled() => return Ok(()),
+/// Makes a store controllable: puts a proxy on every link, and gives each disk a file for its
+/// faults.
+fn controlled(
+    layout: StoreLayout,
+    shop_run: Option<ShopRun>,
+) -> Result<(StoreLayout, Controls, ControlWorker), String> {
+    // A store that was killed may have left faults behind.
+    for member in layout.members() {
+        let healed = layout.set_disk_faults(member, DiskFaults::default());
+        healed.map_err(|error| format!("cannot heal the disk of {member}: {error}"))?;
     }
-    banner::show(store, config.token.is_none()).await;
-    let (layout, client) = (store.layout().clone(), store.json_client().clone());
-    let leaders = banner::report_leaders(&layout, &client);
-    let Some(shopping) = config.shopping.clone() else {
-        return tokio::select! {
-            ended = supervisor::supervise(store, config.restart, stop) => ended,
-            () = leaders => Ok(()),
+    let proxied = ProxyNetwork::proxying(layout.with_disk_fault_files());
+    let (layout, network) = proxied.map_err(|error| format!("cannot open the ports of the proxies: {error}"))?;
+    let (controls, worker) = ControlWorker::new(&layout, network, shop_run);
+    Ok((layout, controls, worker))
+}
+
+/// A store, and what carries out the requests of its console, if there is one.
+struct RunningStore {
+    store: LocalStore,
+    worker: Option<ControlWorker>,
+}
+
+impl RunningStore {
+    async fn run(
+        &mut self,
+        config: &Config,
+        shop_run: Option<ShopRun>,
+        stop: &CancellationToken,
+    ) -> Result<(), ExitError> {
+        let Self { store, worker } = self;
+        print("starting a catalog, three order replicas and a frontend …");
+        let started = store.start_all();
+        started.map_err(|error| ExitError::new(ExitCode::Failure, format!("cannot start a process: {error}")))?;
+        supervisor::write_run_file(store);
+        if let Some(worker) = worker {
+            worker.publish(store);
+        }
+        tokio::select! {
+            ready = store.ready(READY_TIMEOUT) => if let Err(reason) = ready {
+                return Err(supervisor::startup_failure(store, reason).await);
+            },
+            () = stop.cancelled() => return Ok(()),
+        }
+        banner::show(store, config.token.is_none()).await;
+        let (layout, client) = (store.layout().clone(), store.json_client().clone());
+        let shopping = async {
+            match (&config.shopping, shop_run) {
+                (Some(shopping), Some(run)) => shop_once(shopping, &layout, &run, config.once).await,
+                _ => std::future::pending().await,
+            }
         };
-    };
-    let shopping = client::Config { front: store.layout().public(1), ..shopping };
-    let shopping = async {
-        let outcome = shoppers::run(shopping, stop.clone()).await;
-        if config.once {
-            return outcome;
+        tokio::select! {
+            outcome = shopping => outcome,
+            ended = supervise(store, config.restart, worker.as_mut(), stop) => ended,
+            () = banner::report_leaders(&layout, &client) => Ok(()),
         }
-        if let Err(failed) = outcome {
-            print(&failed.message);
-        }
-        print("the shoppers are done; the store keeps running until Ctrl-C");
-        std::future::pending().await
-    };
-    tokio::select! {
-        outcome = shopping => outcome,
-        ended = supervisor::supervise(store, config.restart, stop) => ended,
-        () = leaders => Ok(()),
     }
+
+    /// The proxies run until the last process has stopped: processes finish their work together.
+    async fn stop(&mut self) {
+        if let Some(worker) = &mut self.worker {
+            worker.end(&self.store);
+        }
+        self.store.stop().await;
+    }
+}
+
+/// Runs the shoppers of `--shop`. Returns only with `--once`.
+async fn shop_once(
+    shopping: &client::Config,
+    layout: &StoreLayout,
+    run: &ShopRun,
+    once: bool,
+) -> Result<(), ExitError> {
+    let shopping = client::Config { front: layout.public(1), ..shopping.clone() };
+    let outcome = shoppers::run(shopping, run.stop().clone()).await;
+    run.ended();
+    if once {
+        return outcome;
+    }
+    if let Err(failed) = outcome {
+        print(&failed.message);
+    }
+    print("the shoppers are done; the store keeps running until Ctrl-C");
+    std::future::pending().await
 }
 
 /// Forwards the members' log lines to standard error, prefixed with the member's name; in JSON the

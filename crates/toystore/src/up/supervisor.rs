@@ -1,74 +1,83 @@
-//! Restarts members that exit.
+//! Restarts members that exit, and carries out what the console asks for.
 
-use std::collections::BTreeMap;
 use std::process::ExitStatus;
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use service::lifecycle::{ExitCode, ExitError};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::control_worker::ControlWorker;
+use super::controls::ControlRequest;
+use super::restarts::Restarts;
 use crate::local::run_file::RunFile;
 use crate::local::{LocalStore, StoreMember};
 use crate::output::print;
 
-/// A process that lived this long did not fail at startup: it is restarted immediately.
-const STABLE_AFTER: Duration = Duration::from_secs(10);
-
-/// Delay before the second restart in a row; doubles up to [`BACKOFF_MAX`].
-const BACKOFF_MIN: Duration = Duration::from_millis(200);
-
-/// Maximum delay. A process that cannot start is retried indefinitely, because the cause may go
-/// away.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
-
-/// Watches the children until `stop`.
+/// Watches the children until `stop`, and carries out the requests of the `console`, if there is
+/// one. A member that was stopped by a request is not restarted until a request starts it.
 ///
 /// # Errors
 /// If a child rejects its configuration: a restart would fail in the same way.
-pub(super) async fn supervise(
+pub async fn supervise(
     store: &mut LocalStore,
     restart: bool,
+    mut console: Option<&mut ControlWorker>,
     stop: &CancellationToken,
 ) -> Result<(), ExitError> {
-    let mut started = BTreeMap::<StoreMember, (Instant, Duration)>::new();
+    let mut restarts = Restarts::default();
+    write_run_file(store);
     loop {
-        let (member, status) = tokio::select! {
-            exited = next_exit(store) => exited,
-            () = stop.cancelled() => return Ok(()),
-        };
-        if status.code() == Some(ExitCode::Usage as i32) {
-            return Err(ExitError::new(
-                ExitCode::Usage,
-                format!("{member} rejected its configuration; see its message above"),
-            ));
+        if let Some(worker) = &mut console {
+            worker.publish(store);
         }
-        if !restart {
-            print(format!("{member} exited ({status}); it is not restarted"));
-            store.forget(member);
-            write_run_file(store);
-            continue;
-        }
-        let now = Instant::now();
-        let backoff = match started.get(&member) {
-            Some((at, _)) if now - *at > STABLE_AFTER => Duration::ZERO,
-            Some((_, backoff)) => (*backoff * 2).clamp(BACKOFF_MIN, BACKOFF_MAX),
-            None => Duration::ZERO,
-        };
         tokio::select! {
-            () = tokio::time::sleep(backoff) => {}
+            biased;
             () = stop.cancelled() => return Ok(()),
-        }
-        started.insert(member, (Instant::now(), backoff));
-        match store.start(member) {
-            Ok(process) => {
-                print(format!("{member} exited ({status}); restarted as pid {}", process.pid()));
-                write_run_file(store);
+            (member, status) = next_exit(store) => {
+                exited(store, member, status)?;
+                if restart {
+                    restarts.exited(member, status);
+                } else {
+                    print(format!("{member} exited ({status}); it is not restarted"));
+                }
+                if let Some(worker) = &mut console {
+                    worker.exited(member);
+                }
             }
-            Err(error) => return Err(ExitError::new(ExitCode::Failure, format!("cannot start {member}: {error}"))),
+            member = restarts.next() => start_again(store, member, &mut restarts)?,
+            request = next_request(&mut console) => if let (Some(worker), Some(request)) = (&mut console, request) {
+                tokio::select! {
+                    () = worker.serve(request, store, &mut restarts) => write_run_file(store),
+                    () = stop.cancelled() => return Ok(()),
+                }
+            },
         }
+    }
+}
+
+/// Takes an exited member off the list of running processes.
+fn exited(store: &mut LocalStore, member: StoreMember, status: ExitStatus) -> Result<(), ExitError> {
+    if status.code() == Some(ExitCode::Usage as i32) {
+        return Err(ExitError::new(
+            ExitCode::Usage,
+            format!("{member} rejected its configuration; see its message above"),
+        ));
+    }
+    store.forget(member);
+    write_run_file(store);
+    Ok(())
+}
+
+fn start_again(store: &mut LocalStore, member: StoreMember, restarts: &mut Restarts) -> Result<(), ExitError> {
+    let Some(status) = restarts.begin(member) else { return Ok(()) };
+    match store.start(member) {
+        Ok(process) => {
+            print(format!("{member} exited ({status}); restarted as pid {}", process.pid()));
+            write_run_file(store);
+            Ok(())
+        }
+        Err(error) => Err(ExitError::new(ExitCode::Failure, format!("cannot start {member}: {error}"))),
     }
 }
 
@@ -93,9 +102,17 @@ async fn next_exit(store: &mut LocalStore) -> (StoreMember, ExitStatus) {
         match waits.next().await {
             Some((member, Ok(status))) => return (member, status),
             Some((member, Err(error))) => tracing::warn!(%member, %error, "cannot wait for a process"),
-            // With --no-restart no child may be left to wait for.
+            // All may have been killed, or have exited with --no-restart.
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Waits for the next request of the console; `None` if only its settings have changed.
+async fn next_request(console: &mut Option<&mut ControlWorker>) -> Option<ControlRequest> {
+    match console {
+        Some(worker) => worker.next_request().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -2,8 +2,7 @@
 
 use reqwest::StatusCode;
 use serde_json::Value;
-use toystore::drill::network::ProxyNetwork;
-use toystore::local::StoreMember;
+use toystore::local::{ProxyNetwork, StoreMember};
 use uuid::Uuid;
 
 use crate::harness::{Audit, Rest, TestStore, eventually};
@@ -21,7 +20,7 @@ async fn two_frontends() -> (TestStore, ProxyNetwork) {
     let mut store = TestStore::prepare(|layout| {
         layout.with_frontends(2).with_variable("RESTOCK_INTERVAL_MS", 50).with_variable("RESTOCK_LEVEL", 1000)
     });
-    let (layout, network) = ProxyNetwork::proxying(store.store.layout().clone()).await.unwrap();
+    let (layout, network) = ProxyNetwork::proxying(store.store.layout().clone()).unwrap();
     store.relocate(layout);
     store.store.start_all().unwrap();
     store.ready().await;

@@ -10,6 +10,7 @@ mod cache;
 mod command_line;
 mod console;
 mod contention;
+mod controls;
 mod crashes;
 mod delayed_messages;
 mod disks;

@@ -15,40 +15,21 @@
 //!   connection because it gave up, is forwarded a moment later, as if a kernel first waited for
 //!   the bytes to be acknowledged.
 //!
-//! Without a cut, a proxied link differs from a direct one in two ways: it costs two more hops
-//! through the kernel, and a dead process shows as a reset connection instead of a refused one. A
-//! proxied store therefore takes a little longer to detect a dead process. Measure failovers
-//! without proxies.
+//! Without a cut, a proxied link differs from a direct one in this: it costs two more hops through
+//! the kernel, and a caller that connects to a process in the moment of its death may see a reset
+//! connection instead of a refused one (`proxy.rs`). Measure failovers without proxies.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::local::{Link, StoreLayout, StoreMember};
-
-/// Maximum concurrent connections per link; more wait in the listener's backlog. Callers keep about
-/// as many connections as they have requests in flight.
-const CONNECTIONS_MAX: usize = 1024;
-
-/// Buffer per direction of a connection. A cut fills it, then the kernel's buffers, then the sender
-/// blocks.
-const BUFFER_BYTES: usize = 16 * 1024;
-
-/// Delay after a failed accept. The usual cause is a lack of file descriptors, until a connection
-/// ends.
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
-
-/// Delay between held bytes and what follows them: many round trips on one machine.
-const ACKNOWLEDGE_DELAY: std::time::Duration = std::time::Duration::from_millis(20);
+use super::layout::{StoreLayout, StoreMember};
+use super::proxy::{CutWatch, ProxyPort, serve};
 
 /// Sender and receiver.
-type Direction = (StoreMember, StoreMember);
+pub type Direction = (StoreMember, StoreMember);
 
 /// The proxies of one store. They stop when it is dropped.
 #[derive(Debug)]
@@ -60,16 +41,20 @@ pub struct ProxyNetwork {
 impl ProxyNetwork {
     /// Puts a proxy on every link of `layout`, and returns the layout that redirects the links to
     /// the proxies.
-    pub async fn proxying(mut layout: StoreLayout) -> io::Result<(StoreLayout, Self)> {
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn proxying(mut layout: StoreLayout) -> io::Result<(StoreLayout, Self)> {
         let mut cuts = BTreeMap::new();
         let mut proxies = JoinSet::new();
         for link in layout.links() {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-            layout = layout.with_redirect(link, listener.local_addr()?.port());
+            let mut port = ProxyPort::reserve()?;
+            let listener = port.open()?;
+            layout = layout.with_redirect(link, port.number());
             let mut subscribe =
                 |direction| CutWatch(cuts.entry(direction).or_insert_with(|| watch::Sender::new(false)).subscribe());
-            let (outbound, inbound) = (subscribe((link.from, link.to)), subscribe((link.to, link.from)));
-            proxies.spawn(serve(listener, link, outbound, inbound));
+            let ways = [subscribe((link.from, link.to)), subscribe((link.to, link.from))];
+            proxies.spawn(serve(port, listener, link, ways));
         }
         Ok((layout, Self { cuts, _proxies: proxies }))
     }
@@ -83,6 +68,18 @@ impl ProxyNetwork {
         cut.send_replace(true);
     }
 
+    /// The directions that are cut.
+    pub fn cuts(&self) -> Vec<Direction> {
+        self.cuts.iter().filter(|(_, cut)| *cut.borrow()).map(|(direction, _)| *direction).collect()
+    }
+
+    /// Heals both directions between two members, if they are cut.
+    pub fn heal_between(&self, one: StoreMember, other: StoreMember) {
+        for cut in [(one, other), (other, one)].iter().filter_map(|direction| self.cuts.get(direction)) {
+            cut.send_if_modified(std::mem::take);
+        }
+    }
+
     /// Heals all cuts.
     pub fn heal(&self) {
         for cut in self.cuts.values() {
@@ -91,95 +88,18 @@ impl ProxyNetwork {
     }
 }
 
-/// Tells a proxy whether a direction is cut.
-#[derive(Clone, Debug)]
-struct CutWatch(watch::Receiver<bool>);
-
-impl CutWatch {
-    fn is_cut(&self) -> bool {
-        *self.0.borrow()
-    }
-
-    async fn until_healed(&mut self) {
-        // An error means that the network was dropped, and this task with it.
-        let _ = self.0.wait_for(|cut| !cut).await;
-    }
-}
-
-async fn serve(listener: TcpListener, link: Link, outbound: CutWatch, inbound: CutWatch) {
-    let target = SocketAddr::from((Ipv4Addr::LOCALHOST, link.port));
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        if connections.len() >= CONNECTIONS_MAX {
-            connections.join_next().await;
-        }
-        match listener.accept().await {
-            Ok((caller, _)) => drop(connections.spawn(carry(caller, target, outbound.clone(), inbound.clone()))),
-            Err(error) => {
-                tracing::warn!(%error, from = %link.from, to = %link.to, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Forwards one connection until one side ends it.
-async fn carry(mut caller: TcpStream, target: SocketAddr, mut outbound: CutWatch, inbound: CutWatch) {
-    let held = outbound.is_cut();
-    outbound.until_healed().await;
-    let Ok(mut host) = TcpStream::connect(target).await else {
-        reset(&caller);
-        return;
-    };
-    // Without it, messages are delayed by up to 40 ms; if it fails, the connection is broken
-    // anyway.
-    let _ = (caller.set_nodelay(true), host.set_nodelay(true));
-    let ended = {
-        let (from_caller, to_caller) = caller.split();
-        let (from_host, to_host) = host.split();
-        tokio::try_join!(pump(from_caller, to_host, outbound, held), pump(from_host, to_caller, inbound, false))
-    };
-    if ended.is_err() {
-        reset(&caller);
-        reset(&host);
-    }
-}
-
-/// Forwards bytes until their source ends, and then forwards the end. The first bytes may already
-/// have been `held`.
-async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut cut: CutWatch, mut held: bool) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        held |= cut.is_cut();
-        cut.until_healed().await;
-        let read = from.read(&mut buffer).await?;
-        held |= cut.is_cut();
-        cut.until_healed().await;
-        if read == 0 {
-            return to.shutdown().await;
-        }
-        to.write_all(&buffer[..read]).await?;
-        if std::mem::take(&mut held) {
-            tokio::time::sleep(ACKNOWLEDGE_DELAY).await;
-        }
-    }
-}
-
-/// Makes closing the stream a reset instead of an orderly end.
-fn reset(stream: &TcpStream) {
-    let _ = stream.set_zero_linger();
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
     use std::time::Duration;
 
     use api::Ordinal;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::time::timeout;
 
     use super::*;
-    use crate::local::PortBase;
+    use crate::local::{Link, PortBase};
 
     const TIMEOUT: Duration = Duration::from_secs(30);
     /// How long to wait for bytes that must not arrive. They would arrive within a millisecond.
@@ -192,7 +112,7 @@ mod tests {
         let to_catalog = |link: &Link| (link.from, link.to) == (ORDER, StoreMember::Catalog);
         let link = layout.links().into_iter().find(to_catalog).unwrap();
         let catalog = TcpListener::bind((Ipv4Addr::LOCALHOST, link.port)).await.unwrap();
-        let (layout, network) = ProxyNetwork::proxying(layout).await.unwrap();
+        let (layout, network) = ProxyNetwork::proxying(layout).unwrap();
         let caller = TcpStream::connect((Ipv4Addr::LOCALHOST, layout.caller_port(link))).await.unwrap();
         (network, caller, catalog)
     }
@@ -237,14 +157,58 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 
+    /// Connects until it is refused, or until it is not.
+    async fn connect_until(proxy: SocketAddr, is_refused: bool) -> io::Result<TcpStream> {
+        let connected = async {
+            loop {
+                let connected = TcpStream::connect(proxy).await;
+                if connected.is_err() == is_refused {
+                    return connected;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(TIMEOUT, connected).await.expect("the proxy notices")
+    }
+
     #[tokio::test]
-    async fn a_connection_to_a_dead_process_is_reset() {
+    async fn a_caller_of_a_dead_process_is_refused_until_it_is_back() {
         let (_network, mut caller, catalog) = connected().await;
-        drop(timeout(TIMEOUT, catalog.accept()).await.unwrap().unwrap());
-        let _ = timeout(TIMEOUT, caller.read(&mut [0])).await.unwrap();
-        drop(catalog);
-        let again = TcpStream::connect(caller.peer_addr().unwrap()).await;
-        let ended = timeout(TIMEOUT, again.unwrap().read(&mut [0])).await.unwrap();
+        let (address, proxy) = (catalog.local_addr().unwrap(), caller.peer_addr().unwrap());
+        let (host, _) = timeout(TIMEOUT, catalog.accept()).await.unwrap().unwrap();
+        drop((catalog, host));
+        assert_eq!(timeout(TIMEOUT, caller.read(&mut [0])).await.unwrap().unwrap(), 0);
+        let refused = connect_until(proxy, true).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+
+        let catalog = TcpListener::bind(address).await.unwrap();
+        let mut caller = connect_until(proxy, false).await.unwrap();
+        caller.write_all(b"again").await.unwrap();
+        // The proxy's own attempts to connect end without a byte.
+        let heard = async {
+            loop {
+                let (mut host, _) = catalog.accept().await.unwrap();
+                let mut bytes = Vec::new();
+                if timeout(SILENCE, host.read_buf(&mut bytes)).await.is_ok_and(|read| read.unwrap() > 0) {
+                    return bytes;
+                }
+            }
+        };
+        assert_eq!(timeout(TIMEOUT, heard).await.unwrap(), b"again");
+    }
+
+    #[tokio::test]
+    async fn a_caller_behind_a_cut_does_not_notice_that_a_process_is_dead() {
+        let (network, mut caller, catalog) = connected().await;
+        let proxy = caller.peer_addr().unwrap();
+        let (host, _) = timeout(TIMEOUT, catalog.accept()).await.unwrap().unwrap();
+        network.cut(ORDER, StoreMember::Catalog);
+        drop((catalog, host));
+        assert_eq!(timeout(TIMEOUT, caller.read(&mut [0])).await.unwrap().unwrap(), 0);
+        let mut silent = connect_until(proxy, false).await.unwrap();
+        assert!(timeout(SILENCE, silent.read(&mut [0])).await.is_err(), "it heard something through a cut");
+        network.heal();
+        let ended = timeout(TIMEOUT, silent.read(&mut [0])).await.unwrap();
         assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 }
