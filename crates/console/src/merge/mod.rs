@@ -34,7 +34,8 @@ use units::{hundredths, ms, tenths};
 /// The most events of a frame that are only details. The flows have all of them.
 const DETAILS_MAX: usize = 40;
 
-/// The most events that wait for the next frame; a frame has some thousand under full load.
+/// The most events of a frame. There are a few, or as many as the processes keep when the console is
+/// started.
 const PENDING_MAX: usize = 16_384;
 
 /// How often the traffic is computed, in frames.
@@ -50,7 +51,9 @@ pub(crate) struct Merger {
     names: Names,
     removed: Vec<String>,
     pending: Vec<EventLine>,
-    /// Events that did not even fit among those that wait.
+    /// How many of them are details.
+    details: usize,
+    /// How many events were left out.
     dropped: u64,
     flows: Flows,
     gaps: Gaps,
@@ -69,6 +72,7 @@ impl Merger {
             names: Names::default(),
             removed: Vec::new(),
             pending: Vec::new(),
+            details: 0,
             dropped: 0,
             flows: Flows::default(),
             gaps: Gaps::default(),
@@ -191,10 +195,15 @@ impl Merger {
             self.add_flow(index, &event);
         }
         let notable = event.is_notable();
-        if (past && !notable) || self.pending.len() >= PENDING_MAX {
-            self.dropped += u64::from(!past);
+        if !notable && past {
             return;
         }
+        // Under load most details end here, before anything is made of them.
+        if (!notable && self.details == DETAILS_MAX) || self.pending.len() == PENDING_MAX {
+            self.dropped += 1;
+            return;
+        }
+        self.details += usize::from(!notable);
         let text = self.names.sentence(&name, service, &event);
         let (sequence, what) = (Some(sequence), What::Store(event));
         self.pending.push(EventLine { at_ms: ms(at_us), process: name, sequence, notable, text, what });
@@ -303,13 +312,8 @@ impl Merger {
     fn take_events(&mut self) -> (Vec<EventLine>, u64) {
         let mut events = std::mem::take(&mut self.pending);
         events.sort_by(|a, b| a.at_ms.total_cmp(&b.at_ms));
-        let (mut details, all) = (0, events.len());
-        events.retain(|event| {
-            details += usize::from(!event.notable);
-            event.notable || details <= DETAILS_MAX
-        });
-        let dropped = std::mem::take(&mut self.dropped) + (all - events.len()) as u64;
-        (events, dropped)
+        self.details = 0;
+        (events, std::mem::take(&mut self.dropped))
     }
 
     /// The traffic of all frontends. `None` if none of them answers.

@@ -235,6 +235,20 @@ mod tests {
     }
 
     #[test]
+    fn pods_of_a_deployment_have_addresses_but_no_ordinals() {
+        let pods =
+            [endpoint("toys-frontend-6d4f-x2x1z", "a", "10.0.0.1"), endpoint("toys-frontend-6d4f-b", "b", "::2")];
+        let mut slices = Slices::default();
+        slices.replace(&[
+            slice("v4", 1111, &pods),
+            slice("v6", 1111, &[endpoint("toys-frontend-6d4f-b", "b", "10.0.0.2")]),
+        ]);
+        let found: Vec<_> = slices.pods("internal").into_iter().map(|(name, at)| format!("{name} {at}")).collect();
+        assert_eq!(found, ["toys-frontend-6d4f-b 10.0.0.2:1111", "toys-frontend-6d4f-x2x1z 10.0.0.1:1111"]);
+        assert!(slices.replicas("internal").is_empty() && slices.pods("http").is_empty());
+    }
+
+    #[test]
     fn slices_are_merged_and_can_be_split() {
         let pods = [endpoint("order-0", "a", "10.0.0.1"), endpoint("order-1", "b", "10.0.0.2")];
         let mut slices = Slices::default();
