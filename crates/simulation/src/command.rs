@@ -69,7 +69,7 @@ pub enum Seeds {
 /// The settings of `toystore simulate`.
 pub fn settings() -> Vec<Setting> {
     vec![
-        Setting::optional("SEED", "Run only this seed, and print what happens"),
+        Setting::optional("SEED", "Run only this seed, and print what happens; with --mutation: the first seed"),
         Setting::new("RUNS", "100", "Number of seeds to run"),
         Setting::optional("MINUTES", "Run as many seeds as possible in this time instead"),
         Setting::new("FROM", "1", "First seed"),

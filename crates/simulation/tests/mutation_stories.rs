@@ -6,7 +6,7 @@ use simulation::SimulationOptions;
 use simulation::story::{PAGE_BYTES_MAX, ShrinkLimits, StoryLimits, tell_mutated};
 
 /// Few: `toystore simulate --mutation` may take more.
-const LIMITS: ShrinkLimits = ShrinkLimits { runs_max: 25 };
+const LIMITS: ShrinkLimits = ShrinkLimits { runs_max: 15 };
 
 /// The words are in the facts, in this order.
 fn story(mutation: Mutation, seed: u64, words: [&str; 2]) {
