@@ -1,8 +1,8 @@
 /** A process as a box of the diagram: what it is, how it is, and what it holds. */
 import { h } from './vnode.js';
-import { count, duration } from './format.js';
+import { count, duration, plural } from './format.js';
 import { termClass } from './sentence.js';
-import { leaderOf } from './state.js';
+import { leaderOf, pollingSkew } from './state.js';
 import { CACHE_ROW } from './layout.js';
 
 /** A mark per state, so that it can be told without colours. Drawn around (0, 0). */
@@ -81,7 +81,7 @@ function replicaBody(process, box, state) {
   lines.push(position(process, box, state, slim ? 97 : second));
   if (!slim && process.ledger) {
     lines.push(h('text', { class: 'fact', x: 14, y: 90, 'data-explain': 'ledger' },
-      `${count(process.ledger.orders)} orders`));
+      plural(process.ledger.orders, 'order')));
   }
   return lines;
 }
@@ -99,7 +99,7 @@ function position(process, box, state, y) {
   if (!leader || leader.name === process.name) return null;
   const behind = Math.max(0, leader.replica.last_log - process.replica.last_log);
   return h('text', { class: behind > 20 ? 'fact strong' : 'fact', x, y, 'text-anchor': anchor,
-    'data-explain': 'lag' }, behind === 0 ? 'in step' : `${count(behind)} behind`);
+    'data-explain': 'lag' }, behind <= pollingSkew(state) ? 'in step' : `${count(behind)} behind`);
 }
 
 const roleWidth = ({ role }) => role.length * 6.3 + 16;
@@ -130,7 +130,7 @@ function frontendBody(process, box, state) {
   const lease = cache.lease_valid
     ? h('text', { class: 'fact good', x: 14, y: 46, 'data-explain': 'lease' }, 'lease valid')
     : h('text', { class: 'fact strong', x: 14, y: 46, 'data-explain': 'lease' },
-      'no lease: cache not used');
+      'no lease: not used');
   return [lease, rows(process, box, state)];
 }
 
