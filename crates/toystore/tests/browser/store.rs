@@ -11,8 +11,10 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-/// The binary under test.
-const BINARY: &str = env!("CARGO_BIN_EXE_toystore");
+/// The binary under test: `TOYSTORE_UNDER_TEST`, such as a release build for the soak, or that of these tests.
+fn binary() -> PathBuf {
+    std::env::var_os("TOYSTORE_UNDER_TEST").map_or_else(|| env!("CARGO_BIN_EXE_toystore").into(), PathBuf::from)
+}
 
 /// The longest wait for anything that takes at most some seconds on an idle machine.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
@@ -47,7 +49,7 @@ impl Store {
     /// The same with environment variables.
     pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(binary());
         command.args(["up", "--ephemeral"]).envs(variables.iter().copied()).current_dir(&directory);
         command.kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut up = command.spawn().unwrap();
@@ -130,7 +132,7 @@ pub(crate) struct WatchingConsole {
 impl WatchingConsole {
     /// Starts it. `orders` are the internal addresses of the order replicas.
     pub(crate) fn start(store: &Store, port: u16, orders: &[String]) -> Self {
-        let mut command = Command::new(BINARY);
+        let mut command = Command::new(binary());
         command.args(["console", "--console-port", &port.to_string(), "--store-url", &store.rest]);
         command.arg("--internal-token-file").arg(store.token_file());
         command.args(["--frontend-addresses", &store.internal("frontend")]);

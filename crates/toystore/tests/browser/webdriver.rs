@@ -137,6 +137,9 @@ impl Browser {
     pub(crate) async fn click(&self, selector: &str) -> Result<(), String> {
         let found = self.attempt("/element", json!({ "using": "css selector", "value": selector })).await?;
         let element = found[ELEMENT].as_str().expect("a reference");
+        // WebDriver scrolls only to what is outside of the window, not to what is below the bar at its top.
+        let script = "arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' })";
+        self.attempt("/execute/sync", json!({ "script": script, "args": [{ ELEMENT: element }] })).await?;
         self.attempt(&format!("/element/{element}/click"), json!({})).await.map(|_| ())
     }
 
