@@ -14,6 +14,9 @@ const GLYPHS = {
   unreachable: h('path', { class: 'glyph line', d: 'M-5 0H-2M0 0H1M3 0H5' }),
 };
 
+/** So many entries are shown on their way out. */
+const GHOSTS_MAX = 3;
+
 /** Names of products may be long; a box has room for this many characters. */
 const fit = (text, width, size = 6.6) => {
   const most = Math.max(3, Math.floor(width / size));
@@ -127,6 +130,9 @@ function frontendBody(process, box, state) {
     cache ? rows(process, box, state) : null];
   }
   if (!cache) return h('text', { class: 'fact', x: 14, y: 48 }, 'no status yet');
+  if (cache.capacity === 0) {
+    return h('text', { class: 'fact', x: 14, y: 46, 'data-explain': 'cache' }, 'cache off');
+  }
   const lease = cache.lease_valid
     ? h('text', { class: 'fact good', x: 14, y: 46, 'data-explain': 'lease' }, 'lease valid')
     : h('text', { class: 'fact strong', x: 14, y: 46, 'data-explain': 'lease' },
@@ -153,7 +159,9 @@ function rows(process, box, state) {
   index === 0 ? h('text', { class: 'entry-note', x: r(box.w - 31), y: 13.5 },
     box.w < 150 ? '' : 'latest') : null));
   const dropped = state.dropped[process.name] ?? [];
-  const ghosts = dropped.filter((entry) => entry.index < places).map((entry) => h('g', {
+  // Many at once would hide what is in the cache; then there are only their names.
+  const leaving = dropped.length > GHOSTS_MAX ? [] : dropped;
+  const ghosts = leaving.filter((entry) => entry.index < places).map((entry) => h('g', {
     key: `gone-${entry.product}-${entry.at_ms}`, class: 'gone',
     transform: `translate(12 ${y(entry.index)})`,
   },

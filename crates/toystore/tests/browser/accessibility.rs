@@ -81,6 +81,9 @@ async fn axe_finds_nothing() {
             page.resize(width, height).await;
             page.until(&format!("document.querySelector('#diagram svg').clientWidth < {width}")).await;
             assert_eq!(page.value("document.documentElement.scrollWidth <= innerWidth").await, true);
+            // What it has judged, so that a script that does nothing does not pass.
+            let rules = page.run("return axe.run().then(it => it.passes.length)").await;
+            assert!(rules.as_u64() > Some(20), "{rules}");
             let judge = "return axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', \
                          'best-practice'] }).then(it => it.violations.map(one => one.id + ': ' + \
                          one.nodes.slice(0, 3).map(node => node.html + ' ' + node.failureSummary).join('; ')))";

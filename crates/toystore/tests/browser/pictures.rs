@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::page::Page;
 use crate::store::Store;
+use crate::webdriver::Browser;
 
 /// A picture in the repository is at most that large.
 const BYTES_MAX: usize = 200_000;
@@ -28,7 +29,8 @@ async fn pictures_of_the_page() {
     let directory = PathBuf::from(std::env::var("SCREENSHOTS").expect("SCREENSHOTS names a directory"));
     std::fs::create_dir_all(&directory).unwrap();
     let store = Store::start().await;
-    let page = Page::open(&store.console).await;
+    let browser = Browser::with_arguments(&["--hide-scrollbars"]).await;
+    let page = Page::of(browser, &store.console).await;
     let album = Album { page: &page, directory };
     page.resize(1280, 800).await;
     page.is_healthy().await;
@@ -47,6 +49,8 @@ async fn pictures_of_the_page() {
     page.shows("#log li[data-kind=gap]").await;
     page.is_in_state(&leader, "stopped").await;
     page.shows("[data-flow=place].moving").await;
+    // The numbers come once a second.
+    page.says("[data-number=gap] .value", "s").await;
     album.take("leader-killed").await;
     page.press_button("#theme").await;
     page.shows("html[data-theme=dark]").await;
