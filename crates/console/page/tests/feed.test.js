@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { afterEach, beforeEach, mock, test } from 'node:test';
+import { test } from 'node:test';
 import { Feed, send } from '../feed.js';
 import { History } from '../history.js';
 import { event, first, frame } from './store.js';
@@ -27,6 +27,38 @@ class Source extends EventTarget {
   }
 }
 
+/** Timers that run when a test says so. Those of node:test differ between Node 18 and 20. */
+class Timers {
+  constructor() {
+    this.now = 0;
+    this.due = new Map();
+    this.real = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
+    globalThis.setTimeout = (run, ms) => {
+      const timer = {};
+      this.due.set(timer, { at: this.now + ms, run });
+      return timer;
+    };
+    globalThis.clearTimeout = (timer) => this.due.delete(timer);
+  }
+
+  tick(ms) {
+    const end = this.now + ms;
+    for (;;) {
+      const [next] = [...this.due].filter(([, { at }]) => at <= end)
+        .sort(([, a], [, b]) => a.at - b.at);
+      if (!next) break;
+      this.due.delete(next[0]);
+      this.now = next[1].at;
+      next[1].run();
+    }
+    this.now = end;
+  }
+
+  end() {
+    Object.assign(globalThis, this.real);
+  }
+}
+
 const last = () => Source.all.at(-1);
 /** Lets everything run that waits for an answer already given. */
 const settle = async () => {
@@ -36,9 +68,10 @@ const settle = async () => {
 let served;
 let connections;
 let feed;
+let timers;
 
-beforeEach(async () => {
-  mock.timers.enable({ apis: ['setTimeout'] });
+async function begin() {
+  timers = new Timers();
   Source.all = [];
   globalThis.EventSource = Source;
   served = { 'api/about': { controls: false }, 'api/history': { frames: [first(), frame(2)] } };
@@ -51,54 +84,62 @@ beforeEach(async () => {
   });
   feed.start();
   await settle();
-});
+}
 
-afterEach(() => {
-  feed.close();
-  mock.timers.reset();
-});
+/** A test of a feed that has just been opened. */
+function feedTest(name, run) {
+  test(name, async () => {
+    await begin();
+    try {
+      await run();
+    } finally {
+      feed.close();
+      timers.end();
+    }
+  });
+}
 
-test('history first, then the frames after it', () => {
+feedTest('history first, then the frames after it', () => {
   assert.equal(last().url, 'api/feed?after=2');
   last().send(frame(3));
   assert.equal(feed.history.latest.n, 3);
   assert.equal(connections.at(-1), true);
 });
 
-test('a lost connection is made again, after the newest frame', async () => {
+feedTest('a lost connection is made again, after the newest frame', async () => {
   last().send(frame(3));
   const lost = last();
   lost.fail();
   assert.ok(lost.closed);
   assert.equal(connections.at(-1), false);
   served['api/history'].frames.push(frame(3));
-  mock.timers.tick(250);
+  timers.tick(250);
   await settle();
   assert.equal(last().url, 'api/feed?after=3');
   assert.equal(feed.history.states.length, 3);
 });
 
-test('while the console is away, the page tries again, less and less often', async () => {
+feedTest('while the console is away, the page tries again, less and less often', async () => {
   served = {};
   last().fail();
   for (const wait of [250, 500, 1000, 2000, 3000, 3000]) {
-    mock.timers.tick(wait);
+    timers.tick(wait);
     await settle();
   }
   assert.equal(Source.all.length, 1);
   served = { 'api/about': {}, 'api/history': { frames: [first()] } };
-  mock.timers.tick(3000);
+  timers.tick(3000);
   await settle();
   assert.equal(Source.all.length, 2);
 });
 
-test('a console that counts from the start again is asked for its history', async () => {
+feedTest('a console that counts from the start again is asked for its history', async () => {
   const happened = event(1_000_400);
   last().send(frame(3, { events: [happened] }));
   const restarted = { ...first({ events: [happened] }), at_ms: 1_001_500 };
   served['api/history'] = { frames: [restarted] };
   last().send(restarted);
-  mock.timers.tick(250);
+  timers.tick(250);
   await settle();
   assert.equal(feed.history.latest.n, 1);
   assert.equal(feed.history.latest.at_ms, 1_001_500);
@@ -106,21 +147,21 @@ test('a console that counts from the start again is asked for its history', asyn
   assert.equal(feed.history.events.length, 1, 'no event twice');
 });
 
-test('a missing frame is fetched with the history', async () => {
+feedTest('a missing frame is fetched with the history', async () => {
   served['api/history'].frames.push(frame(3), frame(4), frame(5));
   last().send(frame(5));
-  mock.timers.tick(250);
+  timers.tick(250);
   await settle();
   assert.deepEqual(feed.history.states.map((state) => state.n), [1, 2, 3, 4, 5]);
 });
 
-test('silence counts as a lost connection', () => {
+feedTest('silence counts as a lost connection', () => {
   last().send(frame(3));
-  mock.timers.tick(8000);
+  timers.tick(8000);
   assert.equal(connections.at(-1), false);
 });
 
-test('a refused control says why', async () => {
+feedTest('a refused control says why', async () => {
   let asked;
   globalThis.fetch = async (path, options) => {
     asked = { path, ...options };

@@ -106,7 +106,7 @@ mod tests {
         }
         let granted = Event::LeaseGranted { address: Address::new("elsewhere", 1) };
         assert_eq!(sentence("catalog", ServiceKind::Catalog, granted), "catalog grants a lease to elsewhere:1");
-        let lost = Event::LeaseLost { error: "proxy:1130: no answer in time".into() };
+        let lost = Event::LeaseLost { error: api::event::Text::of("proxy:1130: no answer in time") };
         let text = sentence("frontend", ServiceKind::Frontend, lost);
         assert!(text.ends_with("from the catalog: catalog: no answer in time"), "{text}");
         let suspected = Event::LeaderSuspected { group: "catalog".into(), ordinal: Ordinal(1), term };
