@@ -237,7 +237,7 @@ async fn only_a_console_on_loopback_has_controls_and_it_checks_the_host() {
         let about = over_tcp(at, "localhost").await;
         assert!(about.contains(&format!("\"controls\":{has_controls}")), "{about}");
         let foreign = over_tcp(at, "evil.example").await;
-        assert_eq!(foreign.starts_with("HTTP/1.1 421 "), has_controls, "{foreign}");
+        assert!(foreign.starts_with("HTTP/1.1 421 "), "{foreign}");
         stop.cancel();
         running.await.unwrap();
     }
