@@ -79,7 +79,8 @@ export function startActions(app) {
     kill_all: () => control({ action: 'kill_all' }, 'All processes are stopped. Restart them, and '
       + 'compare the number of orders.'),
     restart_all: () => control({ action: 'restart_all' }, 'All processes start again.'),
-    cache: ({ on }) => control({ action: 'cache', on: on === 'true' }, 'Done.'),
+    cache: ({ on }) => control({ action: 'cache', on: on === 'true' },
+      `The caches are ${on === 'true' ? 'on' : 'off'}.`),
     live: () => app.show(null),
     pause: () => app.pause(),
     play: () => app.play(),

@@ -1,7 +1,7 @@
 /** The diagram: processes, the ways between them, and what moves there. State in, SVG out. */
 import { h } from './vnode.js';
 import { layout } from './layout.js';
-import { curve, edges, path, pointAt } from './edges.js';
+import { curve, edges, path, pointAt, rounded } from './edges.js';
 import { processBox } from './process.js';
 import { rates } from './state.js';
 import { short } from './format.js';
@@ -83,7 +83,8 @@ function clients({ clients: box, mode }, state) {
 }
 
 /** Directions in which nothing gets through. Both directions of a pair share a line. */
-function cuts(state, { boxes, mode }) {
+function cuts(state, places) {
+  const { boxes } = places;
   const pairs = new Map();
   for (const { from, to } of state.cut) {
     const key = [from, to].sort().join(' ');
@@ -93,7 +94,7 @@ function cuts(state, { boxes, mode }) {
     const [{ from, to }] = directions;
     const [a, b] = [boxes[from], boxes[to]];
     if (!a || !b) return null;
-    const points = between(a, b, mode);
+    const points = between(a, b, places);
     const [x, y] = pointAt(points, 0.5).map(Math.round);
     const text = directions.length === 2 ? 'cut' : 'cut one way';
     const width = text.length * 7.4 + 32;
@@ -117,9 +118,9 @@ function head(points) {
 
 /**
  * The shortest line between two boxes' sides. Boxes of the same column (or row, on a phone) that
- * are not neighbours get a bow around what is between them.
+ * are not neighbours get a bow around what is between them; frontends and catalogs a way below it.
  */
-function between(a, b, mode) {
+function between(a, b, { boxes, mode, height }) {
   const side = (lowA, highA, lowB, highB) => {
     if (highA < lowB) return [highA, lowB];
     if (highB < lowA) return [lowA, highB];
@@ -130,6 +131,13 @@ function between(a, b, mode) {
   if (mode === 'wide' && a.x === b.x && far(a.y, b.y, a.h)) {
     const [p, q] = [[a.x, a.y + a.h / 2], [b.x, b.y + b.h / 2]];
     return curve(p, [p[0] - 56, p[1]], [q[0] - 56, q[1]], q);
+  }
+  const [left, right] = a.x < b.x ? [a, b] : [b, a];
+  if (mode === 'wide' && Object.values(boxes).some((box) => box.x > left.x && box.x < right.x)) {
+    const bottom = height - 12;
+    const foot = (box) => [box.x + box.w / 2, box.y + box.h];
+    const below = (box) => [foot(box)[0], bottom];
+    return rounded([foot(a), below(a), below(b), foot(b)]);
   }
   if (mode === 'narrow' && a.y === b.y && far(a.x, b.x, a.w)) {
     const [p, q] = [[a.x + a.w / 2, a.y], [b.x + b.w / 2, b.y]];

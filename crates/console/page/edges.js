@@ -73,7 +73,7 @@ const across = (a, b) => curve(a, [(a[0] + b[0]) / 2, a[1]], [(a[0] + b[0]) / 2,
 const down = (a, b) => curve(a, [a[0], (a[1] + b[1]) / 2], [b[0], (a[1] + b[1]) / 2], b);
 
 /** A line along corners, each of them rounded. */
-function rounded(corners, radius = 12) {
+export function rounded(corners, radius = 12) {
   const points = [corners[0]];
   for (let i = 1; i < corners.length - 1; i += 1) {
     const [before, here, next] = [corners[i - 1], corners[i], corners[i + 1]];
@@ -122,7 +122,9 @@ const WIDE = {
     const from = [x, a.y + (b.y > a.y ? a.h - 18 : 18)];
     const to = [x, b.y + b.h / 2];
     const points = curve(from, [x + bend, from[1]], [x + bend, to[1]], to);
-    return { points, label: { x: x + 10, y: to[1] + (b.y > a.y ? 16 : -8), anchor: 'start' } };
+    // Beside the box's lower corner: in its middle are the numbers on the way to the catalog.
+    return { points, label: { x: x + 10, y: b.y > a.y ? b.y + b.h - 4 : to[1] - 8,
+      anchor: 'start' } };
   },
 };
 

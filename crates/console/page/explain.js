@@ -100,7 +100,7 @@ export const EXPLANATIONS = {
   errors: { title: 'Errors and refusals', text: 'Errors: the client cannot know what happened, and '
     + 'repeats the order with its key. Refusals: a clear no, for example because a product is sold '
     + 'out, or because the store is overloaded.', ...OVERLOAD },
-  timeline: { title: 'Timeline', text: 'The last ten minutes. The curve is orders per second; the '
+  timeline: { title: 'Timeline', text: 'Up to ten minutes. The curve is orders per second; the '
     + 'band below it shows who led, coloured by term. Drag to look at any earlier moment, or use '
     + 'the '
     + 'arrow keys. “Live” brings you back.', ...ELECTIONS },

@@ -117,7 +117,7 @@ function cuts(cut) {
 
 /** Process names begin sentences in lower case; other words do not. */
 function capital(text) {
-  return /^(frontend|order|catalog)-/.test(text) ? text : text[0].toUpperCase() + text.slice(1);
+  return /^(frontend|order|catalog)\b/.test(text) ? text : text[0].toUpperCase() + text.slice(1);
 }
 
 function majority({ working, all, needed }) {

@@ -1,8 +1,8 @@
 /** The selected process: its facts, and what one can do to it. */
 import { h } from './vnode.js';
-import { count, duration } from './format.js';
+import { count, duration, plural } from './format.js';
 import { termClass } from './sentence.js';
-import { leaderOf } from './state.js';
+import { leaderOf, pollingSkew } from './state.js';
 
 /**
  * What can be done to a process: what it does, and what to watch for.
@@ -79,13 +79,13 @@ function facts(process, state) {
     + duration(Math.max(0, state.at_ms - process.since_ms)))];
   if (replica) {
     const leader = leaderOf(state, process.service);
-    rows.push(fact('role', 'Role', role(replica)),
+    rows.push(fact('role', 'Role', role(process)),
       fact('term', 'Term', h('span', { class: `term ${termClass(replica.term)}` }, replica.term)),
-      fact('log', 'Log', `${count(replica.last_log)} entries, ${count(replica.applied)} applied`));
+      fact('log', 'Log', `${plural(replica.last_log, 'entry', 'entries')}, ${count(replica.applied)} applied`));
     if (leader && leader.name !== process.name) {
       const behind = Math.max(0, leader.replica.last_log - replica.last_log);
-      rows.push(fact('lag', 'Behind', behind === 0 ? `in step with ${leader.name}`
-        : `${count(behind)} entries behind ${leader.name}`));
+      rows.push(fact('lag', 'Behind', process.state === 'up' && behind <= pollingSkew(state) ? `in step with ${leader.name}`
+        : `${plural(behind, 'entry', 'entries')} behind ${leader.name}`));
     }
   }
   if (cache) {
@@ -93,13 +93,15 @@ function facts(process, state) {
       : 'none: asks the catalog for each read'),
     fact('cache', 'Cache', `${cache.products.length} of ${cache.capacity} places used`));
   }
-  if (ledger) rows.push(fact('ledger', 'Ledger', `${count(ledger.orders)} orders`));
+  if (ledger) rows.push(fact('ledger', 'Ledger', plural(ledger.orders, 'order')));
   rows.push(h('div', { key: 'address', class: 'fact' }, h('dt', null, 'Address'),
     h('dd', null, process.address)));
   return h('dl', { class: 'facts' }, rows);
 }
 
-function role(replica) {
+function role({ state, replica }) {
+  // What it said last: it may not know what happened since.
+  if (state !== 'up') return `was ${replica.role}`;
   if (replica.role === 'follower' && replica.leader !== null) {
     return `follower of replica ${replica.leader}`;
   }

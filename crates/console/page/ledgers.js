@@ -1,7 +1,7 @@
 /** The ends of the replicas' ledgers, side by side, line by line. */
 import { h } from './vnode.js';
-import { count } from './format.js';
-import { ofService } from './state.js';
+import { count, plural } from './format.js';
+import { ofService, pollingSkew } from './state.js';
 import { termClass } from './sentence.js';
 
 const LINES = 8;
@@ -17,7 +17,7 @@ export function ledgerColumns(state) {
   const newest = Math.max(0, ...replicas.map((process) => process.ledger?.orders ?? 0));
   return replicas.map((process) => {
     const { ledger } = process;
-    if (!ledger) return { process, aligned: false, lines: [], behind: null };
+    if (!ledger) return { process, aligned: false, lines: [], behind: null, inStep: false };
     const aligned = newest - ledger.orders < LINES;
     const byNumber = new Map(ledger.tail.map((entry) => [entry.number, entry]));
     const last = aligned ? newest : ledger.orders;
@@ -25,7 +25,9 @@ export function ledgerColumns(state) {
     for (let number = last; number > Math.max(0, last - LINES); number -= 1) {
       lines.push(byNumber.get(number) ?? { number, product: null, quantity: 0 });
     }
-    return { process, aligned, lines, behind: newest - ledger.orders };
+    const behind = newest - ledger.orders;
+    const inStep = process.state === 'up' && behind <= pollingSkew(state);
+    return { process, aligned, lines, behind: inStep ? 0 : behind, inStep };
   });
 }
 
@@ -45,7 +47,7 @@ function agreement({ agreement: found }) {
     'Identical up to order ', h('b', null, count(found.orders)), '.');
 }
 
-function column({ process, aligned, lines, behind }) {
+function column({ process, aligned, lines, behind, inStep }) {
   const away = process.state !== 'up';
   const leads = !away && process.replica?.leads;
   return h('section', {
@@ -55,12 +57,12 @@ function column({ process, aligned, lines, behind }) {
   h('h3', { class: leads ? termClass(process.replica.term) : null }, process.name,
     h('small', null, away ? process.state : leads ? 'leader' : '')),
   h('p', { class: 'size' },
-    process.ledger ? `${count(process.ledger.orders)} orders` : 'no ledger yet',
+    process.ledger ? plural(process.ledger.orders, 'order') : 'no ledger yet',
     behind > 0 ? h('span', { class: 'behind' }, ` ${count(behind)} behind`) : null),
-  h('ol', { class: aligned ? 'lines' : 'lines apart' }, lines.map((entry) => h('li', {
-    key: String(entry.number), class: entry.product === null ? 'missing' : null,
+  h('ol', { class: aligned || inStep ? 'lines' : 'lines apart' }, lines.map((entry) => h('li', {
+    key: String(entry.number), class: entry.product !== null ? null : inStep ? 'coming' : 'missing',
   },
   h('span', { class: 'number' }, count(entry.number)),
-  h('span', { class: 'product' }, entry.product ?? 'not here yet'),
+  h('span', { class: 'product' }, entry.product ?? (inStep ? '…' : 'not here yet')),
   h('span', { class: 'quantity' }, entry.product === null ? '' : `× ${count(entry.quantity)}`)))));
 }

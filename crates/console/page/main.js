@@ -10,7 +10,7 @@ import { numbers } from './numbers.js';
 import { diagram } from './diagram.js';
 import { layout } from './layout.js';
 import { Dots, dotsOf } from './dots.js';
-import { timeline, transport, sliderAttributes } from './timeline.js';
+import { spanOf, timeline, transport, sliderAttributes } from './timeline.js';
 import { choices, inspector } from './inspector.js';
 import { controls } from './controls.js';
 import { ledgers } from './ledgers.js';
@@ -115,6 +115,7 @@ function renderTimeline(history) {
     element.setAttribute(name, value);
   }
   patch(byId('transport'), transport(history, app));
+  setText('span', spanOf(history).title);
 }
 
 function renderLog() {
@@ -162,8 +163,12 @@ function onAbout(about) {
 
 function onConnection(live) {
   document.body.dataset.connection = live ? 'live' : 'reconnecting';
-  const text = live ? 'Connected' : 'Reconnecting …';
-  if (byId('connection-text').textContent !== text) byId('connection-text').textContent = text;
+  setText('connection-text', live ? 'Connected' : 'Reconnecting …');
+}
+
+/** Screen readers read a text again that is set again. */
+function setText(id, text) {
+  if (byId(id).textContent !== text) byId(id).textContent = text;
 }
 
 byId('legend').textContent = still.matches

@@ -1,8 +1,8 @@
 /** A process as a box of the diagram: what it is, how it is, and what it holds. */
 import { h } from './vnode.js';
-import { count, duration } from './format.js';
+import { count, duration, plural } from './format.js';
 import { termClass } from './sentence.js';
-import { leaderOf } from './state.js';
+import { leaderOf, pollingSkew } from './state.js';
 import { CACHE_ROW } from './layout.js';
 
 /** A mark per state, so that it can be told without colours. Drawn around (0, 0). */
@@ -13,6 +13,9 @@ const GLYPHS = {
   stopped: h('path', { class: 'glyph line', d: 'M-4 -4L4 4M-4 4L4 -4' }),
   unreachable: h('path', { class: 'glyph line', d: 'M-5 0H-2M0 0H1M3 0H5' }),
 };
+
+/** So many entries are shown on their way out. */
+const GHOSTS_MAX = 3;
 
 /** Names of products may be long; a box has room for this many characters. */
 const fit = (text, width, size = 6.6) => {
@@ -81,7 +84,7 @@ function replicaBody(process, box, state) {
   lines.push(position(process, box, state, slim ? 97 : second));
   if (!slim && process.ledger) {
     lines.push(h('text', { class: 'fact', x: 14, y: 90, 'data-explain': 'ledger' },
-      `${count(process.ledger.orders)} orders`));
+      plural(process.ledger.orders, 'order')));
   }
   return lines;
 }
@@ -99,7 +102,7 @@ function position(process, box, state, y) {
   if (!leader || leader.name === process.name) return null;
   const behind = Math.max(0, leader.replica.last_log - process.replica.last_log);
   return h('text', { class: behind > 20 ? 'fact strong' : 'fact', x, y, 'text-anchor': anchor,
-    'data-explain': 'lag' }, behind === 0 ? 'in step' : `${count(behind)} behind`);
+    'data-explain': 'lag' }, behind <= pollingSkew(state) ? 'in step' : `${count(behind)} behind`);
 }
 
 const roleWidth = ({ role }) => role.length * 6.3 + 16;
@@ -127,10 +130,13 @@ function frontendBody(process, box, state) {
     cache ? rows(process, box, state) : null];
   }
   if (!cache) return h('text', { class: 'fact', x: 14, y: 48 }, 'no status yet');
+  if (cache.capacity === 0) {
+    return h('text', { class: 'fact', x: 14, y: 46, 'data-explain': 'cache' }, 'cache off');
+  }
   const lease = cache.lease_valid
     ? h('text', { class: 'fact good', x: 14, y: 46, 'data-explain': 'lease' }, 'lease valid')
     : h('text', { class: 'fact strong', x: 14, y: 46, 'data-explain': 'lease' },
-      'no lease: cache not used');
+      'no lease: not used');
   return [lease, rows(process, box, state)];
 }
 
@@ -153,7 +159,9 @@ function rows(process, box, state) {
   index === 0 ? h('text', { class: 'entry-note', x: r(box.w - 31), y: 13.5 },
     box.w < 150 ? '' : 'latest') : null));
   const dropped = state.dropped[process.name] ?? [];
-  const ghosts = dropped.filter((entry) => entry.index < places).map((entry) => h('g', {
+  // Many at once would hide what is in the cache; then there are only their names.
+  const leaving = dropped.length > GHOSTS_MAX ? [] : dropped;
+  const ghosts = leaving.filter((entry) => entry.index < places).map((entry) => h('g', {
     key: `gone-${entry.product}-${entry.at_ms}`, class: 'gone',
     transform: `translate(12 ${y(entry.index)})`,
   },

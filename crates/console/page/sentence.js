@@ -41,22 +41,28 @@ export const TOPIC_NAMES = {
   good: 'back', control: 'you', gap: 'gap', other: 'event',
 };
 
-/** Whose name a sentence may begin with. */
-const PROCESS = /^(?:frontend|order|catalog)-\d+$/;
-const PARTS = /\b((?:frontend|order|catalog)-\d+|term \d+)\b/;
+/** Names of processes: `order-2`, `frontend`, `frontend-x2x1z`, `catalog`. */
+const PROCESS = /^(?:(?:order|catalog)-\d+|frontend-[a-z\d]+|frontend|catalog)$/;
+/** "The catalog" and "the catalog group" are no names. */
+const PARTS = new RegExp('((?<![\\w-])(?:(?:order|catalog)-\\d+|frontend-[a-z\\d]+'
+  + '|(?<!\\b(?:the|a|each|every|its) )(?:frontend|catalog)(?! group| leader| replica| process))'
+  + '(?![\\w-])|\\bterm \\d+\\b)');
 
 /** A sentence, with process names and terms marked. */
 export function sentence(text) {
-  return text.split(PARTS).filter(Boolean).map((part) => {
-    if (!PARTS.test(part)) return part;
+  // What the pattern captures is at the odd places.
+  return text.split(PARTS).map((part, i) => {
+    if (i % 2 === 0) return part;
     if (!part.startsWith('term ')) return h('b', { class: 'name' }, part);
     return h('span', { class: `term ${termClass(Number(part.slice(5)))}` }, part);
   });
 }
 
-/** The whole sentence of an event. Those of processes continue the process's name. */
-export function textOf({ process, text }) {
-  return PROCESS.test(process) && !text.startsWith(process) ? `${process} ${text}` : text;
+/**
+ * The whole sentence of an event. Those of processes continue the process's name; a gap is nobody's.
+ */
+export function textOf({ kind, process, text }) {
+  return kind !== 'gap' && PROCESS.test(process) && !text.startsWith(process) ? `${process} ${text}` : text;
 }
 
 /** The time since the event before, if that was a moment ago: what makes an election readable. */

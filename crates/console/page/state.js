@@ -34,6 +34,12 @@ export const EMPTY = Object.freeze({
 });
 
 /**
+ * How many orders a working replica may seem to be behind only because the replicas were asked at
+ * different moments: the orders of half a second.
+ */
+export const pollingSkew = ({ traffic }) => Math.ceil((traffic?.orders_per_s ?? 0) / 2);
+
+/**
  * The state after a frame.
  *
  * @param {State} state

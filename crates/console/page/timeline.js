@@ -12,21 +12,36 @@ const CURVE = { y: 14, h: 48 };
 const MARKED = new Set(['control', 'unreachable', 'gap', 'leads', 'leadership_changed',
   'lease_lost']);
 
+/** A young history would be a strip at the edge of ten minutes, so the track begins with one. */
+const SPANS = [
+  { ms: 60_000, title: 'Last minute', step: 10_000 },
+  { ms: 120_000, title: 'Last two minutes', step: 20_000 },
+  { ms: 300_000, title: 'Last five minutes', step: 60_000 },
+];
+
+/** How much time the track shows, what that is called, and the time between two lines. */
+export function spanOf(history) {
+  const age = history.latest.at_ms - history.first.at_ms;
+  const { keepMs } = history;
+  return SPANS.find(({ ms }) => age <= ms && ms < keepMs)
+    ?? { ms: keepMs, title: 'Last ten minutes', step: 60_000 };
+}
+
 /**
  * @param {import('./history.js').History} history
  * @param {{width: number, at: number|null}} view `at`: the moment that is shown; null is live
  */
 export function timeline(history, { width, at }) {
   const end = history.latest.at_ms;
-  const span = history.keepMs;
+  const { ms: span, step } = spanOf(history);
   const x = (ms) => Math.round((1 - (end - ms) / span) * width * 10) / 10;
   return h('svg', {
     class: 'track', width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, 'aria-hidden': 'true',
   },
   curve(history, x, width),
   h('g', { class: 'bands' }, bands(history, x)),
-  h('g', { class: 'marks' }, marks(history, x)),
-  h('g', { class: 'minutes' }, minutes(end, span, x, width)),
+  h('g', { class: 'marks' }, marks(history, span, x)),
+  h('g', { class: 'minutes' }, minutes(end, span, step, x, width)),
   position(at ?? end, x, width, at !== null));
 }
 
@@ -62,14 +77,14 @@ function bands(history, x) {
 }
 
 /** At most one mark of a topic for each few pixels. */
-function marks(history, x) {
+function marks(history, span, x) {
   const seen = new Set();
   const found = [];
   for (let i = history.events.length - 1; i >= 0 && found.length < 150; i -= 1) {
     const event = history.events[i];
     if (!MARKED.has(event.kind)) continue;
     const topic = topicOf(event.kind);
-    const place = `${topic}:${Math.round(event.at_ms / (history.keepMs / 200))}`;
+    const place = `${topic}:${Math.round(event.at_ms / (span / 200))}`;
     if (seen.has(place)) continue;
     seen.add(place);
     const at = x(event.at_ms);
@@ -79,14 +94,14 @@ function marks(history, x) {
   return found;
 }
 
-function minutes(end, span, x, width) {
+function minutes(end, span, everyMs, x, width) {
   const lines = [];
-  const step = width < 600 ? 120_000 : 60_000;
+  const step = width < 600 ? everyMs * 2 : everyMs;
   for (let ms = Math.ceil((end - span) / step) * step; ms < end; ms += step) {
     if (x(ms) < 50 || x(ms) > width - 40) continue;
     lines.push(h('path', { key: `l${ms}`, d: `M${x(ms)} 14v72` }),
       h('text', { key: `t${ms}`, x: x(ms), y: HEIGHT - 4, 'text-anchor': 'middle' },
-        clock(ms).slice(0, 5)));
+        step < 60_000 ? clock(ms) : clock(ms).slice(0, 5)));
   }
   return lines;
 }
@@ -118,7 +133,7 @@ export function sliderAttributes(history, at) {
 /** The time at a share (0 to 1) of the track's width. */
 export function timeAt(history, share) {
   const end = history.latest.at_ms;
-  const at = end - (1 - Math.min(1, Math.max(0, share))) * history.keepMs;
+  const at = end - (1 - Math.min(1, Math.max(0, share))) * spanOf(history).ms;
   return Math.max(history.first.at_ms, at);
 }
 

@@ -151,6 +151,14 @@ test('a sentence has its names and terms marked, and loses nothing', () => {
   assert.equal(toText(sentence(text)), text);
   assert.match(toHtml(sentence(text)),
     /<b class="name">order-3<\/b> leads <span class="term term-4">term 12</);
+  const names = (one) => [...toHtml(sentence(one)).matchAll(/<b class="name">(.*?)<\/b>/g)]
+    .map((match) => match[1]);
+  assert.deepEqual(names('catalog leads the catalog group in term 1; frontend-x2x1z asks catalog-2, '
+    + 'frontend asks the catalog, the frontend waits'),
+  ['catalog', 'frontend-x2x1z', 'catalog-2', 'frontend']);
+  assert.equal(textOf({ process: 'catalog', text: 'restocks Tux' }), 'catalog restocks Tux');
+  assert.equal(textOf({ kind: 'gap', process: 'order-3', text: '12 ms without a leader' }),
+    '12 ms without a leader');
   assert.equal(textOf({ process: 'order-3', text: 'leads' }), 'order-3 leads');
   assert.equal(textOf({ process: 'order-3', text: 'order-3 leads' }), 'order-3 leads');
   assert.equal(textOf({ process: 'console', text: 'You killed order-3' }), 'You killed order-3');

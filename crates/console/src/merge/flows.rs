@@ -25,14 +25,19 @@ struct Sum {
 }
 
 impl Flows {
-    /// Requests that a frontend has answered. The orders among them went on to the leader.
-    pub(super) fn requests(&mut self, frontend: &str, leader: Option<&str>, news: &Sample) {
+    /// Requests that a frontend has answered. The orders among them went on to the leader, and what
+    /// its cache did not have came from the catalog. (With the cache switched off, or without a
+    /// lease, nothing is kept, so `cache_filled` would not tell.)
+    pub(super) fn requests(&mut self, frontend: &str, leader: Option<&str>, catalog: Option<&str>, news: &Sample) {
         let (orders, reads) = (&news.orders, &news.reads);
         let (order_ms, read_ms) = (orders.mean_ms(), reads.mean_ms());
         self.add(CLIENTS, frontend, FlowKind::Order, orders.count, orders.count, order_ms);
         self.add(CLIENTS, frontend, FlowKind::Read, reads.count, reads.count, read_ms);
         if let Some(leader) = leader {
             self.add(frontend, leader, FlowKind::Order, orders.count, orders.count, order_ms);
+        }
+        if let Some(catalog) = catalog {
+            self.add(frontend, catalog, FlowKind::Fill, news.misses, news.misses, None);
         }
     }
 
@@ -46,10 +51,6 @@ impl Flows {
 
     pub(super) fn settled(&mut self, leader: &str, catalog: &str, orders: usize) {
         self.add(leader, catalog, FlowKind::Settle, 1, orders as u64, None);
-    }
-
-    pub(super) fn filled(&mut self, frontend: &str, catalog: &str) {
-        self.add(frontend, catalog, FlowKind::Fill, 1, 1, None);
     }
 
     pub(super) fn invalidated(&mut self, catalog: &str, frontend: &str, products: usize, elapsed: Microseconds) {

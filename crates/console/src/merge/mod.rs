@@ -239,7 +239,8 @@ impl Merger {
         let Some(news) = self.known[index].traffic.add(now_us, sample) else { return };
         let name = self.known[index].process.name.clone();
         let leader = self.leader_name(ServiceKind::Order).map(str::to_owned);
-        self.flows.requests(&name, leader.as_deref(), &news);
+        let catalog = self.leader_name(ServiceKind::Catalog).map(str::to_owned);
+        self.flows.requests(&name, leader.as_deref(), catalog.as_deref(), &news);
     }
 
     fn add_flow(&mut self, index: usize, event: &Event) {
@@ -265,11 +266,6 @@ impl Merger {
                 let orders = self.known[index].unsettled.settled(*term, *batch);
                 if let Some(catalog) = self.leader_name(ServiceKind::Catalog).map(str::to_owned) {
                     self.flows.settled(&name, &catalog, orders);
-                }
-            }
-            Event::CacheFilled { .. } => {
-                if let Some(catalog) = self.leader_name(ServiceKind::Catalog).map(str::to_owned) {
-                    self.flows.filled(&name, &catalog);
                 }
             }
             Event::Invalidated { address, products, elapsed_us } => {

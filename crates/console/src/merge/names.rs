@@ -32,8 +32,11 @@ impl Names {
         if let Some(node) = node(event) {
             replace(&mut text, &node.to_string(), &self.replica(service, node.ordinal()));
         }
-        if let Some((address, known)) = address(event).and_then(|address| Some((address, self.at(address)?))) {
-            replace(&mut text, address.as_str(), known);
+        // Also those in the reason of a failure.
+        for it in &self.0 {
+            for address in std::iter::once(&it.internal).chain(&it.known_as) {
+                replace(&mut text, address.as_str(), &it.name);
+            }
         }
         for it in self.0.iter().filter(|it| it.service != ServiceKind::Frontend) {
             let called = format!("{}-{}", it.service.group(), it.ordinal);
@@ -55,18 +58,6 @@ fn node(event: &Event) -> Option<NodeId> {
         | Event::ReplicaJoined { joining: node }
         | Event::StateSent { target_id: node, .. }
         | Event::ReplicaStarted { node_id: node, .. } => Some(*node),
-        _ => None,
-    }
-}
-
-/// The frontend that an event of the catalog names by its address.
-fn address(event: &Event) -> Option<&Address> {
-    match event {
-        Event::Invalidated { address, .. }
-        | Event::InvalidationUnconfirmed { address, .. }
-        | Event::InvalidationExpired { address }
-        | Event::LeaseGranted { address }
-        | Event::LeaseReleased { address } => Some(address),
         _ => None,
     }
 }
@@ -115,6 +106,9 @@ mod tests {
         }
         let granted = Event::LeaseGranted { address: Address::new("elsewhere", 1) };
         assert_eq!(sentence("catalog", ServiceKind::Catalog, granted), "catalog grants a lease to elsewhere:1");
+        let lost = Event::LeaseLost { error: "proxy:1130: no answer in time".into() };
+        let text = sentence("frontend", ServiceKind::Frontend, lost);
+        assert!(text.ends_with("from the catalog: catalog: no answer in time"), "{text}");
         let suspected = Event::LeaderSuspected { group: "catalog".into(), ordinal: Ordinal(1), term };
         let text = sentence("frontend", ServiceKind::Frontend, suspected);
         assert_eq!(text, "frontend suspects catalog, the leader of term 5");

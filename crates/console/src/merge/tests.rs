@@ -183,7 +183,6 @@ fn details_become_flows() {
         );
     }
     scene.event("order-1", json!({"kind": "batch_settled", "term": 4, "batch": 2}));
-    scene.event("frontend", json!({"kind": "cache_filled", "product": "Tux"}));
     scene.event(
         "catalog",
         json!({"kind": "invalidated", "address": "127.0.0.1:1111", "products": 3, "elapsed_us": 200}),
@@ -193,7 +192,6 @@ fn details_become_flows() {
         flows,
         json!([
             {"from": "catalog", "to": "frontend", "kind": "invalidate", "count": 1, "items": 3, "ms": 0.2},
-            {"from": "frontend", "to": "catalog", "kind": "fill", "count": 1, "items": 1},
             {"from": "order-1", "to": "catalog", "kind": "reserve", "count": 2, "items": 12, "ms": 1.5},
             {"from": "order-1", "to": "catalog", "kind": "settle", "count": 1, "items": 10},
             {"from": "order-1", "to": "order-2", "kind": "place", "count": 2, "items": 10, "ms": 0.7},
@@ -204,10 +202,28 @@ fn details_become_flows() {
 }
 
 #[test]
+fn what_the_cache_did_not_have_comes_from_the_catalog() {
+    let mut scene = Scene::running();
+    let scrape = |misses: u32| {
+        let text = format!("toystore_cache_misses_total {misses}\ntoystore_cache_list_misses_total 1\n");
+        Observation::Scraped(Box::new(Sample::read(&text)))
+    };
+    for misses in [3, 3, 7] {
+        assert_eq!(scene.frame().get("flows"), None);
+        scene.see("frontend", scrape(misses));
+    }
+    let fill = json!([{"from": "frontend", "to": "catalog", "kind": "fill", "count": 4, "items": 4}]);
+    assert_eq!(scene.frame()["flows"], fill);
+}
+
+#[test]
 fn a_frame_has_all_notable_events_and_some_details_by_time() {
     let mut scene = Scene::running();
     for _ in 0..50 {
-        scene.event("frontend", json!({"kind": "cache_filled", "product": "Tux"}));
+        scene.event(
+            "catalog",
+            json!({"kind": "invalidated", "address": "127.0.0.1:1111", "products": 3, "elapsed_us": 200}),
+        );
     }
     scene.now_us -= 100;
     for term in 1..=50 {

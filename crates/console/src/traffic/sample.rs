@@ -19,7 +19,8 @@ pub(crate) struct Sample {
     /// Requests that were refused because too many were in flight. Their status is 503.
     refused: u64,
     hits: u64,
-    misses: u64,
+    /// Products and lists that the cache did not have, or may not serve.
+    pub(crate) misses: u64,
 }
 
 /// A histogram.

@@ -1,0 +1,94 @@
+//! The page for everybody: without a mouse, without motion, and as axe-core judges it.
+
+use serde_json::Value;
+
+use crate::page::Page;
+use crate::store::Store;
+use crate::webdriver::key;
+
+/// More than the page has stops for the Tab key.
+const STOPS_MAX: usize = 200;
+
+#[tokio::test]
+async fn the_leader_is_killed_by_keyboard_alone() {
+    let store = Store::start().await;
+    let page = Page::open(&store.console).await;
+    let leader = page.leader().await;
+    let focused = format!("document.activeElement.matches('[data-action=kill][data-target={leader}]')");
+    let mut stops = 0;
+    while page.value(&focused).await == false {
+        stops += 1;
+        assert!(stops < STOPS_MAX, "the Tab key does not reach the button");
+        page.press(&[key::TAB]).await;
+    }
+    let outline = "getComputedStyle(document.activeElement).outlineStyle !== 'none'";
+    assert_eq!(page.value(outline).await, true, "the focus is visible");
+    page.press(&[key::ENTER]).await;
+    page.is_in_state(&leader, "stopped").await;
+    page.leader_other_than(&leader).await;
+
+    // A box of the diagram is a button, too.
+    page.run(&format!("document.querySelector('[data-process={leader}]').focus()")).await;
+    page.press(&[key::ENTER]).await;
+    page.shows(&format!("[data-process={leader}][aria-pressed=true]")).await;
+}
+
+#[tokio::test]
+async fn nothing_moves_for_those_who_asked_for_that() {
+    let store = Store::start().await;
+    let page = Page::open(&store.console).await;
+    page.prefer(&[("prefers-reduced-motion", "reduce")]).await;
+    page.reload().await;
+    page.is_live().await;
+    page.set_slider("shopper-count", 3).await;
+    // Dots would have started with the first frame that has a flow.
+    let moved = "(window.frames_moved = (window.frames_moved ?? new Set()).add(document.querySelector(\
+                 '#timeline').getAttribute('aria-valuemin'))).size > 3";
+    page.shows("[data-flow=order].moving").await;
+    page.until(moved).await;
+    assert_eq!(page.count("[data-dots] *").await, 0);
+    assert!(!page.says("#legend", "per second").await.contains("dots"));
+    let animations = "document.getAnimations().filter(it => it.playState === 'running' \
+                      && it.effect.getComputedTiming().duration > 1).length";
+    assert_eq!(page.value(animations).await, 0);
+
+    page.prefer(&[("prefers-reduced-motion", "no-preference")]).await;
+    page.reload().await;
+    page.is_live().await;
+    page.shows("[data-dots] *").await;
+}
+
+/// `AXE` names the file `axe.min.js`. `ci/browser` says so if it is not there.
+#[tokio::test]
+#[ignore = "needs axe-core: AXE=axe.min.js"]
+async fn axe_finds_nothing() {
+    let file = std::env::var("AXE").expect("AXE names the file axe.min.js");
+    let axe = std::fs::read_to_string(file).unwrap();
+    let store = Store::start().await;
+    let page = Page::open(&store.console).await;
+    page.set_slider("shopper-count", 2).await;
+    page.shows("[data-flow=order].moving").await;
+    page.act("kill", &page.leader().await).await;
+    page.shows("#log li[data-kind=gap]").await;
+    page.run(&axe).await;
+    for theme in ["light", "dark"] {
+        page.prefer(&[("prefers-color-scheme", theme), ("prefers-reduced-motion", "reduce")]).await;
+        if page.value("document.documentElement.dataset.theme").await != theme {
+            page.press_button("#theme").await;
+        }
+        page.shows(&format!("html[data-theme={theme}]")).await;
+        for (width, height) in [(390, 844), (1280, 800), (1920, 1080)] {
+            page.resize(width, height).await;
+            page.until(&format!("document.querySelector('#diagram svg').clientWidth < {width}")).await;
+            assert_eq!(page.value("document.documentElement.scrollWidth <= innerWidth").await, true);
+            // What it has judged, so that a script that does nothing does not pass.
+            let rules = page.run("return axe.run().then(it => it.passes.length)").await;
+            assert!(rules.as_u64() > Some(20), "{rules}");
+            let judge = "return axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', \
+                         'best-practice'] }).then(it => it.violations.map(one => one.id + ': ' + \
+                         one.nodes.slice(0, 3).map(node => node.html + ' ' + node.failureSummary).join('; ')))";
+            let violations = page.run(judge).await;
+            assert_eq!(violations, Value::Array(Vec::new()), "{theme}, {width} px");
+        }
+    }
+}
