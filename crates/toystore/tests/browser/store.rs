@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-/// The binary under test: `TOYSTORE_UNDER_TEST`, such as a release build for the soak, or that of these tests.
+/// The binary under test: `TOYSTORE_UNDER_TEST`, such as a release build for the soak, or that of
+/// these tests.
 fn binary() -> PathBuf {
     std::env::var_os("TOYSTORE_UNDER_TEST").map_or_else(|| env!("CARGO_BIN_EXE_toystore").into(), PathBuf::from)
 }

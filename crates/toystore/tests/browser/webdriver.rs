@@ -1,5 +1,5 @@
-//! As much of a `WebDriver` client as these tests need (<https://www.w3.org/TR/webdriver2/>), and the
-//! Chromium that it drives. The usual client crates bring about thirty packages with them, some
+//! As much of a `WebDriver` client as these tests need (<https://www.w3.org/TR/webdriver2/>), and
+//! the Chromium that it drives. The usual client crates bring about thirty packages with them, some
 //! under a copyleft license.
 
 use std::io::{Read, Write};
@@ -137,7 +137,8 @@ impl Browser {
     pub(crate) async fn click(&self, selector: &str) -> Result<(), String> {
         let found = self.attempt("/element", json!({ "using": "css selector", "value": selector })).await?;
         let element = found[ELEMENT].as_str().expect("a reference");
-        // WebDriver scrolls only to what is outside of the window, not to what is below the bar at its top.
+        // WebDriver scrolls only to what is outside of the window, not to what is below the bar at
+        // its top.
         let script = "arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' })";
         self.attempt("/execute/sync", json!({ "script": script, "args": [{ ELEMENT: element }] })).await?;
         self.attempt(&format!("/element/{element}/click"), json!({})).await.map(|_| ())
