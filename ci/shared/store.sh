@@ -1,8 +1,8 @@
 # Sourced by the checks: starts a store for a check. TOYSTORE names the binary; without it a release
 # build is made.
 
-# open_store [OPTION …]: starts `toystore up` in a new directory, and stops it at exit. Sets `store`
-# (its process), `data` (the directory) and `api` (the URL of its REST API).
+# open_store [OPTION …]: starts `toystore up`, without its console, in a new directory, and stops it
+# at exit. Sets `store` (its process), `data` (the directory) and `api` (the URL of its REST API).
 open_store() {
     data=$(mktemp -d)
     if [[ -z ${TOYSTORE:-} ]]; then
@@ -10,7 +10,7 @@ open_store() {
         TOYSTORE=$(realpath "${CARGO_TARGET_DIR:-target}")/release/toystore
     fi
     TOYSTORE=$(realpath "$TOYSTORE")
-    "$TOYSTORE" up --ephemeral --data-dir "$data" "$@" >"$data/up.txt" 2>"$data/up.log" &
+    "$TOYSTORE" up --ephemeral --console-port 0 --data-dir "$data" "$@" >"$data/up.txt" 2>"$data/up.log" &
     store=$!
     trap 'kill "$store" 2>/dev/null && wait "$store" || true; rm -rf "$data"' EXIT
     until grep -q '^Ctrl-C' "$data/up.txt"; do

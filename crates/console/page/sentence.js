@@ -59,8 +59,8 @@ export function sentence(text) {
 }
 
 /**
- * The whole sentence of an event. Those of processes continue the process's name; a gap is of no
- * process.
+ * The whole sentence of an event. Those of processes continue the process's name; a gap is
+ * nobody's.
  */
 export function textOf({ kind, process, text }) {
   return kind !== 'gap' && PROCESS.test(process) && !text.startsWith(process) ? `${process} ${text}` : text;

@@ -15,18 +15,26 @@ export function roleOf(state, service) {
   return state.role ?? 'starting';
 }
 
+/** Narrower lanes have short names. */
+const NARROW = 58;
+const SHORT = {
+  shoppers: 'shop', frontend: 'front', catalog: 'cat', order: 'ord', leader: 'lead', follower: 'foll',
+  candidate: 'cand', stopping: 'stop', starting: 'start', learner: 'learn', lease: 'lease', 'no lease': '–',
+};
+
 /** The heads of the lanes. */
 export function laneHeads(story, at, { gutter, width }) {
   const each = width / story.lanes.length;
+  const fit = (word) => (each < NARROW ? SHORT[word] ?? word : word);
   const heads = story.lanes.map((lane, place) => {
     const state = stateAt(story, place, at);
     const role = roleOf(state, lane.service);
     const [name, number] = lane.name.split('-');
     const term = lane.service === 'frontend' || !state?.role ? null : state.term;
     return html`<div class="head ${lane.service} ${termClass(term ?? null)}" data-role="${role}"
-      style="width:${each.toFixed(2)}px"><span class="name"><span>${name}</span>${
-      number ? html`<span class="dash">-</span><b>${number}</b>` : ''}</span><span class="role">${role}</span><span
-      class="in-term">${term ? `term ${term}` : ''}</span></div>`;
+      style="width:${each.toFixed(2)}px"><span class="name"><span>${fit(name)}</span>${
+      number ? html`<span class="dash">-</span><b>${number}</b>` : ''}</span><span class="role">${fit(role)}</span><span
+      class="in-term">${term ? `${each < NARROW ? 't' : 'term'} ${term}` : ''}</span></div>`;
   });
   return html`<div class="heads" style="padding-left:${gutter}px">${heads}</div>`;
 }

@@ -142,7 +142,7 @@ impl Simulation {
             let observer: &mut Observer = &mut cluster.environment.lock().observer;
             (observer.leader_terms(), observer.take_effects())
         };
-        cluster.record(|story| story.judged(&history, &effects, end));
+        cluster.record(|story| story.judged(&history, &effects));
         // With several catalog replicas, a deposed one may send an old response after the first one
         // of its successor.
         if cluster.layout.catalogs == 1 {

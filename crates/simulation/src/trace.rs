@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use api::replica::ReplicaStatus;
 use bytes::Bytes;
-use history::{BatchEffect, ClientId, EndState, History};
+use history::{BatchEffect, ClientId, History};
 use http::{Request, Response};
 use service::world::ConnectionError;
 
@@ -130,8 +130,8 @@ pub(crate) trait RunRecorder: Any + fmt::Debug + Send {
     fn fault_ends_at(&mut self, at: Millis);
     /// A machine's disk has no fault any more.
     fn disk_healed(&mut self, machine: usize);
-    /// What clients saw, what leaders did to the catalog, and what is left at the end.
-    fn judged(&mut self, history: &History, effects: &[BatchEffect], end: &EndState);
+    /// What clients saw, and what leaders did to the catalog.
+    fn judged(&mut self, history: &History, effects: &[BatchEffect]);
 }
 
 /// The trace of a run.

@@ -20,8 +20,8 @@ use super::request_head;
 /// The check of one port.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HostCheck {
-    /// The names that the port answers to in addition to this machine's own; `None` if it answers to
-    /// all names.
+    /// The names that the port answers to in addition to this machine's own; `None` if it answers
+    /// to all names.
     names: Option<Vec<String>>,
 }
 

@@ -320,11 +320,11 @@ impl Teller<'_> {
     fn leak(&self, product: &ProductName, pieces: u64) -> [Fact; 2] {
         let mut requests: Vec<_> = self.0.messages.iter().filter_map(ReserveRequest::of).collect();
         requests.sort_by_key(|request| request.arrived);
-        let late = requests.iter().enumerate().find_map(|(at, late)| {
-            let newest = requests[..at].iter().max_by_key(|request| request.batch)?;
-            (late.batch < newest.batch && late.orders.contains(product.as_str())).then_some((newest, late))
+        let contradiction = requests.iter().enumerate().find_map(|(at, request)| {
+            let newest = requests[..at].iter().max_by_key(|earlier| earlier.batch)?;
+            (request.batch < newest.batch && request.orders.contains(product.as_str())).then_some((newest, request))
         });
-        let Some((newest, outdated)) = late else {
+        let Some((newest, outdated)) = contradiction else {
             return [
                 self.at_end("order-1", "the store is quiet: every order is decided".to_owned()),
                 self.at_end("catalog-1", format!("the catalog says: {pieces} {product} are still reserved")),

@@ -23,11 +23,12 @@ const MODULES: [&str; 9] = [
 
 /// The page with this title and this JSON.
 pub(super) fn html(title: &str, json: &str) -> String {
-    let page = FRAME.replace("{{styles}}", &STYLES.concat()).replace("{{script}}", &script());
-    let page = page.replace("{{title}}", &escaped(title));
-    // Last, so that nothing in the data is taken for a place to fill.
-    let (before, after) = page.split_once("{{data}}").expect("the frame has a place for the data");
-    [before, &embedded(json), after].concat()
+    // Split first, so that nothing in the data or the title is taken for a place to fill.
+    let (before, after) = FRAME.split_once("{{data}}").expect("the frame has a place for the data");
+    let (start, styled) = before.split_once("{{title}}").expect("the frame has a place for the title");
+    let styled = styled.replace("{{styles}}", &STYLES.concat());
+    let after = after.replace("{{script}}", &script());
+    [start, &escaped(title), &styled, &embedded(json), &after].concat()
 }
 
 /// All modules as one: a page without other files has nothing to import from.
@@ -67,7 +68,8 @@ mod tests {
         let page = html("a <b> & {{data}}", &json);
         assert_eq!(page.matches("</script>").count(), 2, "the data and the modules");
         assert!(!page.contains("<!--") && page.contains("a &lt;b&gt; &amp;"));
-        let data = page.split("type=\"application/json\">").nth(1).unwrap().split("</script>").next().unwrap();
+        let data =
+            page.split("type=\"application/json\" id=\"data\">").nth(1).unwrap().split("</script>").next().unwrap();
         let read: Vec<String> = serde_json::from_str(data).unwrap();
         assert_eq!(read[0], "</script><script>alert(1)</script>");
     }
@@ -75,7 +77,9 @@ mod tests {
     #[test]
     fn the_page_needs_no_other_file() {
         let page = html("x", "{}");
-        assert!(!page.contains("\nimport ") && !page.contains("\nexport ") && !page.contains("{{"));
+        for left in ["\nimport ", "\nexport ", "{{data}}", "{{title}}", "{{styles}}", "{{script}}"] {
+            assert!(!page.contains(left), "{left}");
+        }
         for external in ["src=", "href=\"http", "@import", "url(", "fetch("] {
             assert!(!page.contains(external), "{external}");
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use api::event::Event;
 use api::replica::ReplicaStatus;
-use history::{BatchEffect, EndState, History};
+use history::{BatchEffect, History};
 
 use super::fault::{self, RecordedFault};
 use super::message::{self, MessagePart, RecordedMessage};
@@ -56,7 +56,6 @@ pub(crate) struct StoryRecorder {
     pub(crate) statuses: BTreeMap<MachineId, (Millis, ReplicaStatus)>,
     pub(crate) history: History,
     pub(crate) effects: Vec<BatchEffect>,
-    pub(crate) end: EndState,
     pub(crate) now: Millis,
 }
 
@@ -76,7 +75,6 @@ impl StoryRecorder {
             statuses: BTreeMap::new(),
             history: History::default(),
             effects: Vec::new(),
-            end: EndState::default(),
             now: 0,
         }
     }
@@ -294,10 +292,9 @@ impl RunRecorder for StoryRecorder {
         self.statuses.insert(lane, (since, status.clone()));
     }
 
-    fn judged(&mut self, history: &History, effects: &[BatchEffect], end: &EndState) {
+    fn judged(&mut self, history: &History, effects: &[BatchEffect]) {
         self.history = history.clone();
         self.effects = effects.to_vec();
-        self.end = EndState { ledgers: end.ledgers.clone(), accounts: end.accounts.clone() };
     }
 }
 

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service::lifecycle::{ExitCode, ExitError};
+use store_console::{Control, StoreControls};
 use tokio_util::sync::CancellationToken;
 
 use crate::local::{DiskFaults, LocalStore, LogSink, PortBase, ProxyNetwork, StoreLayout, run_file, token};
@@ -80,13 +81,15 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ExitErro
     let (layout, controlled) = match port {
         Some(port) => {
             let (layout, controls, worker) = controlled(layout, shop_run.clone()).map_err(failure)?;
-            (layout.clone(), Some((console::start(port, &layout, controls), worker)))
+            let console = console::start(port, &layout, controls.clone());
+            (layout, Some(((console, controls), worker)))
         }
         None => (layout, None),
     };
     let (console, worker) = controlled.unzip();
+    let (console, controls) = console.unzip();
     let mut running = RunningStore { store: LocalStore::new(layout, binary, log_sink()), worker };
-    let result = running.run(&config, shop_run, &stop).await;
+    let result = running.run(&config, shop_run, controls.as_ref(), &stop).await;
     print("stopping the frontends, then the order replicas, then the catalog");
     running.stop().await;
     if let Some(console) = console {
@@ -126,6 +129,7 @@ impl RunningStore {
         &mut self,
         config: &Config,
         shop_run: Option<ShopRun>,
+        controls: Option<&Controls>,
         stop: &CancellationToken,
     ) -> Result<(), ExitError> {
         let Self { store, worker } = self;
@@ -146,7 +150,7 @@ impl RunningStore {
         let (layout, client) = (store.layout().clone(), store.json_client().clone());
         let shopping = async {
             match (&config.shopping, shop_run) {
-                (Some(shopping), Some(run)) => shop_once(shopping, &layout, &run, config.once).await,
+                (Some(shopping), Some(run)) => shop(shopping, &layout, &run, controls, config.once).await,
                 _ => std::future::pending().await,
             }
         };
@@ -166,15 +170,18 @@ impl RunningStore {
     }
 }
 
-/// Runs the shoppers of `--shop`. Returns only with `--once`.
-async fn shop_once(
+/// Runs the shoppers of `--shop`. Returns only with `--once`; otherwise, with a console, as many
+/// shoppers go on afterwards, so that there is something to see.
+async fn shop(
     shopping: &client::Config,
     layout: &StoreLayout,
     run: &ShopRun,
+    controls: Option<&Controls>,
     once: bool,
 ) -> Result<(), ExitError> {
     let shopping = client::Config { front: layout.public(1), ..shopping.clone() };
     let outcome = shoppers::run(shopping, run.stop().clone()).await;
+    let was_replaced = run.stop().is_cancelled();
     run.ended();
     if once {
         return outcome;
@@ -182,7 +189,19 @@ async fn shop_once(
     if let Err(failed) = outcome {
         print(&failed.message);
     }
-    print("the shoppers are done; the store keeps running until Ctrl-C");
+    let shoppers = run.shoppers();
+    let go_on = match controls {
+        Some(controls) if !was_replaced => controls.perform(Control::Shoppers(shoppers.clone())).await.is_ok(),
+        _ => false,
+    };
+    if go_on {
+        print(format_args!(
+            "{} shoppers go on until Ctrl-C; the console changes how many, and what they want",
+            shoppers.count
+        ));
+    } else {
+        print("the shoppers are done; the store keeps running until Ctrl-C");
+    }
     std::future::pending().await
 }
 

@@ -43,6 +43,11 @@ impl ShopRun {
         &self.stop
     }
 
+    /// Its shoppers, as the console shows them.
+    pub(super) fn shoppers(&self) -> &Shoppers {
+        &self.shoppers
+    }
+
     /// To be called when its shoppers are done.
     pub(super) fn ended(&self) {
         self.ended.cancel();

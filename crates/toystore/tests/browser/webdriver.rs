@@ -1,6 +1,6 @@
-//! As much of a `WebDriver` client as these tests need, and the Chromium that it drives
-//! (<https://www.w3.org/TR/webdriver2/>). The usual client crates bring about thirty packages with
-//! them, some under a copyleft license.
+//! As much of a `WebDriver` client as these tests need (<https://www.w3.org/TR/webdriver2/>), and
+//! the Chromium that it drives. The usual client crates bring about thirty packages with them, some
+//! under a copyleft license.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -34,6 +34,19 @@ async fn up_shop_once_runs_a_store_and_shoppers_and_stops() {
     assert!(directory.path().join("data/client_orders.csv").exists());
 }
 
+#[tokio::test]
+async fn shoppers_go_on_after_the_run_of_shop_so_that_the_console_has_something_to_show() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = RunningUp::start(directory.path(), &["--shop", "--n-repeats", "3", "--n-threads", "2"]);
+    store.line_with("console: http://localhost:").await;
+    store.line_with("all orders match").await;
+    store.line_with("2 shoppers go on").await;
+    let ledger = directory.path().join("data/log1.csv");
+    let orders = || std::fs::read_to_string(&ledger).map_or(0, |text| text.lines().count());
+    let before = orders();
+    crate::harness::eventually("they order", || async { orders() > before }).await;
+}
+
 /// A running `toystore up` and the lines that it prints.
 pub(crate) struct RunningUp {
     child: Child,
