@@ -14,6 +14,20 @@ data=${DATA_DIR:-data}
 # The program.
 toystore() { "${TOYSTORE:-target/release/toystore}" "$@"; }
 
+# new_store [OPTIONS]: the store of a lesson, without the data of the one before. It has two
+# frontends, and so many pieces that shoppers do not buy everything (only Barrels are few).
+new_store() {
+    # Only what `toystore up` has made is removed.
+    [ ! -e "$data/internal-token" ] || rm -rf "$data"
+    old_store "$@"
+}
+
+# old_store [OPTIONS]: the same store again, with its data.
+old_store() {
+    CONSOLE_PORT=$console toystore up --port-base "$base" --data-dir "$data" --frontends 2 \
+        --catalog-file docs/lessons/products.csv "$@"
+}
+
 # control JSON: does what a button of the console does.
 control() {
     curl -sS "localhost:$console/api/control" -H 'X-Toystore-Console: 1' \
