@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Short names for what the lessons do in a terminal. Source it in the repository's directory, in
-# bash or zsh:
+# bash:
 #
 #     . docs/lessons/lesson.sh
 #
