@@ -63,14 +63,19 @@ inside() {
 # account NAME: what the catalog has of a product: in stock, reserved, sold, restocked.
 account() { inside catalog /accounts | tr '{' '\n' | grep "\"name\":\"$1\""; }
 
+# The processes: who leads, how far each log is.
+processes() { toystore status --data-dir "$data" || true; }
+
 # The order leader, and the other order replicas, by name.
-leader() { toystore status --data-dir "$data" | awk '/^order.* leader of term/ { print $1 }'; }
-followers() { toystore status --data-dir "$data" | awk '/^order.* follows/ { print $1 }'; }
+leader() { processes 2>/dev/null | awk '/^order.* leader of term/ { print $1 }'; }
+followers() { processes 2>/dev/null | awk '/^order.* follows/ { print $1 }'; }
 
 # happened [N]: the last N (20) notable events, as the console's log shows them.
 happened() {
     curl -sS "localhost:$console/api/history" | jq -r --argjson n "${1:-20}" '
         [.frames[].events[]? | select(.notable)] | .[-$n:][]
-        | "\(.at_ms / 1000 | floor | strflocaltime("%T")).\(.at_ms % 1000 | floor
-            | tostring | ("00" + .)[-3:])  \(.process)  \(.text)"'
+        | (.at_ms / 1000 | floor | strflocaltime("%T")) as $time
+        | (.at_ms % 1000 | floor | tostring | ("00" + .)[-3:]) as $ms
+        | .process as $process
+        | "\($time).\($ms)  \(if .text | startswith($process) then "" else $process + " " end)\(.text)"'
 }
