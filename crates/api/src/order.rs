@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `POST /orders` | [`PlaceOrder`] → [`OrderPlaced`]; the leader only, else 421 |
 //! | `POST /orders/batch` | [`RequestBatch`] of [`PlaceOrder`]s → one [`Placement`] each; any replica; those that do not lead refuse each order |
-//! | `GET /orders/{number}` | → [`Order`](crate::public::Order); any replica that has it. Without it the leader answers 404, other replicas 421 |
+//! | `GET /orders/{number}` | → [`Order`]; any replica that has it. Without it the leader answers 404, other replicas 421 |
 //! | `GET /ledger?last=8&at=N` | → [`LedgerEnd`] of this replica, for those who watch the store |
 //! | `GET /catalog-reachability` | → [`CatalogReachability`]; sent by the other replicas |
 //!
