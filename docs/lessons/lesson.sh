@@ -34,6 +34,9 @@ control() {
         -H 'Content-Type: application/json' --data "$1" && echo
 }
 
+# The button "Heal all".
+heal() { control '{"action":"heal_all"}'; }
+
 # product NAME: reads a product. `frontend=2 product Tux` asks the second frontend.
 product() {
     curl -sS -w '  %{http_code} after %{time_total} s\n' \
