@@ -34,8 +34,8 @@ use units::{hundredths, ms, tenths};
 /// The most events of a frame that are only details. The flows have all of them.
 const DETAILS_MAX: usize = 40;
 
-/// The most events of a frame. There are a few, or as many as the processes keep when the console is
-/// started.
+/// The most events of a frame. There are a few, or as many as the processes keep when the console
+/// is started.
 const PENDING_MAX: usize = 16_384;
 
 /// How often the traffic is computed, in frames.
