@@ -1,7 +1,7 @@
 /** The selected process: its facts, and what one can do to it. */
 import { h } from './vnode.js';
 import { count, duration, plural } from './format.js';
-import { termClass } from './sentence.js';
+import { termClass } from './events.js';
 import { leaderOf, pollingSkew } from './state.js';
 
 /**

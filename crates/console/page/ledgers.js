@@ -2,7 +2,7 @@
 import { h } from './vnode.js';
 import { count, plural } from './format.js';
 import { ofService, pollingSkew } from './state.js';
-import { termClass } from './sentence.js';
+import { termClass } from './events.js';
 
 const LINES = 8;
 

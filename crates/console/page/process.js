@@ -1,7 +1,7 @@
 /** A process as a box of the diagram: what it is, how it is, and what it holds. */
 import { h } from './vnode.js';
 import { count, duration, plural } from './format.js';
-import { termClass } from './sentence.js';
+import { termClass } from './events.js';
 import { leaderOf, pollingSkew } from './state.js';
 import { CACHE_ROW } from './layout.js';
 

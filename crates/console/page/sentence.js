@@ -4,37 +4,7 @@
  */
 import { h } from './vnode.js';
 import { preciseClock } from './format.js';
-
-/** As many terms have colours of their own; then they begin again. */
-export const TERM_COLOURS = 8;
-
-/** The class that colours something by its term. */
-export const termClass = (term) => (term === null || term === undefined
-  ? 'term-none'
-  : `term-${term % TERM_COLOURS}`);
-
-const TOPICS = {
-  election: ['leader_suspected', 'leader_found', 'election_started', 'candidate_declined',
-    'leader_confirmed', 'election_impossible', 'group_starting', 'statuses_polled',
-    'candidate_asked', 'leader_missing', 'stood_for_election', 'voted', 'leads', 'catalog_leads',
-    'follows', 'follows_nobody', 'leadership_changed', 'taking_over', 'reservations_resolved',
-    'took_over', 'takes_orders', 'leadership_transferred'],
-  member: ['replica_joining', 'replica_joined', 'replica_removed', 'checkpoint_made', 'state_sent',
-    'state_received'],
-  order: ['batch_reserved', 'batch_placed', 'batch_settled', 'restocked'],
-  cache: ['invalidated', 'cache_invalidated', 'invalidation_unconfirmed', 'invalidation_expired',
-    'lease_held', 'lease_granted', 'lease_lost', 'lease_released', 'cache_filled', 'fill_refused',
-    'cache_dropped'],
-  fault: ['unreachable', 'disk_space', 'disk_low', 'disk_full', 'stopping'],
-  good: ['started', 'replica_started', 'back', 'disk_ample'],
-  control: ['control'],
-  gap: ['gap'],
-};
-const TOPIC_OF = new Map(Object.entries(TOPICS)
-  .flatMap(([topic, kinds]) => kinds.map((kind) => [kind, topic])));
-
-/** What an event is about: decides its mark's colour and shape. */
-export const topicOf = (kind) => TOPIC_OF.get(kind) ?? 'other';
+import { termClass, topicOf } from './events.js';
 
 export const TOPIC_NAMES = {
   election: 'election', member: 'group', order: 'order', cache: 'cache', fault: 'fault',

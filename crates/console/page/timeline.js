@@ -4,12 +4,12 @@
  */
 import { h } from './vnode.js';
 import { ago, clock, count } from './format.js';
-import { termClass, topicOf } from './sentence.js';
+import { termClass, topicOf } from './events.js';
 
 const HEIGHT = 102;
 const BAND = { y: 68, h: 16 };
 const CURVE = { y: 14, h: 48 };
-const MARKED = new Set(['control', 'unreachable', 'gap', 'leads', 'leadership_changed',
+const MARKED = new Set(['control', 'unreachable', 'gap', 'leads',
   'lease_lost']);
 
 /** A young history would be a strip at the edge of ten minutes, so the track begins with one. */

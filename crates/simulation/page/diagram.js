@@ -3,7 +3,8 @@
  * SVG out.
  */
 import { html } from './markup.js';
-import { cut, lasting, seconds, termClass } from './format.js';
+import { cut, lasting, seconds } from './format.js';
+import { termClass } from '../../console/page/events.js';
 import { faultsIn, firstNotBefore, messagesIn, statesIn } from './story.js';
 import { marks } from './overview.js';
 

@@ -6,14 +6,6 @@ export const seconds = (ms) => (ms / 1000).toFixed(3);
 /** A length of time: `40 ms`, `1.2 s`. */
 export const lasting = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 
-/** As many terms have colours of their own; then they begin again. */
-export const TERM_COLOURS = 8;
-
-/** The class that colours something by its term. */
-export const termClass = (term) => (term === null || term === undefined
-  ? 'term-none'
-  : `term-${term % TERM_COLOURS}`);
-
 /** A text of at most so many letters. */
 export const cut = (text, letters) => (text.length > letters
   ? `${text.slice(0, Math.max(letters - 1, 1))}…`

@@ -1,29 +1,22 @@
 /** The log: one sentence per event, in step with the moment that is shown. */
 import { html } from './markup.js';
-import { seconds, termClass } from './format.js';
+import { seconds } from './format.js';
+import { termClass, topicOf } from '../../console/page/events.js';
 
 const PARTS = /\b((?:frontend|order|catalog)-\d+|client \d+|term \d+)\b/;
 
-const MARKS = [
-  ['fact', ['fact']],
-  ['fault', ['fault', 'ended', 'disk_low', 'disk_full', 'lease_lost', 'invalidation_unconfirmed']],
-  ['election', ['leader_suspected', 'leader_found', 'election_started', 'candidate_declined',
-    'leader_confirmed', 'election_impossible', 'stood_for_election', 'voted', 'leads', 'follows',
-    'follows_nobody', 'leadership_transferred', 'taking_over', 'takes_orders', 'catalog_leads',
-    'reservations_resolved', 'group_starting']],
-  ['cache', ['lease_held', 'lease_granted', 'lease_released', 'cache_filled', 'fill_refused',
-    'cache_invalidated', 'invalidated', 'invalidation_expired']],
-  ['group', ['replica_started', 'replica_joining', 'replica_joined', 'replica_removed',
-    'checkpoint_made', 'state_sent', 'state_received']],
-  ['order', ['batch_reserved', 'batch_placed', 'batch_settled', 'restocked', 'order']],
-  ['read', ['read']],
-  ['start', ['started', 'resumed', 'disk_ample']],
-  ['phase', ['phase']],
-];
-const MARK_OF = new Map(MARKS.flatMap(([mark, kinds]) => kinds.map((kind) => [kind, mark])));
+/** Kinds of a story's own, and those that matter here in another way than in the console. */
+const MARK_OF = new Map(Object.entries({
+  fact: 'fact', fault: 'fault', ended: 'fault', lease_lost: 'fault', invalidation_unconfirmed: 'fault',
+  replica_started: 'group', order: 'order', read: 'read', started: 'start', resumed: 'start', phase: 'phase',
+}));
+const MARK_OF_TOPIC = { member: 'group', good: 'start' };
 
 /** What an event is about: decides its colour. */
-export const markOf = (kind) => MARK_OF.get(kind) ?? 'other';
+export function markOf(kind) {
+  const topic = topicOf(kind);
+  return MARK_OF.get(kind) ?? MARK_OF_TOPIC[topic] ?? topic;
+}
 
 /** A sentence, with names of processes and terms marked. */
 export function sentence(text) {

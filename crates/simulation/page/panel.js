@@ -1,6 +1,6 @@
 /** What each process is at an instant: the head of its lane, and a card. */
 import { html } from './markup.js';
-import { termClass } from './format.js';
+import { termClass } from '../../console/page/events.js';
 import { stateAt } from './story.js';
 
 const LIVES = { down: 'not running', up: 'running', paused: 'frozen', stopping: 'stopping' };
