@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use api::{Address, ProductName};
+use service::metrics::lines;
 use tokio::time::{Instant, sleep};
 use toystore::local::{ChildProcess, LocalStore, PortBase, StoreLayout, StoreMember};
 use workload::RequestKind;
@@ -120,7 +121,7 @@ impl BenchStore {
     pub(crate) async fn counter(&self, frontend: u8, name: &str) -> Result<f64> {
         let frontend = self.local.layout().internal(StoreMember::Frontend(frontend));
         let text = self.local.json_client().text(&frontend, "/metrics", TIMEOUT).await.map_err(anyhow::Error::msg)?;
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        let value = lines(&text).find(|line| line.name == name).map(|line| line.value);
         value.with_context(|| format!("the frontend has no metric {name}"))
     }
 

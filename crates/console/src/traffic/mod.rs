@@ -6,7 +6,6 @@
 //! that was restarted, and counts from 0.
 
 mod sample;
-mod text;
 mod window;
 
 pub(crate) use sample::{Sample, float};

@@ -1,6 +1,6 @@
 //! The counters of one frontend at one moment.
 
-use super::text::{self, Line};
+use service::metrics::{MetricLine, lines};
 
 /// The histogram of requests.
 const REQUESTS: &str = "toystore_http_request_duration_seconds";
@@ -36,7 +36,7 @@ impl Sample {
     /// Reads the counters from the text of `/metrics`.
     pub(crate) fn read(text: &str) -> Self {
         let mut sample = Self::default();
-        for line in text::lines(text) {
+        for line in lines(text) {
             match line.name.strip_prefix(REQUESTS) {
                 Some(suffix) if line.label("port") == Some("public") => sample.add_request(&line, suffix),
                 Some(_) => {}
@@ -46,7 +46,7 @@ impl Sample {
         sample
     }
 
-    fn add_counter(&mut self, line: &Line<'_>) {
+    fn add_counter(&mut self, line: &MetricLine<'_>) {
         let counter = match line.name {
             "toystore_cache_hits_total" | "toystore_cache_list_hits_total" => &mut self.hits,
             "toystore_cache_misses_total" | "toystore_cache_list_misses_total" => &mut self.misses,
@@ -56,7 +56,7 @@ impl Sample {
         *counter += line.count();
     }
 
-    fn add_request(&mut self, line: &Line<'_>, suffix: &str) {
+    fn add_request(&mut self, line: &MetricLine<'_>, suffix: &str) {
         let [route, method, status] = ["route", "method", "status"].map(|name| line.label(name).unwrap_or_default());
         if suffix == "_count" {
             match status.as_bytes().first() {

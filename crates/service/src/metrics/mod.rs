@@ -16,5 +16,7 @@
 mod process;
 mod registry;
 mod runtime;
+mod text;
 
 pub use registry::{LATENCY_BUCKETS_S, registered, registry};
+pub use text::{MetricLine, lines};

@@ -1,20 +1,22 @@
 //! Reads the text format of Prometheus, as far as the store's processes use it: one sample per
 //! line, without time stamps. (The crates for it bring a regular expression engine and a calendar.)
 
-/// A sample.
+/// The value of one series.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Line<'a> {
-    pub(super) name: &'a str,
+pub struct MetricLine<'a> {
+    /// The name, without labels.
+    pub name: &'a str,
     labels: &'a str,
-    pub(super) value: f64,
+    /// The value.
+    pub value: f64,
 }
 
 /// The samples of a text. Comments and lines that cannot be read are left out.
-pub(super) fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
-    text.lines().filter(|line| !line.starts_with('#')).filter_map(Line::read)
+pub fn lines(text: &str) -> impl Iterator<Item = MetricLine<'_>> {
+    text.lines().filter(|line| !line.starts_with('#')).filter_map(MetricLine::read)
 }
 
-impl<'a> Line<'a> {
+impl<'a> MetricLine<'a> {
     fn read(line: &'a str) -> Option<Self> {
         let (series, value) = line.rsplit_once(' ')?;
         let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
@@ -22,7 +24,7 @@ impl<'a> Line<'a> {
     }
 
     /// The value of a label. The values that are asked for have no quotes, commas or escapes.
-    pub(super) fn label(&self, name: &str) -> Option<&'a str> {
+    pub fn label(&self, name: &str) -> Option<&'a str> {
         self.labels.split("\",").find_map(|pair| {
             let (key, value) = pair.split_once("=\"")?;
             (key == name).then(|| value.strip_suffix('"').unwrap_or(value))
@@ -31,7 +33,7 @@ impl<'a> Line<'a> {
 
     /// The value of a counter.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter is a whole number")]
-    pub(super) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.value as u64
     }
 }

@@ -11,6 +11,7 @@ use api::frontend::CacheContents;
 use report::Checks;
 use service::Token;
 use service::json_client::JsonClient;
+use service::metrics::lines;
 
 use super::config::ExistingStore;
 use crate::drill::audit;
@@ -78,10 +79,9 @@ impl CacheCounts {
     }
 
     fn of_metrics(text: &str) -> Option<Self> {
-        let count = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
-        let [hits, misses] = ["toystore_cache_hits_total ", "toystore_cache_misses_total "].map(count);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter")]
-        Some(Self { hits: hits? as u64, misses: misses? as u64 })
+        let count = |name| lines(text).find(|line| line.name == name).map(|line| line.count());
+        let [hits, misses] = ["toystore_cache_hits_total", "toystore_cache_misses_total"].map(count);
+        Some(Self { hits: hits?, misses: misses? })
     }
 }
 
