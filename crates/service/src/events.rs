@@ -63,8 +63,8 @@ pub fn routes() -> Router {
 struct EventLog {
     incarnation: u64,
     ring: Mutex<Ring>,
-    /// The number of the newest event.
-    newest: watch::Sender<u64>,
+    /// Wakes the readers.
+    added: watch::Sender<()>,
     streams: Arc<Semaphore>,
 }
 
@@ -87,13 +87,13 @@ impl EventLog {
         Self {
             incarnation: world::random() >> 11,
             ring: Mutex::default(),
-            newest: watch::Sender::new(0),
+            added: watch::Sender::new(()),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         }
     }
 
     fn push(&self, event: Event) {
-        let newest = {
+        {
             let mut ring = self.ring();
             ring.newest += 1;
             let recorded = Recorded { sequence: ring.newest, at_us: now_us(), event };
@@ -101,11 +101,9 @@ impl EventLog {
                 ring.events.pop_front();
             }
             ring.events.push_back(recorded);
-            ring.newest
-        };
-        // Two events may get here in the other order; a reader looks into the ring.
-        if self.newest.receiver_count() > 0 {
-            self.newest.send_replace(newest);
+        }
+        if self.added.receiver_count() > 0 {
+            self.added.send_replace(());
         }
     }
 
@@ -168,18 +166,18 @@ fn follow(
     // A number that no event has had yet belongs to another start of the process.
     let since = since.unwrap_or(start.newest);
     let since = if since > start.newest { 0 } else { since };
-    let pieces = stream::unfold((since, log.newest.subscribe(), stop), async move |(since, mut newest, stop)| {
+    let pieces = stream::unfold((since, log.added.subscribe(), stop), async move |(since, mut added, stop)| {
         loop {
-            newest.mark_unchanged();
+            added.mark_unchanged();
             let piece = log.after(since);
             if piece.missed > 0 || !piece.events.is_empty() {
                 let since = piece.events.last().map_or(since, |event| event.sequence);
-                return Some((piece, (since, newest, stop)));
+                return Some((piece, (since, added, stop)));
             }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
-                _ = newest.changed() => sleep(SEND_INTERVAL).await,
+                _ = added.changed() => sleep(SEND_INTERVAL).await,
             }
         }
     });

@@ -96,15 +96,15 @@ impl SharedCache {
 
     /// Removes products that are about to change.
     pub fn invalidate(&self, products: &[Invalidated]) {
-        let mut cached = products.to_vec();
+        let mut cached = Vec::new();
         {
             let mut cache = self.lock();
-            cached.retain(|product| cache.invalidate(product));
+            cached.extend(products.iter().filter(|product| cache.invalidate(product)));
             self.metrics.products.set(gauge_value(cache.len()));
         }
         self.metrics.invalidations.inc_by(products.len() as u64);
-        for product in cached {
-            emit(Event::CacheInvalidated { product: product.name });
+        for Invalidated { name, .. } in cached {
+            emit(Event::CacheInvalidated { product: name.clone() });
         }
     }
 
