@@ -16,7 +16,7 @@ pub async fn serve_console(config: Config, stop: CancellationToken) -> Result<()
     let Config { port, bind_host, store_url, token, discovered, discovery } = config;
     let listener = Listener::bind(bind_host, port).map_err(|error| ExitError::new(ExitCode::Failure, error))?;
     if !bind_host.to_canonical().is_loopback() {
-        tracing::warn!(%bind_host, "the console is not on loopback: whoever reaches it sees the store, without a password");
+        tracing::warn!(%bind_host, "the console is not on loopback: any client that reaches it sees the store, without a password");
     }
     let _watch = discovery.start();
     let (sources, keep) = discovered.into_sources();

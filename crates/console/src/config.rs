@@ -19,7 +19,7 @@ pub fn settings() -> Vec<Setting> {
         Setting::new(
             "BIND_HOST",
             "127.0.0.1",
-            "Address that the page is served on. Whoever reaches it sees the store, without a password",
+            "Address that the page is served on. Any client that reaches it sees the store, without a password",
         ),
         Setting::optional("STORE_URL", "URL of the store's REST API, for the commands that the page shows"),
     ];

@@ -39,10 +39,10 @@ impl Discovered {
 
     fn list(&mut self) -> Vec<ProcessAddress> {
         let frontends = self.frontends.borrow_and_update().clone();
-        let frontends = frontends.into_iter().zip(1..=u8::MAX).map(|((pod, internal), n)| {
-            let ordinal = Ordinal(n);
-            ProcessAddress { ordinal, ..process(frontend_name(&pod), ServiceKind::Frontend, ordinal, internal) }
-        });
+        let frontends = frontends
+            .into_iter()
+            .zip(1..=u8::MAX)
+            .map(|((pod, internal), n)| process(frontend_name(&pod), ServiceKind::Frontend, Ordinal(n), internal));
         let mut all: Vec<_> = frontends.collect();
         let catalogs = self.catalogs.borrow_and_update().clone();
         let is_only = catalogs.len() == 1;

@@ -26,7 +26,7 @@ use crate::source::{ProcessAddress, ServiceKind};
 use crate::traffic::{Sample, float};
 use agreement::LedgerComparison;
 use flows::Flows;
-use gaps::Gaps;
+use gaps::{Gap, Gaps};
 use known::{Known, Turn};
 use names::Names;
 use units::{hundredths, ms, tenths};
@@ -109,7 +109,7 @@ impl Merger {
             Observation::Event { recorded, past } => self.event(index, recorded, past),
             Observation::Missed(missed) => {
                 let text = format!("{process} had {missed} more events than it keeps");
-                self.console_event(index, now_us, text, ConsoleEvent::Missed { missed });
+                self.console_event(process.to_string(), now_us, text, ConsoleEvent::Missed { missed });
             }
             Observation::Polled(report) => self.polled(index, report, now_us),
             Observation::Scraped(sample) => self.scraped(index, *sample, now_us),
@@ -140,10 +140,8 @@ impl Merger {
 
     /// Takes what a person clicked, just before it is done.
     pub(crate) fn control(&mut self, control: &Control, now_us: u64) {
-        let (action, text) = (control.name(), control.to_string());
-        let what = What::Console(ConsoleEvent::Control { action });
         let process = control.process().unwrap_or_default().to_owned();
-        self.pending.push(EventLine { at_ms: ms(now_us), process, sequence: None, notable: true, text, what });
+        self.console_event(process, now_us, control.to_string(), ConsoleEvent::Control { action: control.name() });
         for known in &self.known {
             if control.may_end_leadership_of(&known.process.name) {
                 self.gaps.ended(known.process.service, known.process.ordinal, now_us);
@@ -228,9 +226,13 @@ impl Merger {
         match turn {
             Some(Turn::Lost) => {
                 self.gaps.ended(service, ordinal, now_us);
-                self.console_event(index, now_us, format!("{name} does not answer"), ConsoleEvent::Unreachable);
+                let text = format!("{name} does not answer");
+                self.console_event(name, now_us, text, ConsoleEvent::Unreachable);
             }
-            Some(Turn::Back) => self.console_event(index, now_us, format!("{name} answers again"), ConsoleEvent::Back),
+            Some(Turn::Back) => {
+                let text = format!("{name} answers again");
+                self.console_event(name, now_us, text, ConsoleEvent::Back);
+            }
             None => {}
         }
     }
@@ -285,22 +287,17 @@ impl Merger {
         leader.or(only).map(|known| known.process.name.as_str())
     }
 
-    fn console_event(&mut self, index: usize, now_us: u64, text: String, event: ConsoleEvent) {
-        let process = self.known[index].process.name.clone();
+    fn console_event(&mut self, process: String, at_us: u64, text: String, event: ConsoleEvent) {
         let what = What::Console(event);
-        self.pending.push(EventLine { at_ms: ms(now_us), process, sequence: None, notable: true, text, what });
+        self.pending.push(EventLine { at_ms: ms(at_us), process, sequence: None, notable: true, text, what });
     }
 
     fn report_gaps(&mut self, now_us: u64) {
         for gap in self.gaps.take(now_us) {
             let process = self.names.replica(gap.service, gap.ordinal);
-            let text = gap.to_string();
-            let what = What::Console(ConsoleEvent::Gap {
-                group: gap.service.group(),
-                without_ms: gap.without_ms,
-                order_ms: gap.order_ms,
-            });
-            self.pending.push(EventLine { at_ms: ms(gap.at_us), process, sequence: None, notable: true, text, what });
+            let Gap { at_us, without_ms, order_ms, .. } = gap;
+            let event = ConsoleEvent::Gap { group: gap.service.group(), without_ms, order_ms };
+            self.console_event(process, at_us, gap.to_string(), event);
         }
     }
 
