@@ -33,7 +33,7 @@ pub(crate) struct RunOptions {
     #[arg(long)]
     pub(crate) quick: bool,
     /// The store's binary.
-    #[arg(long, env = "TOYSTORE", default_value = "target/release/toystore")]
+    #[arg(long, env = "TOYSTORE", default_value = "target/dist/toystore")]
     pub(crate) toystore: PathBuf,
     /// A directory on the disk to measure; all files go to a temporary directory in it [default:
     /// the system's].

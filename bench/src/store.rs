@@ -150,7 +150,7 @@ impl BenchStore {
 pub(crate) fn check_binary(binary: &Path) -> Result<()> {
     ensure!(
         binary.is_file(),
-        "{} does not exist: build it with cargo build --release, or set --toystore",
+        "{} does not exist: build it with cargo build --profile dist, or set --toystore",
         binary.display()
     );
     Ok(())
