@@ -23,6 +23,8 @@ pub(crate) enum Benchmark {
     P6,
     /// CPU time per request.
     P7,
+    /// The longest time without an order, for each kind of fault.
+    P8,
 }
 
 impl fmt::Display for Benchmark {

@@ -10,27 +10,20 @@
 //! seconds.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use report::{Document, Table, nearest_rank, number};
-use serde::{Deserialize, Serialize};
-use tokio::process::Command;
+use anyhow::Result;
+use report::{Document, Table, number};
+use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::benchmark::Benchmark;
 use crate::context::BenchContext;
+use crate::drill::{self, InjectedFault, PER_S, SHOPPERS};
 use crate::etcd::{self, EtcdCluster, EtcdWriters};
 use crate::outcome::BenchOutcome;
 use crate::result::{BenchResult, Figure, Goal};
-use crate::rounds::median;
-
-/// Concurrent clients, on each side.
-const SHOPPERS: u32 = 16;
-
-/// Requests per second of all clients together. Gaps are measured to within 2 ms.
-const PER_S: u32 = 500;
+use crate::rounds::{median, percentile};
 
 /// How long a killed node of etcd stays stopped: longer than an election.
 const AWAY: Duration = Duration::from_secs(2);
@@ -43,18 +36,6 @@ const PUTS_BETWEEN: u64 = 250;
 struct FailoverGaps {
     ours: Vec<f64>,
     etcd: Vec<f64>,
-}
-
-/// The parts of the drill's report that are read.
-#[derive(Deserialize)]
-struct DrillSummary {
-    events: Vec<FaultGap>,
-    broken: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct FaultGap {
-    gap_us: u64,
 }
 
 /// Runs the benchmark.
@@ -73,20 +54,8 @@ pub(crate) async fn measure(context: &BenchContext) -> Result<BenchOutcome> {
 }
 
 async fn own_gaps(context: &BenchContext, dir: &Path) -> Result<Vec<f64>> {
-    let json = dir.join("drill.json");
-    let mut command = Command::new(&context.binary);
-    command.args(["drill", "--faults", "kill-leader", "--rounds", &context.profile.kills.to_string()]);
-    command.args(["--shoppers", &SHOPPERS.to_string(), "--orders-per-s", &PER_S.to_string()]);
-    command.arg("--data-dir").arg(dir.join("ours")).arg("--json").arg(&json);
-    let output = command.stdin(Stdio::null()).process_group(0).kill_on_drop(true).output().await?;
-    let failed = || format!("the drill failed:\n{}", String::from_utf8_lossy(&output.stderr));
-    ensure!(output.status.success(), failed());
-    let text = std::fs::read(&json).with_context(failed)?;
-    let DrillSummary { events, broken } = serde_json::from_slice(&text).context("cannot parse the drill's report")?;
-    ensure!(broken.is_empty(), "the drill found a broken promise: {}", broken.join("; "));
-    let kills = usize::try_from(context.profile.kills)?;
-    ensure!(events.len() == kills, "the drill killed {} times instead of {kills}", events.len());
-    Ok(events.iter().map(|event| Duration::from_micros(event.gap_us).as_secs_f64() * 1e3).collect())
+    let faults = drill::inject(context, dir, &["kill-leader"], context.profile.kills, None).await?;
+    Ok(faults.iter().map(InjectedFault::gap_ms).collect())
 }
 
 async fn etcd_gaps(context: &BenchContext, dir: &Path) -> Result<Vec<f64>> {
@@ -105,13 +74,6 @@ async fn etcd_gaps(context: &BenchContext, dir: &Path) -> Result<Vec<f64>> {
         gaps_ms.push(outage.longest().as_secs_f64() * 1e3);
     }
     Ok(gaps_ms)
-}
-
-/// The nearest-rank percentile.
-fn percentile(gaps: &[f64], percent: usize) -> f64 {
-    let mut sorted = gaps.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    nearest_rank(&sorted, percent).expect("there is at least one gap")
 }
 
 fn results(gaps: &FailoverGaps) -> Vec<BenchResult> {

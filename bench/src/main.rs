@@ -17,13 +17,16 @@
 //!
 //! # Reading order
 //!
-//! `suite` (runs the benchmarks), `store` (our side), one file for each benchmark (`cached`,
-//! `uncached`, `orders`, `failover`, `growth`, `mixed`, `cost`), `result` and `page`.
+//! `suite` (runs the benchmarks), `store` and `drill` (our side), one file for each benchmark
+//! (`cached`, `uncached`, `orders`, `failover`, `growth`, `mixed`, `cost`, `availability`),
+//! `result` and `page`.
 
+mod availability;
 mod benchmark;
 mod cached;
 mod context;
 mod cost;
+mod drill;
 mod etcd;
 mod failover;
 mod growth;

@@ -2,7 +2,7 @@
 //!
 //! A section is between the lines `<!-- bench: NAME -->` and `<!-- bench end -->`. `goals` is the
 //! table of all goals: the rows of the benchmarks that were run are replaced, the others stay.
-//! `machine` describes the machine of the last run. `P1` to `P7` have the details. Everything else
+//! `machine` describes the machine of the last run. `P1` to `P8` have the details. Everything else
 //! on the page is written by people.
 
 use std::path::{Path, PathBuf};

@@ -15,6 +15,8 @@ pub(crate) struct Profile {
     pub(crate) kills: u32,
     /// How often etcd's leader is killed. Each kill takes seconds, and the results differ little.
     pub(crate) etcd_kills: u32,
+    /// How often each kind of fault is injected.
+    pub(crate) faults: u32,
     /// The ledger sizes in orders, ascending; the others are compared with the first.
     pub(crate) ledgers: &'static [u64],
     /// The rounds of everything that is measured for each ledger size.
@@ -30,6 +32,7 @@ impl Profile {
             measured: Duration::from_secs(4),
             kills: 50,
             etcd_kills: 10,
+            faults: 50,
             ledgers: &[10_000, 100_000, 1_000_000, 5_000_000],
             ledger_rounds: 7,
         }
@@ -48,6 +51,7 @@ impl Profile {
             measured: Duration::from_millis(800),
             kills: 5,
             etcd_kills: 1,
+            faults: 2,
             ledgers: &[10_000, 100_000],
             ledger_rounds: 1,
         }

@@ -18,7 +18,7 @@ use crate::outcome::BenchOutcome;
 use crate::page::Page;
 use crate::profile::Profile;
 use crate::progress::BenchProgress;
-use crate::{cached, cost, failover, growth, mixed, orders, store, uncached};
+use crate::{availability, cached, cost, failover, growth, mixed, orders, store, uncached};
 
 /// Killed processes may still write files for a moment.
 const REMOVAL_TRIES: usize = 50;
@@ -113,6 +113,7 @@ async fn measure(benchmark: Benchmark, context: &BenchContext) -> Result<BenchOu
         Benchmark::P5 => growth::measure(context).await,
         Benchmark::P6 => mixed::measure(context).await,
         Benchmark::P7 => cost::measure(context).await,
+        Benchmark::P8 => availability::measure(context).await,
     }
 }
 

@@ -256,6 +256,14 @@ impl Values {
         None
     }
 
+    /// Like [`optional`](Self::optional), with a value within `bounds`.
+    pub fn optional_within<T>(&mut self, env: &str, bounds: std::ops::RangeInclusive<T>) -> Option<T>
+    where
+        T: FromStr<Err: Display> + PartialOrd + Display,
+    {
+        self.is_set(env).then(|| self.within(env, bounds)).flatten()
+    }
+
     /// Whether a setting has a value, even one that cannot be read.
     pub fn is_set(&self, env: &str) -> bool {
         self.entry(env).value != Given::Unset

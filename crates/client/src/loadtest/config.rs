@@ -101,7 +101,7 @@ impl Config {
         let sole_buyer = values.required::<bool>("SOLE_BUYER");
         let (seed, report_dir) = (values.optional("SEED"), values.optional("REPORT_DIR"));
         let print_reports = values.required::<bool>("PRINT_REPORTS");
-        let metrics_port = read_within(values, "METRICS_PORT", 1..=u16::MAX);
+        let metrics_port = values.optional_within("METRICS_PORT", 1..=u16::MAX);
         let restock_level = values.optional("RESTOCK_LEVEL");
         if sole_buyer == Some(true) && no_check == Some(true) {
             let (sole_buyer, no_check) = (values.name("SOLE_BUYER"), values.name("NO_CHECK"));
@@ -157,13 +157,13 @@ fn read_scenario(values: &mut Values) -> Option<Scenario> {
         }
         None => Scenario::new(stages?),
     };
-    if let Some(purchase_probability) = read_within(values, "P", 0.0..=1.0) {
+    if let Some(purchase_probability) = values.optional_within("P", 0.0..=1.0) {
         scenario.visit = Visit::ReadThenOrder { purchase_probability };
     }
     scenario.popularity = values.optional("POPULARITY").unwrap_or(scenario.popularity);
-    scenario.connections = read_within(values, "CONNECTIONS", 1..=CONNECTIONS_MAX).unwrap_or(scenario.connections);
+    scenario.connections = values.optional_within("CONNECTIONS", 1..=CONNECTIONS_MAX).unwrap_or(scenario.connections);
     scenario.keep_alive &= !values.required::<bool>("NO_KEEP_ALIVE")?;
-    if let Some(ms) = read_within(values, "ANSWER_TIMEOUT_MS", 1..=REQUEST_TIMEOUT_MS_MAX) {
+    if let Some(ms) = values.optional_within("ANSWER_TIMEOUT_MS", 1..=REQUEST_TIMEOUT_MS_MAX) {
         scenario.request_timeout = Duration::from_millis(ms);
     }
     if let Some(thresholds) = values.optional::<String>("THRESHOLDS") {
@@ -202,10 +202,10 @@ fn read_file(values: &mut Values, path: &std::path::Path) -> Option<Scenario> {
 
 /// A warm-up and the measured stage, with the same load model.
 fn read_stages(values: &mut Values) -> Option<Vec<Stage>> {
-    let rate = read_within(values, "RATE", 0.1..=RATE_MAX);
-    let shoppers = read_within(values, "SHOPPERS", 1..=CONNECTIONS_MAX);
-    let seconds = read_within(values, "SECONDS", 0.1..=SECONDS_MAX).unwrap_or(SECONDS);
-    let warm_up = read_within(values, "WARM_UP_SECONDS", 0.0..=SECONDS_MAX).unwrap_or(WARM_UP_SECONDS);
+    let rate = values.optional_within("RATE", 0.1..=RATE_MAX);
+    let shoppers = values.optional_within("SHOPPERS", 1..=CONNECTIONS_MAX);
+    let seconds = values.optional_within("SECONDS", 0.1..=SECONDS_MAX).unwrap_or(SECONDS);
+    let warm_up = values.optional_within("WARM_UP_SECONDS", 0.0..=SECONDS_MAX).unwrap_or(WARM_UP_SECONDS);
     let model = match (rate, shoppers) {
         (Some(_), Some(_)) => {
             let (rate, shoppers) = (values.name("RATE"), values.name("SHOPPERS"));
@@ -223,14 +223,6 @@ fn read_stages(values: &mut Values) -> Option<Vec<Stage>> {
     };
     let warm_up = (warm_up > 0.0).then(|| stage("warm-up", warm_up, false));
     Some(warm_up.into_iter().chain([stage("steady", seconds, true)]).collect())
-}
-
-/// An optional value within bounds.
-fn read_within<T>(values: &mut Values, env: &str, bounds: std::ops::RangeInclusive<T>) -> Option<T>
-where
-    T: std::str::FromStr<Err: std::fmt::Display> + PartialOrd + std::fmt::Display,
-{
-    if values.is_set(env) { values.within(env, bounds) } else { None }
 }
 
 #[cfg(test)]

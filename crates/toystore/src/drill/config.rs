@@ -11,6 +11,9 @@ use super::fault::{Fault, FaultSelection};
 /// A longer drill would fill the history; see `CALLS_MAX` in `load/mod.rs`.
 const MINUTES_MAX: f64 = 24.0 * 60.0;
 
+/// Longer than any request, and than any lease, waits.
+const HOLD_MAX_MS: u64 = 60_000;
+
 /// The configuration of a drill.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -18,6 +21,8 @@ pub struct Config {
     pub faults: Vec<Fault>,
     /// When the drill ends.
     pub length: Length,
+    /// How long a fault is held; a random time that suits it if there is none.
+    pub hold: Option<Duration>,
     /// The seed of the fault schedule; random if there is none.
     pub seed: Option<u64>,
     /// Number of writers; there is one reader for every four.
@@ -46,6 +51,7 @@ pub fn settings() -> Vec<Setting> {
         Setting::new("FAULTS", "all", "Faults to inject, separated by commas; an unknown name lists all of them"),
         Setting::new("MINUTES", "2", "Duration in minutes"),
         Setting::optional("ROUNDS", "Inject each fault this many times, regardless of MINUTES"),
+        Setting::optional("HOLD_MS", "Hold each fault this long instead of a random time, up to 60000"),
         Setting::optional("SEED", "Seed, a whole number, for the order, victims and lengths of the faults"),
         Setting::new("SHOPPERS", "16", "Number of concurrent writers; there is one reader for every four"),
         Setting::new("ORDERS_PER_S", "500", "Orders per second of all writers together; 0 is unlimited"),
@@ -65,6 +71,7 @@ impl Config {
         let faults = values.required::<FaultSelection>("FAULTS");
         let minutes = values.within("MINUTES", 0.0..=MINUTES_MAX);
         let rounds = values.optional::<std::num::NonZeroU32>("ROUNDS");
+        let hold = values.optional_within("HOLD_MS", 0..=HOLD_MAX_MS);
         let seed = values.optional("SEED");
         let shoppers = values.within("SHOPPERS", 1..=1000);
         let orders_per_s = values.within("ORDERS_PER_S", 0..=100_000);
@@ -79,6 +86,7 @@ impl Config {
         Some(Self {
             faults: faults?.0,
             length: rounds.map_or(Length::Time(Duration::from_secs_f64(minutes? * 60.0)), |n| Length::Rounds(n.get())),
+            hold: hold.map(Duration::from_millis),
             seed,
             shoppers: shoppers?,
             orders_per_s: orders_per_s?,
@@ -109,13 +117,23 @@ mod tests {
         let config = read(&[]).unwrap();
         assert_eq!((config.faults, config.length), (Fault::ALL.to_vec(), Length::Time(Duration::from_mins(2))));
         assert_eq!((config.shoppers, config.seed), (16, None));
-        let config = read(&["--faults=kill-all", "--rounds=3", "--seed=9", "--minutes=0.5"]).unwrap();
+        assert_eq!(config.hold, None);
+        let config = read(&["--faults=kill-all", "--rounds=3", "--seed=9", "--minutes=0.5", "--hold-ms=0"]).unwrap();
+        assert_eq!(config.hold, Some(Duration::ZERO));
         assert_eq!((config.faults, config.length, config.seed), (vec![Fault::KillAll], Length::Rounds(3), Some(9)));
     }
 
     #[test]
     fn every_mistake_is_reported() {
-        let args = ["--faults=kill-me", "--minutes=-1", "--rounds=0", "--shoppers=0", "--seed=x", "--data-dir=/usr"];
+        let args = [
+            "--faults=kill-me",
+            "--minutes=-1",
+            "--rounds=0",
+            "--hold-ms=60001",
+            "--shoppers=0",
+            "--seed=x",
+            "--data-dir=/usr",
+        ];
         let mistakes = read(&args).unwrap_err().0;
         assert_eq!(mistakes.len(), args.len(), "{mistakes:#?}");
     }

@@ -29,6 +29,8 @@ pub(super) struct ScheduledFault {
 #[derive(Debug)]
 pub(super) struct FaultSchedule {
     faults: Vec<Fault>,
+    /// How long every fault is held that is held at all; drawn for each if there is none.
+    hold: Option<Duration>,
     random: Xoshiro256PlusPlus,
     is_shuffled: bool,
     round: Vec<ScheduledFault>,
@@ -39,10 +41,10 @@ impl FaultSchedule {
     ///
     /// # Panics
     /// If `faults` is empty.
-    pub(super) fn new(faults: &[Fault], seed: u64) -> Self {
+    pub(super) fn new(faults: &[Fault], hold: Option<Duration>, seed: u64) -> Self {
         assert!(!faults.is_empty(), "a drill needs a fault");
         let random = Xoshiro256PlusPlus::seed_from_u64(seed);
-        Self { faults: faults.to_vec(), random, is_shuffled: true, round: Vec::new() }
+        Self { faults: faults.to_vec(), hold, random, is_shuffled: true, round: Vec::new() }
     }
 
     /// Keeps the order in which the faults were given.
@@ -73,10 +75,10 @@ impl Iterator for FaultSchedule {
             // Every fault draws the same number of random values, whatever its kind.
             let timed = faults.into_iter().map(|fault| (fault, between(PAUSE_MS), between(hold_ms(fault))));
             let timed: Vec<_> = timed.collect();
-            let with_victim = |(fault, pause, hold)| ScheduledFault {
+            let with_victim = |(fault, pause, drawn)| ScheduledFault {
                 fault,
                 pause,
-                hold,
+                hold: self.hold.filter(|_| hold_ms(fault) != AT_ONCE).unwrap_or(drawn),
                 victim: self.random.random_range(0..VICTIMS),
             };
             self.round = timed.into_iter().map(with_victim).collect();
@@ -91,6 +93,9 @@ const PAUSE_MS: (u64, u64) = (100, 500);
 /// A multiple of every possible number of candidates.
 const VICTIMS: usize = 60;
 
+/// Healed as soon as it was injected.
+const AT_ONCE: (u64, u64) = (0, 0);
+
 /// How long a fault is held, from … to, in milliseconds.
 fn hold_ms(fault: Fault) -> (u64, u64) {
     match fault {
@@ -98,7 +103,7 @@ fn hold_ms(fault: Fault) -> (u64, u64) {
         Fault::KillLeader | Fault::KillFollower | Fault::WipeFollower => (200, 1000),
         // Longer than the cache lease of the dead frontend.
         Fault::KillFrontend => (500, 2000),
-        Fault::KillCatalog | Fault::KillAll | Fault::RollingRestart => (0, 0),
+        Fault::KillCatalog | Fault::KillAll | Fault::RollingRestart => AT_ONCE,
         // Around the store's deadline of 5 s: some requests outlive the fault, some do not.
         Fault::PauseLeader => (1500, 6000),
         Fault::SlowDisk => (2000, 4000),
@@ -115,13 +120,22 @@ mod tests {
     use super::*;
 
     fn schedule(seed: u64) -> Vec<ScheduledFault> {
-        FaultSchedule::new(Fault::ALL, seed).take(3 * Fault::ALL.len()).collect()
+        FaultSchedule::new(Fault::ALL, None, seed).take(3 * Fault::ALL.len()).collect()
     }
 
     #[test]
     fn a_seed_determines_the_schedule() {
         assert_eq!(schedule(7), schedule(7));
         assert_ne!(schedule(7), schedule(8));
+    }
+
+    #[test]
+    fn a_given_time_applies_to_all_faults_that_are_held() {
+        let hold = Duration::from_millis(700);
+        for scheduled in FaultSchedule::new(Fault::ALL, Some(hold), 7).take(Fault::ALL.len()) {
+            let at_once = matches!(scheduled.fault, Fault::KillCatalog | Fault::KillAll | Fault::RollingRestart);
+            assert_eq!(scheduled.hold, if at_once { Duration::ZERO } else { hold }, "{}", scheduled.fault);
+        }
     }
 
     #[test]
@@ -136,7 +150,7 @@ mod tests {
         }
         assert_ne!(orders[0], orders[1]);
         let in_order: Vec<_> =
-            FaultSchedule::new(Fault::ALL, 7).in_order().map(|it| it.fault).take(orders[0].len()).collect();
+            FaultSchedule::new(Fault::ALL, None, 7).in_order().map(|it| it.fault).take(orders[0].len()).collect();
         assert_eq!(in_order, Fault::ALL);
     }
 }

@@ -127,7 +127,7 @@ fn data_dir(config: &Config) -> std::io::Result<(PathBuf, Option<tempfile::TempD
 /// If the store cannot be started.
 pub async fn drill(config: &Config, data: &Path, stop: &CancellationToken) -> Result<DrillReport, String> {
     let seed = config.seed.unwrap_or_else(rand::random);
-    let schedule = FaultSchedule::new(&config.faults, seed);
+    let schedule = FaultSchedule::new(&config.faults, config.hold, seed);
     let progress = match config.length {
         Length::Time(time) => Progress::of_time(time),
         Length::Rounds(rounds) => Progress::new(u64::from(rounds) * schedule.round_len() as u64),
@@ -147,7 +147,7 @@ pub(crate) async fn drill_in_order(
     stop: &CancellationToken,
 ) -> Result<(DrillReport, History), String> {
     let seed = config.seed.unwrap_or_else(rand::random);
-    let schedule = FaultSchedule::new(&config.faults, seed).in_order();
+    let schedule = FaultSchedule::new(&config.faults, config.hold, seed).in_order();
     prepare(config, data, seed, Progress::Hidden)?.run(schedule, stop).await
 }
 

@@ -55,6 +55,7 @@ pub(super) async fn kill(rounds: u32, seed: u64, data: &Path, stop: &Cancellatio
     let config = drill::Config {
         faults: FAULTS.to_vec(),
         length: Length::Rounds(rounds),
+        hold: None,
         seed: Some(seed),
         shoppers: SHOPPERS,
         orders_per_s: 0,
