@@ -50,6 +50,9 @@ pub struct StandForElection {
 
 /// A leader is silent if it was not heard for this long, in milliseconds: three heartbeats.
 pub const LEADER_SILENT_AFTER_MS: u64 = 300;
+/// A leader is deaf if an answer of a replica has not become part of a majority's for this long, in
+/// milliseconds: two heartbeats, with each of which the leader says what a majority has answered.
+pub const LEADER_DEAF_AFTER_MS: u64 = 200;
 /// A leader has lost its quorum if no majority has acknowledged it for this long, in milliseconds:
 /// it cannot commit, even if its followers still hear it. The slowest disk that can follow at all
 /// acknowledges every 400 ms.
@@ -72,14 +75,28 @@ pub struct LeaderContact {
     pub quorum_ms: u64,
     /// Since a frontend that watches the leader requested its status, as far as known.
     pub asked_ms: u64,
+    /// How long before the leader's last message the oldest one arrived that this replica has
+    /// answered, and of which the leader reports no majority of answers; `None` if there is no such
+    /// message, and on the leader itself.
+    #[serde(default)]
+    pub uncounted_ms: Option<u64>,
 }
 
 impl LeaderContact {
-    /// Whether the leader appears to work: it is heard, it can commit, and frontends reach it.
+    /// Whether the leader appears to work: it is heard, it hears, it can commit, and frontends
+    /// reach it.
     pub fn is_fresh(&self) -> bool {
         self.heard_ms <= LEADER_SILENT_AFTER_MS
+            && !self.is_deaf()
             && self.quorum_ms <= LEADER_NO_QUORUM_AFTER_MS
             && self.asked_ms <= LEADER_UNREACHED_AFTER_MS
+    }
+
+    /// Whether this replica's answers seem not to arrive. If others only answer late (a slow disk),
+    /// this may look the same, but not to them: a majority of the voters says this only of a leader
+    /// that does not hear a majority.
+    fn is_deaf(&self) -> bool {
+        self.uncounted_ms.is_some_and(|uncounted_ms| uncounted_ms > LEADER_DEAF_AFTER_MS)
     }
 }
 
@@ -182,12 +199,14 @@ mod tests {
 
     #[test]
     fn a_leader_works_if_it_is_heard_can_commit_and_is_reached_by_frontends() {
-        let well = LeaderContact { heard_ms: 300, quorum_ms: 1000, asked_ms: 1000 };
+        let well = LeaderContact { heard_ms: 300, quorum_ms: 1000, asked_ms: 1000, uncounted_ms: Some(200) };
         assert!(well.is_fresh());
+        assert!(LeaderContact { uncounted_ms: None, ..well }.is_fresh());
         let silent = LeaderContact { heard_ms: 301, ..well };
+        let deaf = LeaderContact { uncounted_ms: Some(201), ..well };
         let without_quorum = LeaderContact { quorum_ms: 1001, ..well };
         let unreached = LeaderContact { asked_ms: 1001, ..well };
-        assert!([silent, without_quorum, unreached].iter().all(|contact| !contact.is_fresh()));
+        assert!([silent, deaf, without_quorum, unreached].iter().all(|contact| !contact.is_fresh()));
         let status = ReplicaStatus { leader_contact: Some(well), ..ReplicaStatus::empty("order", NodeId::default()) };
         assert!(!status.has_fresh_leader(), "contact with a leader that it no longer knows");
     }

@@ -86,7 +86,9 @@ scripts! {
     election_after_a_freeze
     election_after_a_kill
     election_candidate_cut_off
+    election_deaf_leader
     election_handed_over
+    election_leader_cut_off
     election_leader_without_a_majority
     election_longest_log
     election_mute_leader

@@ -61,10 +61,17 @@ fn denies_leading(status: &ReplicaStatus, leader: Option<NodeId>) -> bool {
     })
 }
 
-/// Whether a leader that answers has lost contact with its majority, so that the other replicas
-/// have to be asked.
+/// Whether a leader that answers may have lost contact with its majority, so that the other
+/// replicas have to be asked.
 pub(super) fn is_isolated(leader: &ReplicaStatus) -> bool {
     leader.leader_contact.is_some_and(|contact| contact.quorum_ms > LEADER_SILENT_AFTER_MS)
+}
+
+/// Whether another replica than `suspect` has heard from a working leader. A leader that may be
+/// isolated is no evidence of its own work.
+pub(super) fn has_witness(statuses: &[&ReplicaStatus], suspect: Option<Ordinal>) -> bool {
+    let others: Vec<_> = statuses.iter().copied().filter(|status| Some(status.ordinal) != suspect).collect();
+    matches!(leader_health(&others), LeaderHealth::Alive(_))
 }
 
 /// Whether all replicas have answered or failed, not counting the suspected leader.
@@ -92,7 +99,12 @@ mod tests {
             last_log: Some(LogPosition { term: Term(5), index: 7 }),
             leader: Some(id(1)),
             voters: (1..=5).map(id).collect(),
-            leader_contact: Some(LeaderContact { heard_ms, quorum_ms: heard_ms + 10, asked_ms: heard_ms + 10 }),
+            leader_contact: Some(LeaderContact {
+                heard_ms,
+                quorum_ms: heard_ms + 10,
+                asked_ms: heard_ms + 10,
+                uncounted_ms: None,
+            }),
             ..ReplicaStatus::empty("order", id(ordinal))
         }
     }
@@ -113,6 +125,9 @@ mod tests {
             with_contact(leads, |contact| contact.quorum_ms = quorum_ms)
         };
         let unasked = |ordinal| with_contact(follower(ordinal, 5), |contact| contact.asked_ms = 1001);
+        let deaf = |ordinal| {
+            with_contact(follower(ordinal, 5), |contact| (contact.quorum_ms, contact.uncounted_ms) = (350, Some(250)))
+        };
         let forsaken = |ordinal| with_contact(follower(ordinal, 5), |contact| contact.quorum_ms = 1001);
         let candidate = ReplicaStatus {
             role: Role::Candidate,
@@ -154,6 +169,16 @@ mod tests {
                 "it is heard, but no majority acknowledges it",
                 vec![forsaken(2), forsaken(3), forsaken(4), forsaken(5)],
                 LeaderHealth::Missing,
+            ),
+            (
+                "it is heard, but hears no one",
+                vec![leader(350), deaf(2), deaf(3), deaf(4), follower(5, 10)],
+                LeaderHealth::Missing,
+            ),
+            (
+                "two have answered it, three are slow: not a majority",
+                vec![leader(350), deaf(2), deaf(3), follower(4, 10), follower(5, 10)],
+                alive(0),
             ),
             (
                 "it is heard, but no frontend can reach it",

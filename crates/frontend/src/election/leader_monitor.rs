@@ -12,7 +12,7 @@ use service::world;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::evidence::{LeaderHealth, LeaderReport, all_answered_except, is_isolated, leader_health};
+use super::evidence::{LeaderHealth, LeaderReport, all_answered_except, has_witness, is_isolated, leader_health};
 use super::metrics::{ElectionMetrics, Phase};
 use super::outage::{Outage, OutageReason};
 use super::plan::{ElectionPlan, Obstacle, plan_election};
@@ -188,6 +188,7 @@ impl LeaderMonitor {
             let of_suspect = suspect.and_then(|suspect| answers.get(&suspect));
             answers.len() >= all
                 || match leader_health(&statuses) {
+                    LeaderHealth::Alive(_) if reason == OutageReason::Isolated => has_witness(&statuses, suspect),
                     LeaderHealth::Alive(_) => suspect.is_none() || of_suspect.map_or(is_silent, Result::is_ok),
                     LeaderHealth::Missing => all_answered_except(answers, suspect.filter(|_| is_silent), all),
                     LeaderHealth::Unclear => false,

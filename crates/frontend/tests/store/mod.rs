@@ -177,7 +177,7 @@ pub fn single_leader(group: &str, term: Term) -> ReplicaStatus {
         leader: Some(node_id),
         voters: vec![node_id],
         // A leader without it counts as missing, and is only found as the result of an election.
-        leader_contact: Some(LeaderContact { heard_ms: 0, quorum_ms: 0, asked_ms: 0 }),
+        leader_contact: Some(LeaderContact { heard_ms: 0, quorum_ms: 0, asked_ms: 0, uncounted_ms: None }),
         ..ReplicaStatus::empty(group, node_id)
     }
 }

@@ -8,6 +8,10 @@
 //! time since a majority last acknowledged it, and the time since a frontend that watches it last
 //! asked for its status. Ages only grow on their way, and no clocks are compared.
 //!
+//! A majority may be long in acknowledging because its disks are slow, or because its answers are
+//! lost. A replica tells the two apart: it knows which messages it has answered, and whether the
+//! leader reports a majority since then.
+//!
 //! What follows from the ages is decided in one place, [`LeaderContact::is_fresh`]: by the
 //! frontends, and again by every replica that is asked to stand for election
 //! ([`campaign`](super::campaign)).
@@ -30,6 +34,9 @@ const HEADER: HeaderName = HeaderName::from_static("x-replication-contact");
 #[derive(Debug)]
 pub(crate) struct ContactTracker {
     heard: Mutex<Option<LastMessage>>,
+    /// The oldest message that was answered and that the leader's reports do not cover: its leader,
+    /// and when it arrived.
+    uncounted: Mutex<Option<(Vote, Instant)>>,
     asked: Mutex<Instant>,
     /// openraft's metrics, once it runs.
     acknowledged: OnceLock<watch::Receiver<RaftDataMetrics>>,
@@ -54,7 +61,12 @@ pub(crate) struct ReportedAges {
 
 impl ContactTracker {
     pub(crate) fn new() -> Self {
-        Self { heard: Mutex::default(), asked: Mutex::new(Instant::now()), acknowledged: OnceLock::new() }
+        Self {
+            heard: Mutex::default(),
+            uncounted: Mutex::default(),
+            asked: Mutex::new(Instant::now()),
+            acknowledged: OnceLock::new(),
+        }
     }
 
     /// Connects openraft's metrics, which say when a majority last acknowledged this replica.
@@ -75,6 +87,17 @@ impl ContactTracker {
         if heard.is_none_or(|known| known.vote <= vote) {
             *heard = Some(LastMessage { vote, first, at, reported });
         }
+        // The report took as long as the message that a majority has answered.
+        let answered_by_majority = |arrived| reported.quorum.is_some_and(|quorum| arrived + quorum <= at);
+        lock(&self.uncounted).take_if(|(leader, arrived)| *leader == vote && answered_by_majority(*arrived));
+    }
+
+    /// Notes that a message of this leader that arrived at `arrived` is answered.
+    pub(crate) fn answered(&self, vote: Vote, arrived: Instant) {
+        let mut uncounted = lock(&self.uncounted);
+        if uncounted.is_none_or(|(leader, _)| leader != vote) {
+            *uncounted = Some((vote, arrived));
+        }
     }
 
     /// The contact to the leader that was elected with `vote`, if it was heard from.
@@ -82,13 +105,16 @@ impl ContactTracker {
         let heard = lock(&self.heard).filter(|heard| heard.vote == vote)?;
         let since = heard.at.elapsed();
         let quorum = heard.reported.quorum.map_or(heard.first.elapsed(), |told| told + since);
-        Some(contact(since, quorum, heard.reported.asked + since))
+        let uncounted = lock(&self.uncounted).filter(|(leader, _)| *leader == vote);
+        // Until its last message: what it did not say since then is silence, not deafness.
+        let uncounted = uncounted.map(|(_, arrived)| heard.at.saturating_duration_since(arrived));
+        Some(contact(since, quorum, heard.reported.asked + since, uncounted))
     }
 
     /// This replica's own contact, if it leads; `None` until its first entry was acknowledged.
     pub(crate) fn own(&self) -> Option<LeaderContact> {
         let reported = self.reported();
-        Some(contact(Duration::ZERO, reported.quorum?, reported.asked))
+        Some(contact(Duration::ZERO, reported.quorum?, reported.asked, None))
     }
 
     /// The time since a majority acknowledged this leader.
@@ -122,9 +148,14 @@ impl ReportedAges {
     }
 }
 
-fn contact(heard: Duration, quorum: Duration, asked: Duration) -> LeaderContact {
+fn contact(heard: Duration, quorum: Duration, asked: Duration, uncounted: Option<Duration>) -> LeaderContact {
     let millis = |age: Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-    LeaderContact { heard_ms: millis(heard), quorum_ms: millis(quorum), asked_ms: millis(asked) }
+    LeaderContact {
+        heard_ms: millis(heard),
+        quorum_ms: millis(quorum),
+        asked_ms: millis(asked),
+        uncounted_ms: uncounted.map(millis),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -154,7 +185,7 @@ mod tests {
         assert_eq!(contact.of(vote(5, 1)), None);
         contact.heard(vote(5, 1), reported(Some(40), 20));
         advance(100 * MS).await;
-        let known = LeaderContact { heard_ms: 100, quorum_ms: 140, asked_ms: 120 };
+        let known = LeaderContact { heard_ms: 100, quorum_ms: 140, asked_ms: 120, uncounted_ms: None };
         assert_eq!(contact.of(vote(5, 1)), Some(known));
         assert_eq!(contact.of(vote(6, 2)), None, "nothing was heard of another leader");
         contact.heard(vote(4, 3), reported(Some(0), 0));
@@ -171,6 +202,34 @@ mod tests {
         }
         contact.heard(vote(5, 1), reported(None, 0));
         assert!(!contact.of(vote(5, 1)).unwrap().is_fresh(), "although it is heard");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_the_leader_never_reports_are_lost() {
+        let (slow, prompt) = (ContactTracker::new(), ContactTracker::new());
+        for quorum_ms in [0, 100, 200, 300, 400] {
+            for contact in [&slow, &prompt] {
+                contact.heard(vote(5, 1), reported(Some(quorum_ms), 0));
+            }
+            prompt.answered(vote(5, 1), Instant::now());
+            advance(100 * MS).await;
+        }
+        assert!(slow.of(vote(5, 1)).unwrap().is_fresh(), "it has not answered, so it cannot know");
+        assert_eq!(prompt.of(vote(5, 1)).unwrap().uncounted_ms, Some(300), "the first answer is in the report");
+        assert!(!prompt.of(vote(5, 1)).unwrap().is_fresh());
+        advance(200 * MS).await;
+        assert_eq!(prompt.of(vote(5, 1)).unwrap().uncounted_ms, Some(300), "silence adds nothing");
+        prompt.heard(vote(5, 1), reported(Some(90), 0));
+        assert!(prompt.of(vote(5, 1)).unwrap().is_fresh(), "they have arrived after all");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_to_a_leader_that_was_alone_for_long_gets_its_time() {
+        let contact = ContactTracker::new();
+        contact.heard(vote(5, 1), reported(Some(900), 0));
+        contact.answered(vote(5, 1), Instant::now());
+        advance(100 * MS).await;
+        assert!(contact.of(vote(5, 1)).unwrap().is_fresh());
     }
 
     #[tokio::test(start_paused = true)]

@@ -21,6 +21,7 @@ use openraft::storage::Snapshot;
 use serde::Serialize;
 use service::http::{ErrorResponse, RawBody, body_limit, guard};
 use service::mutation::{self, Mutation};
+use tokio::time::Instant;
 use tokio_util::io::StreamReader;
 
 use super::messages::{
@@ -90,8 +91,13 @@ async fn append(
 ) -> Result<Vec<u8>, ErrorResponse> {
     let request = valid(validation::append(&body))?;
     check_term(&core, &request.vote)?;
-    core.note_leader_message(request.vote, ReportedAges::read(&headers));
+    let (leader, arrived) = (request.vote, Instant::now());
+    core.note_leader_message(leader, ReportedAges::read(&headers));
     let answer = core.append_entries(request).await.map_err(|e| stopped(&e))?;
+    // The leader may have given a slower one up.
+    if arrived.elapsed() < core.config.timing.heartbeat / 2 {
+        core.peers.contact.answered(leader, arrived);
+    }
     encode(&answer.ok_or_else(disk_full)?)
 }
 
