@@ -126,8 +126,9 @@ impl EventLog {
     }
 }
 
+/// The time that an event of now has, in µs since 1970. It jumps when the clock is set.
 #[expect(clippy::disallowed_types, reason = "people compare events with logs, and nothing is decided by them")]
-fn now_us() -> u64 {
+pub fn now_us() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
