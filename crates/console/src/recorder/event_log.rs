@@ -14,6 +14,10 @@ use crate::source::ProcessAddress;
 /// bytes, so all of them take a few MiB.
 const KEPT_MAX: usize = 16_384;
 
+/// A process sends an event within some 20 ms. One that is this old was sent, unless the process
+/// stood still.
+const SENT_WITHIN_US: u64 = 100_000;
+
 /// The newest events of some processes.
 #[derive(Debug)]
 pub(super) struct EventLog {
@@ -130,7 +134,7 @@ impl EventLog {
             let (at_us, event) = (recorded.at_us, recorded.event.clone());
             ProcessEvent { at_us, process: name.clone(), text: self.names.sentence(name, *service, &event), event }
         };
-        let noted = self.missing.iter().filter(|it| it.after_us <= to_us && it.until_us >= from_us).cloned();
+        let noted = self.missing.iter().filter(|it| it.may_be_within(from_us, to_us)).cloned();
         let unreached = self.processes.iter().filter_map(|it| it.unreached(to_us));
         let forgotten = self.forgotten_us.filter(|at_us| *at_us >= from_us).into_iter().flat_map(|until_us| {
             let missing = move |it: &Followed| MissingEvents {
@@ -153,6 +157,17 @@ impl EventLog {
 
     pub(super) fn is_following_none(&self) -> bool {
         self.processes.iter().all(|it| it.stream != EventStream::Open)
+    }
+}
+
+impl MissingEvents {
+    /// Whether they may have happened in this period.
+    fn may_be_within(&self, from_us: u64, to_us: u64) -> bool {
+        let earliest_us = match self.why {
+            WhyMissing::Ended => self.after_us.max(self.until_us.saturating_sub(SENT_WITHIN_US)),
+            _ => self.after_us,
+        };
+        earliest_us <= to_us && self.until_us >= from_us
     }
 }
 

@@ -76,3 +76,44 @@ impl EventRecorder {
         timeout(within, log.wait_for(is_so)).await.is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use api::event::Event;
+    use api::{Address, Ordinal};
+    use service::events;
+    use service::http::{Limits, Listener, serve};
+
+    use super::*;
+    use crate::source::ServiceKind;
+
+    const TIMEOUT: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn what_a_process_does_until_it_stops_is_recorded() {
+        let listener = Listener::bind(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
+        let process = ProcessAddress {
+            name: "order-1".to_owned(),
+            service: ServiceKind::Order,
+            ordinal: Ordinal(1),
+            internal: Address::new("127.0.0.1", listener.address().port()),
+            known_as: Vec::new(),
+        };
+        let port = serve(listener, events::routes(), Limits::default());
+        let recorder = EventRecorder::start(&[process], JsonClient::new(None));
+        assert!(recorder.all_followed(TIMEOUT).await);
+        let from_us = now_us();
+        events::emit(Event::FollowsNobody { group: "order".into() });
+        let to_us = now_us();
+        port.stop().await;
+        assert!(recorder.all_ended(TIMEOUT).await);
+        let recorded = recorder.between(from_us, to_us);
+        let texts: Vec<_> = recorded.events.iter().map(|it| it.text.as_str()).collect();
+        assert!(texts.contains(&"order-1 follows no leader"), "{recorded:?}");
+        assert_eq!(recorded.missing, []);
+        let later = recorder.between(from_us, now_us()).missing;
+        assert_eq!(later.iter().map(|it| it.why).collect::<Vec<_>>(), [WhyMissing::Unreached]);
+    }
+}

@@ -89,6 +89,16 @@ fn what_ended_with_a_process_is_told() {
 }
 
 #[test]
+fn what_happened_long_before_the_end_of_a_process_was_sent() {
+    let mut log = log();
+    happens(&mut log, "order-1", 10, leads(4));
+    observe(&mut log, "order-1", Observation::Closed, 20 + SENT_WITHIN_US);
+    observe(&mut log, "order-1", Observation::Opened { restarted: true }, 30 + SENT_WITHIN_US);
+    assert_eq!(log.between(0, 19).missing, []);
+    assert_eq!(log.between(0, 20).missing, [missing("order-1", 10, 20 + SENT_WITHIN_US, WhyMissing::Ended)]);
+}
+
+#[test]
 fn a_stream_that_broke_and_was_continued_lacks_nothing() {
     let mut log = log();
     observe(&mut log, "order-1", Observation::Closed, 20);
