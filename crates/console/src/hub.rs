@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use api::Address;
 use bytes::Bytes;
+use service::events::now_us;
 use service::json_client::JsonClient;
 use service::lifecycle::Task;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::now_us;
 use crate::control::{Control, StoreControls};
-use crate::follower::{FollowerContext, Observed, follow};
+use crate::follower::{FollowerContext, Observed, Polling, follow};
 use crate::frame::Frame;
 use crate::history::History;
 use crate::merge::Merger;
@@ -108,8 +108,7 @@ impl Hub {
         let context = FollowerContext {
             client,
             observed: sender,
-            compared_at: compared_at.subscribe(),
-            scrape_interval: SCRAPE_INTERVAL_MAX,
+            polling: Some(Polling { compared_at: compared_at.subscribe(), scrape_interval: SCRAPE_INTERVAL_MAX }),
         };
         // A console that is restarted must not use a number again: a page would take the new frame
         // for the one that it knows.
@@ -151,7 +150,9 @@ impl Hub {
         self.merger.list(&list, now_us());
         let frontends = list.iter().filter(|it| it.service == ServiceKind::Frontend).count();
         let share = Duration::from_secs(1) * u32::try_from(frontends.clamp(1, 16)).unwrap_or(16) / SCRAPES_PER_SECOND;
-        self.context.scrape_interval = share.min(SCRAPE_INTERVAL_MAX);
+        if let Some(polling) = &mut self.context.polling {
+            polling.scrape_interval = share.min(SCRAPE_INTERVAL_MAX);
+        }
         let is_followed = |name: &String, (at, _): &mut (Followed, Task)| {
             list.iter().any(|process| process.name == *name && (process.service, &process.internal) == (at.0, &at.1))
         };

@@ -23,11 +23,12 @@
 //! number up to which their checksums were compared. Events have the clocks of their machines.
 //!
 //! # Reading order
-//! `source` and `frame` (what comes in and goes out), `follower`, `traffic`, `merge`, `history`,
-//! `hub`, `server`, `console`; `control` has what the page can do to a store; `config`,
-//! `discovered` and `command` are `toystore console`.
+//! `source` and `frame` (what comes in and goes out), `follower`, `traffic`, `names` (how events
+//! call processes), `merge`, `history`, `hub`, `server`, `console`; `control` has what the page can
+//! do to a store; `config`, `discovered` and `command` are `toystore console`. The `recorder` is no
+//! part of the console: it keeps what the followers read for the reports of `drill` and
+//! `experiment`.
 
-mod clock;
 mod command;
 mod config;
 mod console;
@@ -39,6 +40,8 @@ mod frame;
 mod history;
 mod hub;
 mod merge;
+mod names;
+mod recorder;
 mod server;
 mod source;
 mod traffic;
@@ -47,4 +50,5 @@ pub use command::serve_console;
 pub use config::{Config, DEFAULT_PORT, settings};
 pub use console::{ConsoleConfig, run};
 pub use control::{Control, ControlError, ControlsState, CutLink, OwnedProcess, ProcessState, Shoppers, StoreControls};
+pub use recorder::{EventRecorder, MissingEvents, ProcessEvent, RecordedEvents, WhyMissing};
 pub use source::{ProcessAddress, ServiceKind, Sources};

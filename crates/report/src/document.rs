@@ -10,7 +10,7 @@ use crate::table::{Cell, Grid, Table};
 /// escaped, except that text between backticks is code.
 ///
 /// A page shows the conclusion first. `Display` is the report for a terminal, which shows it last,
-/// and shows no plots.
+/// and shows neither plots nor details.
 #[derive(Debug)]
 pub struct Document {
     /// The title of the report.
@@ -38,6 +38,8 @@ pub(crate) enum Block {
     },
     /// Preformatted text.
     Code(String),
+    /// A part that is folded up until a reader wants to see it, and its summary.
+    Details(String, Vec<Block>),
 }
 
 /// What a figure shows: drawn when a page is rendered.
@@ -101,13 +103,27 @@ impl Document {
         }
     }
 
+    /// Adds a part that a page folds up: only its summary is visible at first. `fill` adds its
+    /// blocks.
+    pub fn details(&mut self, summary: impl Into<String>, fill: impl FnOnce(&mut Self)) {
+        let mut part = Self::new("");
+        fill(&mut part);
+        self.blocks.push(Block::Details(summary.into(), part.blocks));
+    }
+
     /// The name and the SVG document of each plot.
     pub fn figures(&self) -> impl Iterator<Item = (&str, String)> {
-        self.blocks.iter().filter_map(|block| match block {
-            Block::Figure { name, figure, .. } => Some((name.as_str(), figure.svg())),
-            _ => None,
-        })
+        figures(&self.blocks).into_iter().map(|(name, figure)| (name, figure.svg()))
     }
+}
+
+fn figures(blocks: &[Block]) -> Vec<(&str, &dyn Figure)> {
+    let of = |block| match block {
+        &Block::Figure { ref name, ref figure, .. } => vec![(name.as_str(), &**figure)],
+        Block::Details(_, blocks) => figures(blocks),
+        _ => Vec::new(),
+    };
+    blocks.iter().flat_map(of).collect()
 }
 
 /// Splits text at its backticks; every second part is code.

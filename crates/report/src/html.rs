@@ -2,7 +2,7 @@
 
 use crate::check_result::CheckResult;
 use crate::document::{Block, Document, code_spans};
-use crate::table::{Cell, Column, Grid};
+use crate::table::{Align, Cell, Column, Grid};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -33,6 +33,10 @@ fn render(block: &Block) -> String {
             inline(description)
         ),
         Block::Code(text) => scrolling(&format!("<pre>{}</pre>", escape(text))),
+        Block::Details(summary, blocks) => {
+            let blocks: String = blocks.iter().map(render).collect();
+            format!("<details>\n<summary>{}</summary>\n{blocks}</details>\n", inline(summary))
+        }
     }
 }
 
@@ -51,7 +55,11 @@ fn verdict(result: CheckResult, text: &str) -> String {
 }
 
 fn table(grid: &Grid) -> String {
-    let class = |column: &Column| if column.is_text { " class=\"text\"" } else { "" };
+    let class = |column: &Column| match column.align {
+        Align::Number => "",
+        Align::Text => " class=\"text\"",
+        Align::Prose => " class=\"text prose\"",
+    };
     let heads = grid.columns.iter().map(|it| format!("<th scope=\"col\"{}>{}</th>", class(it), escape(&it.head)));
     let heads: String = heads.collect();
     let head = if grid.has_heads() { format!("<thead><tr>{heads}</tr></thead>\n") } else { String::new() };
@@ -106,7 +114,7 @@ mod tests {
 </tbody>
 </table></div>
 <figure>
-<div class=\"wide\" tabindex=\"0\">{}</div>
+<div class=\"wide\" tabindex=\"0\">{0}</div>
 <figcaption>It [rises].</figcaption>
 </figure>
 <p class=\"verdict good\">kept
@@ -116,6 +124,19 @@ twice</p>
 <tr><th scope=\"row\" class=\"text\">seed</th><td class=\"text\">7</td></tr>
 </tbody>
 </table></div>
+<details>
+<summary>round 1 &amp; more</summary>
+<figure>
+<div class=\"wide\" tabindex=\"0\">{0}</div>
+<figcaption>It falls.</figcaption>
+</figure>
+<div class=\"wide\" tabindex=\"0\"><table>
+<thead><tr><th scope=\"col\">ms</th><th scope=\"col\" class=\"text prose\">what happened</th></tr></thead>
+<tbody>
+<tr><th scope=\"row\">+12</th><td class=\"text prose\">a &lt; b</td></tr>
+</tbody>
+</table></div>
+</details>
 </main>
 </body>
 </html>
@@ -166,8 +187,9 @@ twice</p>
         page.facts(evil, [(evil, evil)]);
         page.figure(evil, evil, crate::Plot { title: evil.into(), ..plot() });
         page.code(evil);
+        page.details(evil, |part| part.text(evil));
         let html = page.html();
         assert_eq!(html.matches("<b").count(), html.matches("<body>").count(), "{html}");
-        assert!(html.matches("&lt;b title=&quot;&amp;&quot;&gt;").count() >= 11, "{html}");
+        assert!(html.matches("&lt;b title=&quot;&amp;&quot;&gt;").count() >= 13, "{html}");
     }
 }

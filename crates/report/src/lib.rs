@@ -1,8 +1,9 @@
 //! The one report writer: a report is data, and is rendered as text, Markdown, HTML and JSON.
 //!
 //! A [`Document`] is a title, a conclusion, and blocks: headings, paragraphs, verdicts, plots,
-//! preformatted text, and [`Table`]s that are described column by column. A program describes its
-//! results as a document; alignment, units, escapes and the digits of numbers are decided here.
+//! preformatted text, [`Table`]s that are described column by column, and details, which are folded
+//! up. A program describes its results as a document; alignment, units, escapes and the digits of
+//! numbers are decided here.
 //!
 //! * `Display` is text for a terminal.
 //! * [`Document::html`] is one page that loads nothing from the network: it can be mailed, and it
@@ -21,8 +22,8 @@
 //! # Reading order
 //! `check_result` and `checks`, `number` and `statistics`, `table` and `document` (what a report
 //! consists of), `text`, `markdown` and `html` (how it is rendered), `plot` and `timeline` on top
-//! of `axis`, `legend` and `theme`, `save` (how files are written), and `progress` (what is shown
-//! until there is a report).
+//! of `axis`, `legend` and `theme`, `save` and `pages` (how files are written), and `progress`
+//! (what is shown until there is a report).
 
 mod axis;
 mod check_result;
@@ -32,6 +33,7 @@ mod html;
 mod legend;
 mod markdown;
 mod number;
+mod pages;
 mod plot;
 mod progress;
 mod save;
@@ -54,4 +56,4 @@ pub use progress::{Progress, millis};
 pub use save::{create_temp, persist, save};
 pub use statistics::{Spread, nearest_rank};
 pub use table::{Cell, Table};
-pub use timeline::{Timeline, TimelineEvent, TimelineInterval};
+pub use timeline::{Timeline, TimelineEvent, TimelineInterval, TimelineShade};

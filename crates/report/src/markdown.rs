@@ -1,7 +1,8 @@
 //! Renders a document as Markdown, to be read beside the code.
 
 use crate::document::{Block, Document, code_spans};
-use crate::table::Grid;
+use crate::html;
+use crate::table::{Align, Grid};
 use crate::text::wrap;
 
 impl Document {
@@ -42,6 +43,12 @@ fn render(block: &Block, figures: &str) -> String {
             format!("{}\n\n{}", wrap(&image), wrap(&format!("*{}*", escape(description))))
         }
         Block::Code(code) => format!("```\n{}\n```", code.trim_end()),
+        // GitHub folds it up, too. Markdown begins again after an empty line.
+        Block::Details(summary, blocks) => {
+            let blocks: Vec<_> = blocks.iter().map(|block| render(block, figures) + "\n\n").collect();
+            let summary = html::escape(summary);
+            format!("<details>\n<summary>{summary}</summary>\n\n{}</details>", blocks.concat())
+        }
     }
 }
 
@@ -53,7 +60,8 @@ fn table(grid: &Grid) -> String {
     let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
     let cell = |cell: &dyn ToString| escape(&cell.to_string()).replace('|', "\\|");
     let head = grid.columns.iter().map(|column| cell(&column.head)).collect();
-    let rule: String = grid.columns.iter().map(|column| if column.is_text { "---|" } else { "---:|" }).collect();
+    let rule: String =
+        grid.columns.iter().map(|column| if column.align == Align::Number { "---:|" } else { "---|" }).collect();
     let rows = grid.rows.iter().map(|row| line(row.iter().map(|it| cell(it)).collect()));
     [line(head), format!("|{rule}")].into_iter().chain(rows).collect::<Vec<_>>().join("\n")
 }
@@ -99,10 +107,24 @@ The `p99` is \\*high\\*.
 |  |  |
 |---|---|
 | seed | 7 |
+
+<details>
+<summary>round 1 &amp; more</summary>
+
+![It falls.](plots/folded.svg)
+
+*It falls.*
+
+| ms | what happened |
+|---:|---|
+| +12 | a \\< b |
+
+</details>
 ";
         assert_eq!(document().markdown("plots"), format!("# Tux & \\<Uno>\n\n{body}"));
         assert_eq!(document().markdown_body("plots"), body);
-        assert_eq!(document().figures().collect::<Vec<_>>(), [("latency", plot().svg())]);
+        let figures = [("latency", plot().svg()), ("folded", plot().svg())];
+        assert_eq!(document().figures().collect::<Vec<_>>(), figures);
     }
 
     #[test]

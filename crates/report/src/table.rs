@@ -92,7 +92,13 @@ impl<T> Table<T> {
     /// Adds a column of text, aligned on the left.
     #[must_use]
     pub fn text<C: ToString>(self, head: &str, cell: impl Fn(&T) -> C) -> Self {
-        self.columns([head.to_owned()], true, |item| [Cell::Text(cell(item).to_string())])
+        self.columns([head.to_owned()], Align::Text, |item| [Cell::Text(cell(item).to_string())])
+    }
+
+    /// Adds a column of sentences: a page wraps them.
+    #[must_use]
+    pub fn prose<C: ToString>(self, head: &str, cell: impl Fn(&T) -> C) -> Self {
+        self.columns([head.to_owned()], Align::Prose, |item| [Cell::Text(cell(item).to_string())])
     }
 
     /// Adds a column of values, aligned on the right. `head` has their unit.
@@ -104,7 +110,7 @@ impl<T> Table<T> {
     /// Adds several columns of values.
     #[must_use]
     pub fn numbers<C: Into<Cell>, const N: usize>(self, heads: [&str; N], cells: impl Fn(&T) -> [C; N]) -> Self {
-        self.columns(heads.map(str::to_owned), false, |item| cells(item).map(Into::into))
+        self.columns(heads.map(str::to_owned), Align::Number, |item| cells(item).map(Into::into))
     }
 
     /// Adds columns of times in microseconds, which are shown in milliseconds.
@@ -112,11 +118,11 @@ impl<T> Table<T> {
     pub fn ms<const N: usize>(self, heads: [&str; N], us: impl Fn(&T) -> [u64; N]) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "microseconds are far below 2^53")]
         let ms = |us: u64| Cell::Number(us as f64 / 1e3);
-        self.columns(heads.map(|head| format!("{head} ms")), false, |item| us(item).map(ms))
+        self.columns(heads.map(|head| format!("{head} ms")), Align::Number, |item| us(item).map(ms))
     }
 
-    fn columns<const N: usize>(mut self, heads: [String; N], is_text: bool, cells: impl Fn(&T) -> [Cell; N]) -> Self {
-        self.grid.columns.extend(heads.map(|head| Column { head, is_text }));
+    fn columns<const N: usize>(mut self, heads: [String; N], align: Align, cells: impl Fn(&T) -> [Cell; N]) -> Self {
+        self.grid.columns.extend(heads.map(|head| Column { head, align }));
         for (row, item) in self.grid.rows.iter_mut().zip(&self.items) {
             row.extend(cells(item));
         }
@@ -153,8 +159,18 @@ pub(crate) struct Grid {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Column {
     pub(crate) head: String,
-    /// Text is aligned on the left, everything else on the right.
-    pub(crate) is_text: bool,
+    pub(crate) align: Align,
+}
+
+/// How the cells of a column are aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Align {
+    /// On the left, on one line.
+    Text,
+    /// On the left, on as many lines as needed.
+    Prose,
+    /// On the right.
+    Number,
 }
 
 impl Grid {

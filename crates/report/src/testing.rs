@@ -17,6 +17,10 @@ pub(crate) fn document() -> Document {
     page.figure("latency", "It [rises].", plot());
     page.verdict(CheckResult::Passed, "kept\ntwice");
     page.facts("", [("seed", 7_u64)]);
+    page.details("round 1 & more", |part| {
+        part.figure("folded", "It falls.", plot());
+        part.table(Table::of([("+12", "a < b")]).number("ms", |row| row.0).prose("what happened", |row| row.1));
+    });
     page
 }
 

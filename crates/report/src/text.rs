@@ -3,13 +3,13 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::document::{Block, Document};
-use crate::table::Grid;
+use crate::table::{Align, Grid};
 
 /// The width at which text is wrapped. Tables and preformatted text keep their lines.
 const COLUMNS: usize = 100;
 
-/// The report as text, without plots: they need a page. The conclusion comes last, where the eye is
-/// when a command has ended. There is no line break at the end.
+/// The report as text, without plots and details: they need a page. The conclusion comes last,
+/// where the eye is when a command has ended. There is no line break at the end.
 impl Display for Document {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&self.title)?;
@@ -20,7 +20,7 @@ impl Display for Document {
                     heading = Some(format!("{text}\n{}", "-".repeat(text.chars().count())));
                     continue;
                 }
-                Block::Figure { .. } => continue,
+                Block::Figure { .. } | Block::Details(..) => continue,
                 Block::Text(text) => wrap(text),
                 Block::Verdict(_, text) => text.lines().map(wrap).collect::<Vec<_>>().join("\n"),
                 Block::Table(grid) => lines(grid),
@@ -48,7 +48,7 @@ fn lines(grid: &Grid) -> String {
     let widths: Vec<_> = (0..grid.columns.len()).map(width).collect();
     let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&grid.columns).zip(&widths).map(|((cell, column), width)| {
-            if column.is_text { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+            if column.align == Align::Number { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
         });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };

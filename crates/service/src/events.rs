@@ -126,8 +126,9 @@ impl EventLog {
     }
 }
 
+/// The time that an event of now has, in µs since 1970. It jumps when the clock is set.
 #[expect(clippy::disallowed_types, reason = "people compare events with logs, and nothing is decided by them")]
-fn now_us() -> u64 {
+pub fn now_us() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
@@ -176,7 +177,8 @@ fn follow(
             }
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return None,
+                // What has happened until now is still sent.
+                () = stop.cancelled() => if log.after(since) == Piece::default() { return None },
                 _ = added.changed() => sleep(SEND_INTERVAL).await,
             }
         }
@@ -243,6 +245,21 @@ mod tests {
         let (second, ()) = tokio::join!(next(), async { log.push(leads(2)) });
         assert!(second.unwrap().contains("id: 2"));
         stop.cancel();
+        assert_eq!(next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_happened_just_before_the_stop_is_sent() {
+        let log = log();
+        let stop = CancellationToken::new();
+        let mut stream = Box::pin(follow(log, None, stop.clone()));
+        let mut next = async || stream.next().await.map(|message| format!("{message:?}"));
+        assert!(next().await.unwrap().contains("newest"));
+        let (last, ()) = tokio::join!(next(), async {
+            log.push(leads(1));
+            stop.cancel();
+        });
+        assert!(last.unwrap().contains("id: 1"));
         assert_eq!(next().await, None);
     }
 

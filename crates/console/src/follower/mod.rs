@@ -24,7 +24,7 @@ use service::lifecycle::Task;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use crate::source::{ProcessAddress, ServiceKind};
+use crate::source::ProcessAddress;
 use crate::traffic::Sample;
 use position::{Position, Step};
 use sse::Message;
@@ -36,8 +36,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
 const SILENCE_MAX: Duration = Duration::from_secs(12);
 
 /// Between two attempts to read events. A process that was restarted is back after some 100 ms, and
-/// its first events are the most interesting ones.
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+/// its first events are the most interesting ones. An attempt costs no more than a poll.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(250));
 
 /// What a follower has seen.
 #[derive(Debug)]
@@ -50,6 +50,11 @@ pub(crate) struct Observed {
 /// See [`Observed`].
 #[derive(Debug)]
 pub(crate) enum Observation {
+    /// The stream of events has begun, or was continued. `restarted`: the process is another start
+    /// of it than before; what had not been read of the earlier one is lost.
+    Opened { restarted: bool },
+    /// The stream of events has ended.
+    Closed,
     /// An event. `past`: it happened before the console was started, or before the process was
     /// known.
     Event { recorded: Recorded, past: bool },
@@ -75,6 +80,13 @@ pub(crate) struct Report {
 pub(crate) struct FollowerContext {
     pub(crate) client: JsonClient,
     pub(crate) observed: mpsc::Sender<Observed>,
+    /// What else is read than events, if anything.
+    pub(crate) polling: Option<Polling>,
+}
+
+/// What a follower reads at intervals.
+#[derive(Clone, Debug)]
+pub(crate) struct Polling {
     /// After how many orders the ledgers are compared.
     pub(crate) compared_at: watch::Receiver<u64>,
     /// How often a frontend's counters are read.
@@ -92,12 +104,12 @@ pub(crate) fn follow(process: &ProcessAddress, context: &FollowerContext) -> Tas
     let name = Arc::from(process.name.as_str());
     let follower = Follower { process: process.clone(), name, context: context.clone() };
     Task::spawn(async move |stop| {
-        let scrapes = async {
-            if follower.process.service == ServiceKind::Frontend {
-                follower.scrape().await;
+        let polls = async {
+            if let Some(polling) = &follower.context.polling {
+                follower.poll_all(polling).await;
             }
         };
-        let all = async { tokio::join!(follower.read_events(), follower.poll(), scrapes) };
+        let all = async { tokio::join!(follower.read_events(), polls) };
         stop.run_until_cancelled(all).await;
     })
 }
@@ -116,6 +128,7 @@ impl Follower {
                 Ok(()) => continue,
                 Err(reason) => tracing::debug!(process = %self.name, reason, "the stream of events ended"),
             }
+            self.report(Observation::Closed).await;
             tokio::time::sleep(backoff.next_delay()).await;
         }
     }
@@ -132,6 +145,7 @@ impl Follower {
             backoff.reset();
             for step in position.take(&message)? {
                 match step {
+                    Step::Opened { restarted } => self.report(Observation::Opened { restarted }).await,
                     Step::Restart => return Ok(()),
                     Step::Missed(missed) => self.report(Observation::Missed(missed)).await,
                     Step::Event { recorded, past } => self.report(Observation::Event { recorded, past }).await,

@@ -9,7 +9,7 @@ use service::health::METRICS;
 use service::json_client::RequestPath;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Follower, Observation, Report};
+use super::{Follower, Observation, Polling, Report};
 use crate::source::ServiceKind;
 use crate::traffic::Sample;
 
@@ -30,18 +30,27 @@ const CACHE_PATH: &str = "/cache";
 const TAIL_ORDERS: usize = 8;
 
 impl Follower {
-    pub(super) async fn poll(&self) {
+    pub(super) async fn poll_all(&self, polling: &Polling) {
+        let scrapes = async {
+            if self.process.service == ServiceKind::Frontend {
+                self.scrape(polling.scrape_interval).await;
+            }
+        };
+        tokio::join!(self.poll(polling), scrapes);
+    }
+
+    async fn poll(&self, polling: &Polling) {
         let mut ticks = interval(POLL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let report = self.ask().await;
+            let report = self.ask(polling).await;
             self.report(Observation::Polled(report.map(Box::new))).await;
         }
     }
 
     /// How the process is; `None` if it does not answer.
-    async fn ask(&self) -> Option<Report> {
+    async fn ask(&self, polling: &Polling) -> Option<Report> {
         let (client, at) = (&self.context.client, &self.process.internal);
         let status = client.get(at, STATUS_PATH, ANSWER_TIMEOUT);
         let report = match self.process.service {
@@ -56,7 +65,7 @@ impl Follower {
                 Report { replica: Some(status.ok()?), stock: stock.ok(), ..Report::default() }
             }
             ServiceKind::Order => {
-                let compared_at = *self.context.compared_at.borrow();
+                let compared_at = *polling.compared_at.borrow();
                 let path = format!("{LEDGER_PATH}?last={TAIL_ORDERS}&at={compared_at}");
                 let ledger = client.get(at, RequestPath::filled(LEDGER_PATH, &path), ANSWER_TIMEOUT);
                 let (status, ledger) = tokio::join!(status, ledger);
@@ -66,8 +75,8 @@ impl Follower {
         Some(report)
     }
 
-    pub(super) async fn scrape(&self) {
-        let mut ticks = interval(self.context.scrape_interval);
+    async fn scrape(&self, every: Duration) {
+        let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;

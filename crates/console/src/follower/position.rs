@@ -19,6 +19,8 @@ pub(super) struct Position {
 /// What follows from a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
+    /// The stream has begun. `restarted`: the process is another start of it than before.
+    Opened { restarted: bool },
     /// It is another start of the process: read its events from the first one.
     Restart,
     /// So many events are missing.
@@ -57,15 +59,14 @@ impl Position {
             None => self.past = newest,
             Some(known) if known == incarnation => {}
             Some(_) => {
+                let opened = Step::Opened { restarted: true };
                 // The stream starts after a number that belonged to the earlier start.
                 let began_at_first = std::mem::take(&mut self.since) == 0;
                 self.past = 0;
-                if !began_at_first {
-                    return vec![Step::Restart];
-                }
+                return if began_at_first { vec![opened] } else { vec![opened, Step::Restart] };
             }
         }
-        Vec::new()
+        vec![Step::Opened { restarted: false }]
     }
 
     fn miss(&mut self, missed: u64) -> Option<Step> {
@@ -96,13 +97,16 @@ mod tests {
 
     use super::*;
 
-    /// Takes messages, and shows the steps: `!` for a restart, `-n` for missing events, the number
-    /// of an event, in parentheses if it is past.
+    /// Takes messages, and shows the steps: `open` and `new` for the begin of a stream, of another
+    /// start of the process; `!` for reading it anew, `-n` for missing events, the number of an
+    /// event, in parentheses if it is past.
     fn steps(position: &mut Position, messages: &[(&str, serde_json::Value)]) -> String {
         let steps = messages.iter().flat_map(|(name, data)| {
             position.take(&Message { name: (*name).to_owned(), data: data.to_string() }).unwrap()
         });
         let shown = steps.map(|step| match step {
+            Step::Opened { restarted: false } => "open".to_owned(),
+            Step::Opened { restarted: true } => "new".to_owned(),
             Step::Restart => "!".to_owned(),
             Step::Missed(missed) => format!("-{missed}"),
             Step::Event { recorded, past: true } => format!("({})", recorded.sequence),
@@ -126,7 +130,10 @@ mod tests {
     #[test]
     fn what_happened_before_the_process_was_known_is_past_and_not_missing() {
         let mut position = Position::default();
-        assert_eq!(steps(&mut position, &[start(1, 12), gap(10), event(11), event(12), event(13)]), "(11) (12) 13");
+        assert_eq!(
+            steps(&mut position, &[start(1, 12), gap(10), event(11), event(12), event(13)]),
+            "open (11) (12) 13"
+        );
         assert_eq!(position.since(), 13);
     }
 
@@ -134,8 +141,8 @@ mod tests {
     fn a_stream_that_broke_is_continued_and_missing_events_are_counted() {
         let mut position = Position::default();
         steps(&mut position, &[start(1, 0), event(1), event(2)]);
-        assert_eq!(steps(&mut position, &[start(1, 9), gap(3), event(6), event(9)]), "-3 6 -2 9");
-        assert_eq!(steps(&mut position, &[start(1, 9), event(9), event(10)]), "10", "an event is taken once");
+        assert_eq!(steps(&mut position, &[start(1, 9), gap(3), event(6), event(9)]), "open -3 6 -2 9");
+        assert_eq!(steps(&mut position, &[start(1, 9), event(9), event(10)]), "open 10", "an event is taken once");
     }
 
     #[test]
@@ -143,9 +150,9 @@ mod tests {
         let mut position = Position::default();
         steps(&mut position, &[start(1, 0), event(1), event(2)]);
         // It has had more events than the earlier one, so the stream does not begin at the first.
-        assert_eq!(steps(&mut position, &[start(2, 5)]), "!");
+        assert_eq!(steps(&mut position, &[start(2, 5)]), "new !");
         assert_eq!(position.since(), 0);
-        assert_eq!(steps(&mut position, &[start(2, 6), event(1), event(2)]), "1 2");
+        assert_eq!(steps(&mut position, &[start(2, 6), event(1), event(2)]), "open 1 2");
     }
 
     #[test]

@@ -6,14 +6,17 @@ use service::events;
 use service::http::{Limits, Listener, serve};
 
 use super::*;
+use crate::source::ServiceKind;
 
 fn follower(at: &Address) -> (Task, mpsc::Receiver<Observed>) {
     let (observed, observations) = mpsc::channel(64);
     let context = FollowerContext {
         client: JsonClient::new(None),
         observed,
-        compared_at: watch::Sender::new(0).subscribe(),
-        scrape_interval: Duration::from_secs(1),
+        polling: Some(Polling {
+            compared_at: watch::Sender::new(0).subscribe(),
+            scrape_interval: Duration::from_secs(1),
+        }),
     };
     let process = ProcessAddress {
         name: "catalog".to_owned(),
@@ -37,8 +40,11 @@ async fn the_events_of_a_process_arrive_and_a_missing_answer_is_noticed() {
     let (mut seen, mut is_missing) = (Vec::new(), false);
     while seen.len() < 2 || !is_missing {
         match observations.recv().await.unwrap().what {
+            // All tests share the events of this process.
+            Observation::Event { recorded, .. } if matches!(recorded.event, Event::FollowsNobody { .. }) => {}
             Observation::Event { recorded, past } => seen.push((recorded.event, past)),
             Observation::Polled(None) => is_missing = true,
+            Observation::Opened { restarted: false } => assert_eq!(seen, []),
             other => panic!("{other:?}"),
         }
         if !seen.is_empty() && !std::mem::replace(&mut has_emitted, true) {

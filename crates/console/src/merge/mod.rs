@@ -1,8 +1,8 @@
 //! Makes frames of what the followers see. Pure: observations and times in, frames out.
 //!
-//! Reading order: `known` (one process), `names` (how events call processes), `flows` (what moved
-//! between them), `gaps` (how long a group had no leader), `agreement` (whether the ledgers are the
-//! same), and this file, which puts them together.
+//! Reading order: `known` (one process), `flows` (what moved between them), `gaps` (how long a
+//! group had no leader), `agreement` (whether the ledgers are the same), and this file, which puts
+//! them together.
 //!
 //! # Clocks
 //! An event has the time of the machine on which it happened. The events of a frame are sorted by
@@ -13,7 +13,6 @@ mod agreement;
 mod flows;
 mod gaps;
 mod known;
-mod names;
 mod units;
 
 use api::event::{Event, Recorded};
@@ -22,13 +21,13 @@ use crate::control::{Control, ControlsState, OwnedProcess, ProcessState};
 use crate::follower::{Observation, Observed, Report};
 use crate::frame::{Changes, ConsoleEvent, EventLine, Frame, State, Traffic, What};
 use crate::history::KEPT_MS;
+use crate::names::Names;
 use crate::source::{ProcessAddress, ServiceKind};
 use crate::traffic::{Sample, float};
 use agreement::LedgerComparison;
 use flows::Flows;
 use gaps::{Gap, Gaps};
 use known::{Known, Turn};
-use names::Names;
 use units::{hundredths, ms, tenths};
 
 /// The most events of a frame that are only details. The flows have all of them.
@@ -111,6 +110,8 @@ impl Merger {
                 let text = format!("{process} had {missed} more events than it keeps");
                 self.console_event(process.to_string(), now_us, text, ConsoleEvent::Missed { missed });
             }
+            // The answers to polls show whether a process works.
+            Observation::Opened { .. } | Observation::Closed => {}
             Observation::Polled(report) => self.polled(index, report, now_us),
             Observation::Scraped(sample) => self.scraped(index, *sample, now_us),
         }

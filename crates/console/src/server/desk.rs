@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use service::events::now_us;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::clock::now_us;
 use crate::control::{Control, ControlError, StoreControls};
 
 /// The most controls that wait for their turn.

@@ -32,6 +32,13 @@ pub(super) struct AckGaps {
     pub(super) after: Gap,
 }
 
+impl AckGaps {
+    /// The longer one.
+    pub(super) fn longest(self) -> Gap {
+        if self.after.length_us() > self.during.length_us() { self.after } else { self.during }
+    }
+}
+
 /// Maximum number of acknowledgements kept. A failover ends long before.
 const ACKS_MAX: usize = 20_000;
 
@@ -89,9 +96,9 @@ impl AckMonitor {
         state.longest
     }
 
-    /// The first acknowledgement after `moment`, since [`AckMonitor::watch_from`].
-    pub(super) fn first_after(&self, moment: Moment) -> Option<Moment> {
-        self.lock().acks.iter().copied().filter(|at| *at > moment).min()
+    /// The acknowledgements since [`AckMonitor::watch_from`], the first [`ACKS_MAX`] of them.
+    pub(super) fn take_acks(&self) -> Vec<Moment> {
+        std::mem::take(&mut self.lock().acks)
     }
 
     /// The number of acknowledged orders so far, by frontend.
@@ -143,7 +150,7 @@ mod tests {
         }
         assert_eq!(acks.gaps(Moment(99)).during, gap(60, 90));
         assert_eq!((acks.acknowledged(), acks.total()), (vec![1, 4], 5));
-        assert_eq!((acks.first_after(Moment(60)), acks.first_after(Moment(95))), (Some(Moment(90)), None));
+        assert_eq!((acks.take_acks(), acks.take_acks()), ([60, 58, 90, 95].map(Moment).to_vec(), vec![]));
 
         acks.healed(Moment(100));
         acks.record(Moment(130), 0);
@@ -152,6 +159,7 @@ mod tests {
             AckGaps { during: gap(95, 130), after: gap(130, 140) },
             "it began before the end"
         );
+        assert_eq!(acks.gaps(Moment(140)).longest(), gap(95, 130));
 
         acks.watch_from(Moment(150));
         assert_eq!(acks.gaps(Moment(200)), AckGaps { during: gap(150, 200), after: Gap::default() });

@@ -33,6 +33,8 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// The file to which the report is written as JSON, if any.
     pub json: Option<PathBuf>,
+    /// The directory for the report as a page, Markdown and JSON, if any.
+    pub report_dir: Option<PathBuf>,
 }
 
 /// When a drill ends.
@@ -60,6 +62,7 @@ pub fn settings() -> Vec<Setting> {
             "Empty directory for all files [default: a temporary directory, kept if a promise is broken]",
         ),
         Setting::optional("JSON", "File to which the report is written as JSON"),
+        Setting::optional("REPORT_DIR", "Directory for report.html, report.md, plots and report.json"),
     ];
     settings.extend(LogConfig::settings());
     settings
@@ -76,7 +79,7 @@ impl Config {
         let shoppers = values.within("SHOPPERS", 1..=1000);
         let orders_per_s = values.within("ORDERS_PER_S", 0..=100_000);
         let data_dir = values.optional::<PathBuf>("DATA_DIR");
-        let json = values.optional("JSON");
+        let (json, report_dir) = (values.optional("JSON"), values.optional("REPORT_DIR"));
         if let Some(dir) = data_dir.as_ref().filter(|dir| dir.read_dir().is_ok_and(|mut files| files.next().is_some()))
         {
             // The checkers need the complete history of the store.
@@ -92,6 +95,7 @@ impl Config {
             orders_per_s: orders_per_s?,
             data_dir,
             json,
+            report_dir,
         })
     }
 }

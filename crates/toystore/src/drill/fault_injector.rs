@@ -17,6 +17,8 @@ pub(super) struct FaultInjector {
 pub(super) struct InjectedFault {
     /// The members that it affects, for messages.
     pub(super) victims: String,
+    /// The members that do not work as usual. Of a partition, that is the one that is cut off.
+    pub(super) affected: Vec<StoreMember>,
     undo: Undo,
 }
 
@@ -58,7 +60,8 @@ impl FaultInjector {
             Fault::PauseLeader => {
                 at_fault();
                 self.store.process(leader_member).freeze().map_err(|error| error.to_string())?;
-                Ok(InjectedFault { victims: leader_member.to_string(), undo: Undo::Resume(leader_member) })
+                let (victims, affected) = (leader_member.to_string(), vec![leader_member]);
+                Ok(InjectedFault { victims, affected, undo: Undo::Resume(leader_member) })
             }
             Fault::SlowDisk => {
                 at_fault();
@@ -77,7 +80,8 @@ impl FaultInjector {
                 at_fault();
                 let members = self.store.layout().members();
                 self.store.restart_rolling(&members, recovery::RECOVERY_TIMEOUT).await?;
-                Ok(InjectedFault { victims: "all, one after the other".into(), undo: Undo::Nothing })
+                let victims = "all, one after the other".into();
+                Ok(InjectedFault { victims, affected: members, undo: Undo::Nothing })
             }
             fault => {
                 assert!(fault.is_partition(), "{fault} is injected in another way");
@@ -122,7 +126,7 @@ impl FaultInjector {
         let is_everyone = members == self.store.layout().members();
         let victims = if is_everyone { "all".into() } else { names(&members) };
         self.store.kill(&members, at_fault).await.map_err(|error| error.to_string())?;
-        Ok(InjectedFault { victims, undo: Undo::Restart(members) })
+        Ok(InjectedFault { victims, affected: members.clone(), undo: Undo::Restart(members) })
     }
 
     fn partition(&self, fault: Fault, leader: Ordinal, follower: StoreMember, frontend: StoreMember) -> InjectedFault {
@@ -153,7 +157,13 @@ impl FaultInjector {
             }
         }
         let arrow = if one_way { "-x->" } else { "<-x->" };
-        InjectedFault { victims: format!("{} {arrow} {}", names(&from), names(&to)), undo: Undo::Reconnect }
+        let cut_off = match fault {
+            Fault::PartitionFollower => follower,
+            Fault::PartitionFrontend | Fault::PartitionMuteFrontend | Fault::PartitionDeafFrontend => frontend,
+            _ => leader,
+        };
+        let victims = format!("{} {arrow} {}", names(&from), names(&to));
+        InjectedFault { victims, affected: vec![cut_off], undo: Undo::Reconnect }
     }
 
     /// Injects a disk fault into one member or all of them, depending on the scheduled victim.
@@ -175,7 +185,8 @@ impl FaultInjector {
         for member in &members {
             self.store.layout().set_disk_faults(*member, faults).map_err(|error| error.to_string())?;
         }
-        Ok(InjectedFault { victims: names(&members), undo: Undo::ClearDiskFaults(members) })
+        let undo = Undo::ClearDiskFaults(members.clone());
+        Ok(InjectedFault { victims: names(&members), affected: members, undo })
     }
 
     fn choose_frontend(&self, victim: usize) -> StoreMember {

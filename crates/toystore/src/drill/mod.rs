@@ -19,8 +19,12 @@
 //! The *gap* of a fault is the longest time without an acknowledged order, measured from the fault
 //! itself (the `kill` call).
 //!
+//! The events of all processes are read while the drill runs. They give the stages of failovers,
+//! and a timeline of each fault.
+//!
 //! Reading order: `fault.rs` and `fault_schedule.rs`, then `fault_injector.rs` and
-//! [`local`](crate::local), `recovery.rs`, `load/`, and `report.rs`.
+//! [`local`](crate::local), `recovery.rs`, `load/`; `fault_recorder.rs`, `stages.rs` and
+//! `fault_timeline.rs`; `report.rs`, `document.rs` and `timeline_figure.rs`.
 //!
 //! # Caveats
 //! * All processes share one machine: its disks, clock and processors. Clock skew and torn writes
@@ -37,13 +41,18 @@
 mod ack_monitor;
 pub(crate) mod audit;
 mod config;
+mod document;
 mod drill_log;
 mod fault;
 mod fault_injector;
+mod fault_recorder;
 mod fault_schedule;
+mod fault_timeline;
 mod load;
 mod recovery;
 mod report;
+mod stages;
+mod timeline_figure;
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -55,6 +64,7 @@ use api::{Address, ProductName, Stock};
 use history::{CheckOptions, History, Moment};
 use rustix::process::Signal;
 use service::Token;
+use service::events::now_us;
 use service::lifecycle::{ExitCode, ExitError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -65,14 +75,18 @@ use crate::output::print;
 use crate::subcommand::exit_by_check;
 use ack_monitor::microseconds;
 pub use config::{Config, Length, settings};
+pub(crate) use document::timelines;
 use drill_log::DrillLog;
-pub use drill_log::Stages;
 pub use fault::{Fault, FaultSelection};
 use fault_injector::FaultInjector;
+use fault_recorder::FaultRecorder;
 use fault_schedule::{FaultSchedule, ScheduledFault};
+use fault_timeline::InjectedFaultSpan;
+pub use fault_timeline::{FaultTimeline, LeftOut, TimelineEntry};
 pub use load::ErrorCounts;
 use load::{FinishedLoad, Load, LoadConfig};
 pub use report::{DrillReport, FaultEvent, FaultSummary, StagesSummary};
+pub use stages::Stages;
 
 /// Two, so that one can be killed, and so that readers can use another frontend than writers.
 const FRONTENDS: u8 = 2;
@@ -99,16 +113,26 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), ExitErro
     let (data, temporary) = data_dir(&config).map_err(io)?;
     let report = drill(&config, &data, &stop).await.map_err(failure)?;
     print(&report);
-    let written = config
-        .json
-        .as_ref()
-        .map_or(Ok(()), |path| ::report::save(path, ::report::json(&report, &report.checks).as_bytes()));
+    let written = write(&config, &report);
     let result = report.checks.result();
     if result != CheckResult::Passed {
         let _kept = temporary.map(tempfile::TempDir::keep);
     }
     let message = format!("{}: see the report; all files are kept in {}", report.verdict(), data.display());
     exit_by_check(result, written.inspect_err(|error| eprintln!("cannot write the report: {error}")), message)
+}
+
+/// Writes the files of the report, and says where they are.
+fn write(config: &Config, report: &DrillReport) -> std::io::Result<()> {
+    let json = || ::report::json(report, &report.checks);
+    if let Some(path) = &config.json {
+        ::report::save(path, json().as_bytes())?;
+    }
+    let Some(dir) = &config.report_dir else { return Ok(()) };
+    report.page().save(dir)?;
+    ::report::save(&dir.join("report.json"), json().as_bytes())?;
+    print(format_args!("report.html, report.md and report.json are in {}", dir.display()));
+    Ok(())
 }
 
 /// The data directory, and the guard that removes it if it is a temporary one.
@@ -192,6 +216,7 @@ impl Drill<'_> {
         stop: &CancellationToken,
     ) -> Result<(DrillReport, History), String> {
         self.injector.store.start_all().map_err(|error| error.to_string())?;
+        let mut recorder = FaultRecorder::start(&self.injector.store);
         recovery::members(&mut self.injector.store).await?;
         let frontends: Vec<_> = (1..=FRONTENDS).map(|n| self.injector.store.layout().public(n)).collect();
         let config = LoadConfig {
@@ -204,7 +229,7 @@ impl Drill<'_> {
         let load = Load::start(self.clock, &config)?;
         let mut report = self.empty_report();
         let begun = Instant::now();
-        if let Err(reason) = self.inject_faults(schedule, &load, &mut report, stop).await {
+        if let Err(reason) = self.inject_faults(schedule, &load, &mut recorder, &mut report, stop).await {
             self.log.note(&reason);
             report.checks.not_checked(format!("the drill ended early: {reason}"));
             self.restore(&mut report.checks).await;
@@ -216,7 +241,9 @@ impl Drill<'_> {
         let FinishedLoad { history, reread: (reread, of) } = load.finish().await;
         report.checks.counted(reread, of, "orders were read again at the end");
         self.verify(&history, &mut report).await;
+        recorder.before_stop().await;
         self.injector.store.stop().await;
+        recorder.finish(&mut report).await;
         self.log.note("end of the drill");
         report.summarize();
         Ok((report, history))
@@ -250,6 +277,7 @@ impl Drill<'_> {
         &mut self,
         schedule: FaultSchedule,
         load: &Load,
+        recorder: &mut FaultRecorder,
         report: &mut DrillReport,
         stop: &CancellationToken,
     ) -> Result<(), String> {
@@ -276,29 +304,33 @@ impl Drill<'_> {
                 () = load.full() => return Err("the history is full".into()),
                 () = tokio::time::sleep(scheduled.pause) => {}
             }
-            let event = self
+            let (event, span) = self
                 .inject_and_recover(scheduled, load)
                 .await
                 .map_err(|what| format!("{}: {what}", scheduled.fault))?;
             let at_s = Duration::from_millis(event.at_ms).as_secs_f64();
             self.progress.print(|| print(format_args!("{at_s:>7.1} s  {event}")));
             report.add(event);
+            recorder.recovered(span, report);
         }
         if report.events.is_empty() { Err("no fault was injected".into()) } else { Ok(()) }
     }
 
     /// Injects one fault, heals it, and waits until the store has recovered.
-    async fn inject_and_recover(&mut self, scheduled: ScheduledFault, load: &Load) -> Result<FaultEvent, String> {
+    async fn inject_and_recover(
+        &mut self,
+        scheduled: ScheduledFault,
+        load: &Load,
+    ) -> Result<(FaultEvent, InjectedFaultSpan), String> {
         let (clock, acks, errors_before) = (self.clock, load.acks(), load.errors());
         self.log.note(&format!("{scheduled:?}"));
-        self.log.forget_stages();
-        let mut at = Moment::default();
+        let (mut at, mut at_us) = (Moment::default(), 0);
         let injected = self.injector.inject(scheduled, || {
-            at = clock.now();
+            (at, at_us) = (clock.now(), now_us());
             acks.watch_from(at);
         });
         let injected = injected.await?;
-        let victims = injected.victims.clone();
+        let (victims, affected) = (injected.victims.clone(), injected.affected.clone());
         self.log.note(&format!("{}: {victims}", scheduled.fault));
         tokio::time::sleep(scheduled.hold).await;
         let healed = clock.now();
@@ -308,17 +340,30 @@ impl Drill<'_> {
         recovery::store(&mut self.injector.store, acks).await?;
         let recovered = clock.now();
         let gaps = acks.gaps(recovered);
-        Ok(FaultEvent {
+        let span = InjectedFaultSpan {
+            fault: scheduled.fault,
+            victims: victims.clone(),
+            affected: affected.iter().map(ToString::to_string).collect(),
+            injected_us: at_us,
+            injected: at,
+            healed,
+            recovered,
+            gap: gaps.longest(),
+            acks: acks.take_acks(),
+        };
+        let event = FaultEvent {
             fault: scheduled.fault,
             victims,
             at_ms: at.0 / 1_000_000,
             held_ms: microseconds(at, healed) / 1000,
-            gap_us: gaps.during.length_us().max(gaps.after.length_us()),
+            gap_us: gaps.longest().length_us(),
             healing_gap_us: gaps.after.length_us(),
             recovered_after_ms: microseconds(healed, recovered) / 1000,
-            stages: self.log.stages(at, acks),
+            stages: None,
             errors: load.errors().since(&errors_before),
-        })
+            timeline: None,
+        };
+        Ok((event, span))
     }
 
     /// Checks the history of all calls against the final state.

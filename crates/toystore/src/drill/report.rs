@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use ::report::{Cell, Checks, Document, Table, count, nearest_rank, number};
+use ::report::{Checks, nearest_rank, number};
 use history::{Counts, Verdict};
 use serde::Serialize;
 use workload::Latency;
 
-use super::drill_log::Stages;
 use super::fault::Fault;
+use super::fault_timeline::FaultTimeline;
 use super::load::ErrorCounts;
+use super::stages::Stages;
+
+/// How many faults of each kind have a timeline: those with the longest gaps. A timeline takes some
+/// 20 KiB of a page, so a drill of all faults stays below 2 MiB.
+pub(super) const TIMELINES_PER_KIND: usize = 3;
 
 /// The results of a drill. `Display` is the report for a terminal.
 #[derive(Clone, Debug, Serialize)]
@@ -65,6 +70,10 @@ pub struct FaultEvent {
     /// The errors that shoppers saw from the fault until recovery.
     #[serde(rename = "seen")]
     pub errors: ErrorCounts,
+    /// What the processes did; only of the three faults of a kind with the longest
+    /// gap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<FaultTimeline>,
 }
 
 /// The summary of all faults of one kind.
@@ -92,10 +101,10 @@ pub struct FaultSummary {
 pub type StagesSummary = BTreeMap<&'static str, Latency>;
 
 /// A stage of a failover: its name in JSON and in the report, and its duration in microseconds.
-type Stage = (&'static str, &'static str, fn(&Stages) -> u64);
+pub(super) type Stage = (&'static str, &'static str, fn(&Stages) -> u64);
 
 /// The stages in their order.
-const STAGES: [Stage; 5] = [
+pub(super) const STAGES: [Stage; 5] = [
     ("fail_over", "failover", |it| it.fail_over_us),
     ("detection", "… detection", |it| it.detection_us),
     ("election", "… election", |it| it.election_us),
@@ -128,6 +137,21 @@ impl DrillReport {
             self.checks.broken(format!("shoppers saw errors during a rolling restart: {}", errors.join(", ")));
         }
         self.events.push(event);
+    }
+
+    /// Adds the timeline of the fault `index`, if its gap is one of the longest of its kind. It
+    /// then replaces the one with the shortest gap.
+    pub(super) fn add_timeline(&mut self, index: usize, timeline: impl FnOnce() -> FaultTimeline) {
+        let FaultEvent { fault, gap_us, .. } = self.events[index];
+        let with_timeline = |it: &&mut FaultEvent| it.fault == fault && it.timeline.is_some();
+        if self.events.iter_mut().filter(with_timeline).count() == TIMELINES_PER_KIND {
+            let shortest = self.events.iter_mut().filter(with_timeline).min_by_key(|it| it.gap_us);
+            match shortest.filter(|it| it.gap_us < gap_us) {
+                Some(replaced) => replaced.timeline = None,
+                None => return,
+            }
+        }
+        self.events[index].timeline = Some(timeline());
     }
 
     /// Summarizes the faults by kind.
@@ -189,64 +213,6 @@ impl Display for FaultEvent {
     }
 }
 
-impl Display for DrillReport {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.document().fmt(f)
-    }
-}
-
-impl DrillReport {
-    fn document(&self) -> Document {
-        let Self { seed, shoppers, events, .. } = self;
-        let seconds = number(Duration::from_millis(self.elapsed_ms).as_secs_f64());
-        let mut page =
-            Document::new(format!("{} faults in {seconds} s, seed {seed}, {shoppers} writers", events.len()));
-        page.conclude(self.checks.result(), self.verdict(), &self.checks);
-        let faults = Table::of(&self.faults).text("fault", |it| it.fault).number("times", |it| it.times);
-        let faults = faults.ms(["gap p50", "p90", "p99", "max"], |it| it.gap.values_us());
-        let faults = faults.ms(["healing max", "recovered p50", "max"], |it| {
-            [it.healing_gap.max_us, it.recovered_after.p50_us, it.recovered_after.max_us]
-        });
-        page.table(faults.number("errors", |it| it.errors.total()));
-        let latencies = Table::of(self.latencies()).text("", |(what, _)| what.clone());
-        page.table(latencies.ms(Latency::NAMES, |(_, latency)| latency.values_us()));
-        page.facts("", self.facts());
-        page
-    }
-
-    /// The latency of orders, and the stages of the failovers if leaders were killed.
-    fn latencies(&self) -> Vec<(String, Latency)> {
-        let leader = self.faults.iter().find(|summary| summary.fault == Fault::KillLeader);
-        let stages = leader
-            .and_then(|it| it.stages.as_ref())
-            .into_iter()
-            .flat_map(|summary| STAGES.map(|(name, stage, _)| (format!("kill-leader: {stage}"), summary[name])));
-        std::iter::once(("orders, including outages".to_owned(), self.order_latency)).chain(stages).collect()
-    }
-
-    /// What the checkers counted, and the errors that shoppers saw.
-    pub(crate) fn facts(&self) -> Vec<(String, Cell)> {
-        let Counts { acknowledged, lost, duplicated, product_reads, stale_reads, leaked_pieces, restocks, .. } =
-            self.counts;
-        let identical = self.ledgers_identical.map_or("not all could be read", |same| if same { "yes" } else { "NO" });
-        let facts: [(&str, Cell); 8] = [
-            ("acknowledged orders", acknowledged.into()),
-            ("… lost", lost.into()),
-            ("… duplicated", duplicated.into()),
-            ("product reads", product_reads.into()),
-            ("… stale", stale_reads.into()),
-            ("pieces of stock leaked", leaked_pieces.into()),
-            ("restocks", restocks.into()),
-            ("ledgers identical", identical.into()),
-        ];
-        let errors = self.errors.by_kind.iter().map(|(what, count)| (format!("errors, {what}"), (*count).into()));
-        let broken = count(self.errors.connection_errors);
-        let broken = format!("{broken} (shoppers continue with the other frontend)").into();
-        let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(errors);
-        facts.chain([("broken connections".to_owned(), broken)]).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use ::report::CheckResult;
@@ -272,6 +238,7 @@ mod tests {
             recovered_after_ms: 400,
             stages: (fault == Fault::KillLeader).then_some(stages),
             errors: ErrorCounts { by_kind: [("order: 503".to_owned(), 1)].into(), connection_errors: 2 },
+            timeline: None,
         }
     }
 

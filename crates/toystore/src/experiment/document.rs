@@ -11,7 +11,7 @@ use super::latency::{KINDS, LatencyMeasurement, PROBABILITIES, SHOPPERS, across_
 use super::outcome::ExperimentOutcome;
 use super::plots::{self, by_probability};
 use super::target::CacheMode;
-use crate::drill::Fault;
+use crate::drill::{self, Fault};
 
 /// The complete report.
 pub(super) fn document(outcome: &ExperimentOutcome) -> Document {
@@ -240,6 +240,7 @@ fn kills(page: &mut Document, outcome: &ExperimentOutcome) {
             page.figure(name, description, plots::kill(middle, title(fault)));
         }
     }
+    drill::timelines(page, report);
     page.verdict(report.checks.result(), report.verdict());
     page.facts("at the end", report.facts());
 }

@@ -18,15 +18,14 @@ const END: &str = "<!-- experiment: end -->";
 
 /// Writes report and raw data into the existing directory `dir`.
 pub(super) fn write(dir: &Path, outcome: &ExperimentOutcome, document: &Document) -> io::Result<()> {
-    write_figures(&dir.join("plots"), document)?;
+    document.save(dir)?;
     let killed = outcome.kills.as_ref().map(|it| &*it.kills);
     let files = [
-        ("report.html", Some(document.html())),
-        ("report.md", Some(document.markdown("plots"))),
         ("latency.csv", Some(latencies(&outcome.measurements))),
         ("cache.csv", outcome.trace.as_ref().map(cache_trace)),
         ("kills.csv", killed.map(kills)),
         ("acknowledged.csv", killed.map(acknowledged)),
+        ("timelines.csv", killed.map(timelines)),
     ];
     let mut written = files.into_iter().filter_map(|(name, text)| Some((name, text?)));
     written.try_for_each(|(name, text)| report::save(&dir.join(name), text.as_bytes()))
@@ -40,12 +39,8 @@ pub(super) fn write_into(path: &Path, document: &Document) -> io::Result<()> {
     let text = fs::read_to_string(path).map_err(|why| error(&why.to_string()))?;
     let text = report::replace_section(&text, BEGIN, END, &document.markdown_body(name))
         .ok_or_else(|| error("its two marker lines are missing"))?;
-    write_figures(&path.with_file_name(name), document)?;
+    document.save_figures(&path.with_file_name(name))?;
     report::save(path, text.as_bytes())
-}
-
-fn write_figures(dir: &Path, document: &Document) -> io::Result<()> {
-    document.figures().try_for_each(|(name, svg)| report::save(&dir.join(format!("{name}.svg")), svg.as_bytes()))
 }
 
 /// One kind of request in one repetition.
@@ -99,6 +94,19 @@ fn acknowledged(kills: &[Kill]) -> String {
         .text("fault", |(kill, _)| kill.event.fault)
         .text("ms_after_the_kill", |(_, (ms, _))| *ms)
         .number("acknowledged", |(_, (_, count))| *count)
+        .csv()
+}
+
+/// What a process did around a kill that has a timeline.
+fn timelines(kills: &[Kill]) -> String {
+    let with_timeline = kills.iter().filter_map(|kill| Some((kill, kill.event.timeline.as_ref()?)));
+    Table::of(with_timeline.flat_map(|(kill, timeline)| timeline.entries.iter().map(move |entry| (kill, entry))))
+        .number("round", |(kill, _)| kill.round)
+        .text("fault", |(kill, _)| kill.event.fault)
+        .text("us_after_the_kill", |(_, it)| it.at_us)
+        .text("process", |(_, it)| it.process.clone())
+        .text("kind", |(_, it)| it.event.as_ref().map_or("", |event| event.kind()))
+        .text("what_happened", |(_, it)| it.text.clone())
         .csv()
 }
 

@@ -61,6 +61,7 @@ pub(super) async fn kill(rounds: u32, seed: u64, data: &Path, stop: &Cancellatio
         orders_per_s: 0,
         data_dir: None,
         json: None,
+        report_dir: None,
     };
     let (report, history) = drill::drill_in_order(&config, data, stop).await?;
     let kill = |(index, event): (usize, &FaultEvent)| Kill::of(index / FAULTS.len() + 1, event, &history);
@@ -160,6 +161,7 @@ mod tests {
             healing_gap_us: 0,
             recovered_after_ms: 100,
             stages: None,
+            timeline: None,
             errors: drill::ErrorCounts::default(),
         };
         let kill = Kill::of(1, &event, &history);

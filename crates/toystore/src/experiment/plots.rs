@@ -75,8 +75,9 @@ pub(super) fn cache_trace(trace: &CacheTrace) -> Timeline {
     Timeline {
         title: "What the cache holds".into(),
         x_label: "requests of one shopper".into(),
-        x_max: STEPS_DRAWN as f64,
+        x: 0.0..STEPS_DRAWN as f64,
         rows: rows.iter().map(ToString::to_string).collect(),
+        shades: Vec::new(),
         interval_label: "in the cache; the fainter, the sooner it is evicted".into(),
         intervals,
         event_kinds: kinds.map(|kind| kind.name().to_owned()).to_vec(),

@@ -13,6 +13,7 @@
 //!
 //! Read `layout.rs` first, then `process.rs` and `store.rs`.
 
+mod addresses;
 mod faults;
 mod layout;
 mod network;

@@ -3,16 +3,15 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use api::{Address, Ordinal};
 use service::http::Listener;
 use service::json_client::JsonClient;
 use service::lifecycle::{ExitCode, ExitError, Task};
-use store_console::{ConsoleConfig, ProcessAddress, ServiceKind};
+use store_console::ConsoleConfig;
 use tokio::sync::watch;
 
 use super::Config;
 use super::controls::Controls;
-use crate::local::{Link, StoreLayout, StoreMember};
+use crate::local::StoreLayout;
 use crate::output::print;
 
 /// Binds the console's port on loopback, and prints its URL; `None` if the console is switched off.
@@ -35,7 +34,7 @@ pub(super) fn bind(config: &Config) -> Result<Option<Listener>, ExitError> {
 
 /// Serves the console of the store `layout` until the task is stopped.
 pub(super) fn start(listener: Listener, layout: &StoreLayout, controls: Controls) -> Task {
-    let sources = watch::Sender::new(layout.members().into_iter().map(|member| process(layout, member)).collect());
+    let sources = watch::Sender::new(layout.process_addresses());
     let console = ConsoleConfig {
         listener,
         sources: sources.subscribe(),
@@ -44,19 +43,4 @@ pub(super) fn start(listener: Listener, layout: &StoreLayout, controls: Controls
         docs_url: None,
     };
     Task::spawn(|stop| store_console::run(console, Some(Arc::new(controls)), stop))
-}
-
-fn process(layout: &StoreLayout, member: StoreMember) -> ProcessAddress {
-    let internal = layout.internal(member);
-    let (service, ordinal) = match member {
-        StoreMember::Catalog => (ServiceKind::Catalog, Ordinal(1)),
-        StoreMember::Order(ordinal) => (ServiceKind::Order, ordinal),
-        StoreMember::Frontend(n) => (ServiceKind::Frontend, Ordinal(n)),
-    };
-    // The catalog may know a frontend by the port of a proxy.
-    let links = layout.links().into_iter().filter(|link: &Link| link.to == member);
-    let ports = links.map(|link| layout.caller_port(link));
-    let mut known_as: Vec<_> = ports.map(|port| Address::new(internal.host(), port)).collect();
-    known_as.retain(|address| *address != internal);
-    ProcessAddress { name: member.to_string(), service, ordinal, internal, known_as }
 }

@@ -42,6 +42,18 @@ fn a_new_store_is_measured_inspected_and_killed() {
         assert!(directory.path().join(format!("mine/{plot}.svg")).is_file(), "{plot}");
     }
     assert!(read(directory.path(), "mine.md").contains("## In short"));
+    for timeline in ["kill-follower-1", "kill-leader-1"] {
+        assert!(markdown.contains(&format!("](plots/{timeline}.svg)")), "{timeline}: {markdown}");
+    }
+    let timelines = read(&report_dir, "timelines.csv");
+    let of_the_leader: Vec<_> = rows(&timelines).into_iter().filter(|row| row[1] == "kill-leader").collect();
+    let kinds = ["leader_suspected", "election_started", "takes_orders", "batch_placed"];
+    let mut at = 0;
+    for kind in kinds {
+        let found = of_the_leader.iter().skip(at).position(|row| row[4] == kind);
+        at += found.unwrap_or_else(|| panic!("{kind} is not after line {at}: {timelines}")) + 1;
+    }
+    assert!(page.contains("drill injects kill-leader: ") && page.contains("<details>"), "{timelines}");
 
     let latency = read(&report_dir, "latency.csv");
     let combinations: BTreeSet<_> =

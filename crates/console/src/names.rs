@@ -7,27 +7,27 @@ use crate::source::{ProcessAddress, ServiceKind};
 
 /// The names of all processes.
 #[derive(Debug, Default)]
-pub(super) struct Names(Vec<ProcessAddress>);
+pub(crate) struct Names(Vec<ProcessAddress>);
 
 impl Names {
-    pub(super) fn of(list: &[ProcessAddress]) -> Self {
+    pub(crate) fn of(list: &[ProcessAddress]) -> Self {
         Self(list.to_vec())
     }
 
     /// The process at an address.
-    pub(super) fn at(&self, address: &Address) -> Option<&str> {
+    pub(crate) fn at(&self, address: &Address) -> Option<&str> {
         let mut all = self.0.iter();
         all.find(|it| it.internal == *address || it.known_as.contains(address)).map(|it| it.name.as_str())
     }
 
     /// A replica by its ordinal.
-    pub(super) fn replica(&self, service: ServiceKind, ordinal: Ordinal) -> String {
+    pub(crate) fn replica(&self, service: ServiceKind, ordinal: Ordinal) -> String {
         let known = self.0.iter().find(|it| it.service == service && it.ordinal == ordinal);
         known.map_or_else(|| format!("{}-{ordinal}", service.group()), |it| it.name.clone())
     }
 
     /// The sentence of an event of the process `name`.
-    pub(super) fn sentence(&self, name: &str, service: ServiceKind, event: &Event) -> String {
+    pub(crate) fn sentence(&self, name: &str, service: ServiceKind, event: &Event) -> String {
         let mut text = format!("{name} {event}");
         if let Some(node) = node(event) {
             replace(&mut text, &node.to_string(), &self.replica(service, node.ordinal()));
