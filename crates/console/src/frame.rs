@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use api::event::Event;
+use api::event::{Event, Topic};
 use serde::Serialize;
 
 use crate::control::{ControlsState, CutLink};
@@ -225,6 +225,9 @@ pub(crate) struct EventLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sequence: Option<u64>,
     pub(crate) notable: bool,
+    /// What it is about: decides its colour.
+    pub(crate) topic: &'static str,
+    /// A whole sentence, with the name of the process in it.
     pub(crate) text: String,
     #[serde(flatten)]
     pub(crate) what: What,
@@ -267,6 +270,19 @@ pub(crate) enum ConsoleEvent {
         /// From the end of the old leader to the next order, if there was one.
         order_ms: Option<f64>,
     },
+}
+
+impl What {
+    /// The topic of a protocol event, or one of the console's own: `control`, `gap`.
+    pub(crate) fn topic(&self) -> &'static str {
+        match self {
+            Self::Store(event) => event.topic().name(),
+            Self::Console(ConsoleEvent::Unreachable | ConsoleEvent::Missed { .. }) => Topic::Fault.name(),
+            Self::Console(ConsoleEvent::Back) => Topic::Good.name(),
+            Self::Console(ConsoleEvent::Control { .. }) => "control",
+            Self::Console(ConsoleEvent::Gap { .. }) => "gap",
+        }
+    }
 }
 
 /// The traffic of the last second or so.

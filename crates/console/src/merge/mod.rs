@@ -203,8 +203,8 @@ impl Merger {
         }
         self.details += usize::from(!notable);
         let text = self.names.sentence(&name, service, &event);
-        let (sequence, what) = (Some(sequence), What::Store(event));
-        self.pending.push(EventLine { at_ms: ms(at_us), process: name, sequence, notable, text, what });
+        let (sequence, topic, what) = (Some(sequence), event.topic().name(), What::Store(event));
+        self.pending.push(EventLine { at_ms: ms(at_us), process: name, sequence, notable, topic, text, what });
     }
 
     fn polled(&mut self, index: usize, report: Option<Box<Report>>, now_us: u64) {
@@ -289,7 +289,8 @@ impl Merger {
 
     fn console_event(&mut self, process: String, at_us: u64, text: String, event: ConsoleEvent) {
         let what = What::Console(event);
-        self.pending.push(EventLine { at_ms: ms(at_us), process, sequence: None, notable: true, text, what });
+        let (at_ms, topic) = (ms(at_us), what.topic());
+        self.pending.push(EventLine { at_ms, process, sequence: None, notable: true, topic, text, what });
     }
 
     fn report_gaps(&mut self, now_us: u64) {
