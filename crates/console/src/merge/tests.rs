@@ -196,6 +196,23 @@ fn what_the_owner_knows_wins() {
 }
 
 #[test]
+fn a_process_that_is_resumed_is_not_reported_lost() {
+    let mut scene = Scene::running();
+    let owner = |scene: &mut Scene, state| {
+        let owned = [OwnedProcess { name: "order-1".to_owned(), state }];
+        scene.merger.owner(&owned, controls(&[]), scene.now_us);
+    };
+    owner(&mut scene, ProcessState::Frozen);
+    (0..4).for_each(|_| scene.missed("order-1"));
+    scene.frame();
+    owner(&mut scene, ProcessState::Running);
+    let frame = scene.frame();
+    assert_eq!((states(&frame), &frame["events"]), (vec!["order-1 starting".to_owned()], &json!([])));
+    scene.polled("order-1", ServiceKind::Order, 1, Some(1));
+    assert_eq!(scene.texts(), ["order-1 answers again"]);
+}
+
+#[test]
 fn details_become_flows() {
     let mut scene = Scene::running();
     for batch in 1..=2 {
