@@ -24,7 +24,7 @@
 //!
 //! # Reading order
 //! `source` and `frame` (what comes in and goes out), `follower`, `traffic`, `merge`, `history`,
-//! `hub`, `server`, `console`; `control` has what the page can do to a store; `config`,
+//! `hub`, `docs`, `server`, `console`; `control` has what the page can do to a store; `config`,
 //! `discovered` and `command` are `toystore console`.
 
 mod clock;
@@ -34,6 +34,7 @@ mod console;
 pub mod control;
 mod control_sentence;
 mod discovered;
+mod docs;
 mod follower;
 mod frame;
 mod history;

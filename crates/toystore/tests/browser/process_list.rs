@@ -62,7 +62,6 @@ async fn replicas_appear_and_disappear_on_an_open_page() {
         sources: list.subscribe(),
         client: JsonClient::new(Some(&token)),
         store_url: None,
-        docs_url: None,
     };
     tokio::spawn(store_console::run(console, None, CancellationToken::new()));
     let page = Page::open(&url).await;
