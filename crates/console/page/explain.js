@@ -209,6 +209,13 @@ export const EXPLANATIONS = {
       + 'is overloaded.',
     more: [OVERLOAD, LESSONS.unknown],
   },
+  waiting: {
+    title: 'Waiting requests',
+    text: 'Orders and reads that frontends have passed on, and that have no answer yet. Usually '
+      + 'each waits for a moment only. While a connection is cut they wait, because the answer may '
+      + 'still come: this is no error yet.',
+    more: [OVERLOAD, LESSONS.unheard],
+  },
   timeline: {
     title: 'Timeline',
     text: 'Up to ten minutes. The curve is orders per second; the band below it shows who led, '

@@ -302,6 +302,10 @@ pub(crate) struct Traffic {
     /// Orders that got no number because the product was sold out, for example, or because there
     /// was too much to do.
     pub(crate) refused_per_s: f64,
+    /// Orders and reads in flight between the frontends and the services behind them.
+    pub(crate) waiting: u64,
+    /// How long the oldest of them has waited at least.
+    pub(crate) waiting_ms: f64,
     /// `null` if nothing was looked up in a cache.
     pub(crate) hit_ratio: Option<f64>,
     /// The longest time that orders waited for a leader in the last ten minutes.

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { EMPTY, fold } from '../state.js';
 import { toHtml, toText, h } from '../vnode.js';
 import { headline } from '../headline.js';
+import { numbers } from '../numbers.js';
 import { diagram, thickness } from '../diagram.js';
 import { dotsOf } from '../dots.js';
 import { layout } from '../layout.js';
@@ -55,6 +56,16 @@ test('the headline says who leads and what is broken', () => {
   assert.match(headline(store(process('catalog-1', { state: 'stopped' }))).text,
     /the catalog, which has the stock/);
   assert.equal(headline(EMPTY).level, 'unknown');
+});
+
+test('requests that wait are shown although nothing has failed', () => {
+  const waiting = (waiting_ms) => fold(store(), frame(3, { traffic: { waiting: 12, waiting_ms,
+    orders_per_s: 0, reads_per_s: 0, errors_per_s: 0, refused_per_s: 0, hit_ratio: null } }));
+  assert.match(toText(numbers(waiting(3200))), /Waiting12 requeststhe oldest for 3\.2 s/);
+  assert.match(headline(waiting(3200)).text, /12 requests wait, the oldest for 3\.2 s\.$/);
+  assert.equal(headline(waiting(3200)).level, 'degraded');
+  assert.match(toText(numbers(waiting(20))), /Waiting12 requestsfor a moment/);
+  assert.equal(headline(waiting(20)).level, 'ok');
 });
 
 test('cut connections are in the headline and in the diagram', () => {
