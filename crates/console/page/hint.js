@@ -38,7 +38,6 @@ const READ_ONLY = {
 /** What to do about something that is broken, if it is. */
 function broken(state) {
   const are = (wanted) => state.names.filter((name) => state.processes[name].state === wanted);
-  const have = (fault) => state.names.some((name) => state.processes[name].faults.includes(fault));
   const stopped = are('stopped');
   if (stopped.length > 1) {
     return {
@@ -71,16 +70,28 @@ function broken(state) {
       lesson: LESSONS.freeze,
     };
   }
-  const isCut = state.cut.length > 0;
-  if (!isCut && !have('slow disk') && !have('full disk')) return null;
+  const lesson = lessonOfFaults(state);
+  if (!lesson) return null;
   return {
     id: 'heal',
     title: 'Something is broken on purpose.',
     text: 'Watch how the store copes: the headline says whether orders still get through. Then '
       + 'heal it, and watch it recover.',
     buttons: [{ action: 'heal_all', text: 'Heal all', kind: 'repair' }],
-    lesson: isCut ? LESSONS.twoLeaders : have('full disk') ? LESSONS.full : LESSONS.saysNo,
+    lesson,
   };
+}
+
+/** The lesson that treats what is cut or what is wrong with a disk, or null if nothing is. */
+function lessonOfFaults({ cut, names, processes }) {
+  const have = (fault) => names.some((name) => processes[name].faults.includes(fault));
+  const service = (name) => processes[name]?.service;
+  const unheard = ({ from, to }) => [service(from), service(to)]
+    .sort().join() === 'catalog,frontend';
+  if (cut.some(unheard)) return LESSONS.unheard;
+  if (cut.length > 0) return LESSONS.twoLeaders;
+  if (have('full disk')) return LESSONS.full;
+  return have('slow disk') ? LESSONS.saysNo : null;
 }
 
 /** What to try next in a store that works. */

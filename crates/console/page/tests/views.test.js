@@ -199,4 +199,9 @@ test('the first suggestion is to kill the leader', () => {
   const later = suggestion(store(process('order-1', { state: 'stopped' })), about,
     { done: new Set(['kill']), live: true });
   assert.equal(later.buttons[0].action, 'restart');
+  const lesson = (from, to) => suggestion(fold(store(), frame(3, { links: [{ from, to }] })), about,
+    { done: new Set(), live: true }).lesson.label;
+  assert.match(lesson('frontend-1', 'catalog-1'), /^Lesson 1: a frontend that the catalog/);
+  assert.match(lesson('order-1', 'order-2'), /^Lesson 4/);
+  assert.equal(now.lesson.href, 'docs/lessons/3-elections#kill');
 });
