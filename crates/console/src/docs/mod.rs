@@ -1,7 +1,7 @@
 //! The documents that the page's explanations lead to, as pages of the console's own port: they
 //! are in the binary, so the links work without a network, and fit the version that runs.
 //!
-//! A document `docs/NAME.md` of the repository is served at `/docs/NAME`, so that relative links
+//! The document in `docs/architecture.md` is served at `/docs/architecture`, so that relative links
 //! between documents need no more than their extension removed. The other documents are for people
 //! who have the repository: links to them become text that names the file.
 

@@ -92,7 +92,10 @@ fn what_is_not_served_is_named() {
 fn headings_and_terms_have_anchors() {
     let rendered = markdown::render("x", "# A `b`: c's\n## d\n## d\n", false, |_| false);
     assert_eq!(rendered.title, "A b: c's");
-    assert_eq!(rendered.html, "<h1 id=\"a-b-cs\">A <code>b</code>: c's</h1>\n<h2 id=\"d\">d</h2>\n<h2 id=\"d-1\">d</h2>\n");
+    assert_eq!(
+        rendered.html,
+        "<h1 id=\"a-b-cs\">A <code>b</code>: c's</h1>\n<h2 id=\"d\">d</h2>\n<h2 id=\"d-1\">d</h2>\n"
+    );
     let table = "| a | b |\n|---|--:|\n| **one two** | **x** |\n";
     let html = markdown::render("x", table, true, |_| false).html;
     assert!(html.contains("<td><strong id=\"one-two\">one two</strong></td><td><strong id=\"x\">"), "{html}");

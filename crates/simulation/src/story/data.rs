@@ -99,10 +99,7 @@ impl Story {
             kinds: Vec::new(),
             texts: Vec::new(),
             messages: Vec::new(),
-            events: (recorder.events.iter())
-                .filter(|event| event.at <= to)
-                .map(row_of_event)
-                .collect(),
+            events: (recorder.events.iter()).filter(|event| event.at <= to).map(row_of_event).collect(),
             faults: recorder.faults.iter().filter(|fault| fault.begin <= to).map(row_of_fault).collect(),
             calls: calls(recorder, to),
             states: recorder
