@@ -4,18 +4,24 @@
 //! |---|---|
 //! | `GET /events?since=N` | Server-Sent Events: the [`Recorded`] events after number `N`, then new ones as they happen; every internal port |
 //!
-//! An event is defined once, here, with its fields, its log level and its sentence. The crate
+//! An event is defined once, here, with its fields, its log level, its topic and its
+//! sentence. The crate
 //! `service` writes the log line and keeps the event in the process's ring from that one
 //! definition, so that the log, the console and the stories of the simulation cannot disagree.
 //!
 //! Events tell what happened; nothing decides by them. A process keeps the newest
 //! [`EVENTS_KEPT`], and a reader that is slower than that is told how many it missed.
 
+mod topic;
+mod value;
+
 use std::borrow::Cow;
 use std::fmt;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use topic::Topic;
+pub use value::{EVENT_TEXT_MAX, Microseconds, Milliseconds, Text};
 
 use crate::{Address, BatchNumber, NodeId, OrderNumber, Ordinal, ProductName, Term};
 
@@ -24,9 +30,6 @@ pub const EVENTS_PATH: &str = "/events";
 
 /// How many events a process keeps. At about 200 bytes each, they take less than 1 MiB.
 pub const EVENTS_KEPT: usize = 4096;
-
-/// The longest text in an event, in bytes: an error message is cut to this.
-pub const EVENT_TEXT_MAX: usize = 200;
 
 /// An event, when it happened, and its number in its process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,12 +67,12 @@ pub type GroupName = Cow<'static, str>;
 pub type Label = Cow<'static, str>;
 
 /// Defines the events: for each its doc, its name on the wire, whether a person who watches the
-/// store wants to see it, its log level and target, its fields, and its sentence, which continues
-/// the name of the process.
+/// store wants to see it, its topic, its log level and target, its fields, and its sentence, which
+/// continues the name of the process.
 macro_rules! events {
     ($(
         $(#[$doc:meta])*
-        $name:ident = $kind:literal, $notable:ident, $level:ident in $target:literal {
+        $name:ident = $kind:literal, $notable:ident, $topic:ident, $level:ident in $target:literal {
             $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
         } => $sentence:literal;
     )*) => {
@@ -93,6 +96,11 @@ macro_rules! events {
             /// order or product.
             pub fn is_notable(&self) -> bool {
                 match self { $(Self::$name { .. } => Self::$notable,)* }
+            }
+
+            /// What it is about.
+            pub fn topic(&self) -> Topic {
+                match self { $(Self::$name { .. } => Topic::$topic,)* }
             }
 
             /// Writes it to the log.
@@ -136,7 +144,7 @@ impl Event {
 events! {
     /// A process no longer sends requests to a leader, because one failed or because it does not
     /// lead.
-    LeaderSuspected = "leader_suspected", notable, DEBUG in "discovery" {
+    LeaderSuspected = "leader_suspected", notable, Election, DEBUG in "discovery" {
         /// The replication group.
         group: GroupName,
         /// The leader.
@@ -146,7 +154,7 @@ events! {
     } => "suspects {group}-{ordinal}, the leader of term {term}";
 
     /// A process sends its requests to this leader from now on.
-    LeaderFound = "leader_found", notable, DEBUG in "discovery" {
+    LeaderFound = "leader_found", notable, Election, DEBUG in "discovery" {
         /// The replication group.
         group: GroupName,
         /// The leader.
@@ -156,7 +164,7 @@ events! {
     } => "sends its requests to {group}-{ordinal}, the leader of term {term}";
 
     /// A frontend starts an election.
-    ElectionStarted = "election_started", notable, INFO in "frontend" {
+    ElectionStarted = "election_started", notable, Election, INFO in "frontend" {
         /// The replication group.
         group: GroupName,
         /// The replica that it asks to stand.
@@ -166,7 +174,7 @@ events! {
     } => "starts an election: it asks {group}-{candidate} to stand (the leader is {reason})";
 
     /// The candidate does not stand.
-    CandidateDeclined = "candidate_declined", notable, INFO in "frontend" {
+    CandidateDeclined = "candidate_declined", notable, Election, INFO in "frontend" {
         /// The replication group.
         group: GroupName,
         /// The candidate.
@@ -176,7 +184,7 @@ events! {
     } => "hears that {group}-{candidate} does not stand: {why}";
 
     /// A frontend has a new leader, which a majority follows.
-    LeaderConfirmed = "leader_confirmed", notable, INFO in "frontend" {
+    LeaderConfirmed = "leader_confirmed", notable, Election, INFO in "frontend" {
         /// The replication group.
         group: GroupName,
         /// The leader.
@@ -190,7 +198,7 @@ events! {
     } => "has a new leader, {group}-{ordinal} in term {term}, after {elapsed_ms} ms without one";
 
     /// There is no leader, and no election is possible at the moment.
-    ElectionImpossible = "election_impossible", notable, WARN in "frontend" {
+    ElectionImpossible = "election_impossible", notable, Election, WARN in "frontend" {
         /// The replication group.
         group: GroupName,
         /// Why.
@@ -198,40 +206,40 @@ events! {
     } => "finds no leader of the {group} group, and cannot have one elected: {obstacle}";
 
     /// The group has no leader yet, because it is being bootstrapped.
-    GroupStarting = "group_starting", notable, INFO in "frontend" {
+    GroupStarting = "group_starting", notable, Election, INFO in "frontend" {
         /// The replication group.
         group: GroupName,
     } => "waits for the first leader of the {group} group";
 
     /// The catalog granted the cache's lease: the frontend may serve from its cache.
-    LeaseHeld = "lease_held", notable, INFO in "frontend" {} => "holds a lease: it may serve products from its cache";
+    LeaseHeld = "lease_held", notable, Cache, INFO in "frontend" {} => "holds a lease: it may serve products from its cache";
 
     /// The cache has no lease: every product is read from the catalog.
-    LeaseLost = "lease_lost", notable, WARN in "frontend" {
+    LeaseLost = "lease_lost", notable, Cache, WARN in "frontend" {
         /// Why the lease could not be renewed.
         error: Text,
     } => "has no lease and reads every product from the catalog: {error}";
 
     /// A product was fetched, and kept in the cache.
-    CacheFilled = "cache_filled", detail, TRACE in "frontend" {
+    CacheFilled = "cache_filled", detail, Cache, TRACE in "frontend" {
         /// The product.
         product: ProductName,
     } => "keeps {product} in its cache";
 
     /// A product was fetched, but not kept: it changed meanwhile, or there was no lease.
-    FillRefused = "fill_refused", notable, DEBUG in "frontend" {
+    FillRefused = "fill_refused", notable, Cache, DEBUG in "frontend" {
         /// The product.
         product: ProductName,
     } => "does not keep {product} in its cache: it may have changed since it was read";
 
     /// A product was removed from the cache, because it is about to change.
-    CacheInvalidated = "cache_invalidated", detail, TRACE in "frontend" {
+    CacheInvalidated = "cache_invalidated", detail, Cache, TRACE in "frontend" {
         /// The product.
         product: ProductName,
     } => "drops {product} from its cache, because its stock changes";
 
     /// The replica has started.
-    ReplicaStarted = "replica_started", notable, INFO in "replication" {
+    ReplicaStarted = "replica_started", notable, Good, INFO in "replication" {
         /// The replication group.
         group: GroupName,
         /// Its identity.
@@ -239,7 +247,7 @@ events! {
     } => "has started as {node_id} of the {group} group";
 
     /// The replica stands for election.
-    StoodForElection = "stood_for_election", notable, DEBUG in "replication" {
+    StoodForElection = "stood_for_election", notable, Election, DEBUG in "replication" {
         /// The replication group.
         group: GroupName,
         /// The term.
@@ -247,7 +255,7 @@ events! {
     } => "stands for election in term {term}";
 
     /// The replica has voted, and its vote is on its disk.
-    Voted = "voted", notable, DEBUG in "replication" {
+    Voted = "voted", notable, Election, DEBUG in "replication" {
         /// The term.
         term: Term,
         /// For whom.
@@ -255,7 +263,7 @@ events! {
     } => "votes for {candidate} in term {term}";
 
     /// The replica leads its group.
-    Leads = "leads", notable, INFO in "replication" {
+    Leads = "leads", notable, Election, INFO in "replication" {
         /// The replication group.
         group: GroupName,
         /// The term.
@@ -263,7 +271,7 @@ events! {
     } => "leads the {group} group in term {term}";
 
     /// The replica follows a leader.
-    Follows = "follows", notable, INFO in "replication" {
+    Follows = "follows", notable, Election, INFO in "replication" {
         /// The replication group.
         group: GroupName,
         /// The leader.
@@ -271,43 +279,43 @@ events! {
     } => "follows {leader}";
 
     /// The replica knows no leader.
-    FollowsNobody = "follows_nobody", notable, INFO in "replication" {
+    FollowsNobody = "follows_nobody", notable, Election, INFO in "replication" {
         /// The replication group.
         group: GroupName,
     } => "follows no leader";
 
     /// The leader has given its leadership to another replica.
-    LeadershipTransferred = "leadership_transferred", notable, INFO in "replication" {
+    LeadershipTransferred = "leadership_transferred", notable, Election, INFO in "replication" {
         /// The new leader.
         successor: NodeId,
     } => "has handed leadership to {successor}";
 
     /// A replica without a vote receives the log.
-    ReplicaJoining = "replica_joining", notable, INFO in "replication" {
+    ReplicaJoining = "replica_joining", notable, Member, INFO in "replication" {
         /// The replica.
         joining: NodeId,
     } => "sends the log to {joining}, which joins the group";
 
     /// A replica has a vote from now on.
-    ReplicaJoined = "replica_joined", notable, INFO in "replication" {
+    ReplicaJoined = "replica_joined", notable, Member, INFO in "replication" {
         /// The replica.
         joining: NodeId,
     } => "has admitted {joining}: it has a vote";
 
     /// A replica has no vote any more.
-    ReplicaRemoved = "replica_removed", notable, INFO in "replication" {
+    ReplicaRemoved = "replica_removed", notable, Member, INFO in "replication" {
         /// The replica.
         ordinal: Ordinal,
     } => "has removed replica {ordinal} from the group: it has no vote any more";
 
     /// The replica has saved its state, so that older log entries can be deleted.
-    CheckpointMade = "checkpoint_made", notable, INFO in "replication" {
+    CheckpointMade = "checkpoint_made", notable, Member, INFO in "replication" {
         /// The last log entry in it.
         position: Text,
     } => "has made a checkpoint at {position}";
 
     /// The leader sends its state to a replica that is too far behind for the log.
-    StateSent = "state_sent", notable, INFO in "replication" {
+    StateSent = "state_sent", notable, Member, INFO in "replication" {
         /// The replica.
         target_id: NodeId,
         /// The last log entry in it.
@@ -315,13 +323,13 @@ events! {
     } => "sends its state at {position} to {target_id}, which is too far behind for the log";
 
     /// The replica installs a state that it has received.
-    StateReceived = "state_received", notable, INFO in "replication" {
+    StateReceived = "state_received", notable, Member, INFO in "replication" {
         /// The last log entry in it.
         position: Text,
     } => "installs a received state at {position}";
 
     /// The replica's disk has free space again.
-    DiskAmple = "disk_ample", notable, INFO in "replication" {
+    DiskAmple = "disk_ample", notable, Good, INFO in "replication" {
         /// The free space, in MiB.
         free_mib: u64,
         /// The reserve, in MiB.
@@ -329,7 +337,7 @@ events! {
     } => "has {free_mib} MiB of free disk space: enough again";
 
     /// The free space is below the reserve.
-    DiskLow = "disk_low", notable, WARN in "replication" {
+    DiskLow = "disk_low", notable, Fault, WARN in "replication" {
         /// The free space, in MiB.
         free_mib: u64,
         /// The reserve, in MiB.
@@ -337,7 +345,7 @@ events! {
     } => "has {free_mib} MiB of free disk space, less than its reserve of {reserve_mib}; if a majority is as full, new orders are refused";
 
     /// The free space is below half of the reserve.
-    DiskFull = "disk_full", notable, ERROR in "replication" {
+    DiskFull = "disk_full", notable, Fault, ERROR in "replication" {
         /// The free space, in MiB.
         free_mib: u64,
         /// The reserve, in MiB.
@@ -345,13 +353,13 @@ events! {
     } => "has {free_mib} MiB of free disk space, less than half of its reserve of {reserve_mib}; it refuses entries";
 
     /// A new order leader takes over from the previous one.
-    TakingOver = "taking_over", notable, INFO in "order" {
+    TakingOver = "taking_over", notable, Election, INFO in "order" {
         /// The term.
         term: Term,
     } => "leads; taking over";
 
     /// The reservations that the previous leader left open are decided.
-    ReservationsResolved = "reservations_resolved", notable, INFO in "order" {
+    ReservationsResolved = "reservations_resolved", notable, Election, INFO in "order" {
         /// The term.
         term: Term,
         /// Reservations whose order has a number.
@@ -361,7 +369,7 @@ events! {
     } => "resolved the reservations of the previous leader: {kept} kept, {released} released";
 
     /// The order leader accepts orders.
-    TakesOrders = "takes_orders", notable, INFO in "order" {
+    TakesOrders = "takes_orders", notable, Election, INFO in "order" {
         /// The term.
         term: Term,
         /// How long the takeover took, in ms.
@@ -369,7 +377,7 @@ events! {
     } => "takes orders";
 
     /// The catalog has answered a batch: stock is reserved.
-    BatchReserved = "batch_reserved", detail, TRACE in "order" {
+    BatchReserved = "batch_reserved", detail, Order, TRACE in "order" {
         /// The term.
         term: Term,
         /// The batch.
@@ -383,7 +391,7 @@ events! {
     } => "has stock reserved for {reserved} orders of batch {batch}; {refused} are refused";
 
     /// A batch is on the disks of a majority, and its orders have numbers.
-    BatchPlaced = "batch_placed", detail, TRACE in "order" {
+    BatchPlaced = "batch_placed", detail, Order, TRACE in "order" {
         /// The term.
         term: Term,
         /// The batch.
@@ -397,7 +405,7 @@ events! {
     } => "has placed {orders} orders of batch {batch}, up to number {last}";
 
     /// The catalog knows that batches are sold.
-    BatchSettled = "batch_settled", detail, TRACE in "order" {
+    BatchSettled = "batch_settled", detail, Order, TRACE in "order" {
         /// The term.
         term: Term,
         /// The last of these batches.
@@ -405,7 +413,7 @@ events! {
     } => "has told the catalog that batch {batch} is sold";
 
     /// The replica leads the catalog.
-    CatalogLeads = "catalog_leads", notable, INFO in "catalog" {
+    CatalogLeads = "catalog_leads", notable, Election, INFO in "catalog" {
         /// The term.
         term: Term,
         /// How long its first change waits for the leases of its predecessor, in ms.
@@ -413,7 +421,7 @@ events! {
     } => "leads the catalog in term {term}; changes wait {opens_in_ms} ms for earlier leases";
 
     /// Sold-out products were restocked.
-    Restocked = "restocked", notable, INFO in "catalog" {
+    Restocked = "restocked", notable, Order, INFO in "catalog" {
         /// Their names.
         products: Text,
         /// How many pieces of each there are now.
@@ -421,7 +429,7 @@ events! {
     } => "restocked {products} to {pieces} pieces";
 
     /// A frontend has confirmed that it dropped products from its cache.
-    Invalidated = "invalidated", detail, TRACE in "catalog" {
+    Invalidated = "invalidated", detail, Cache, TRACE in "catalog" {
         /// The frontend.
         address: Address,
         /// How many products.
@@ -432,7 +440,7 @@ events! {
 
     /// A frontend does not confirm that it dropped products. Its lease is not renewed until it
     /// does.
-    InvalidationUnconfirmed = "invalidation_unconfirmed", notable, WARN in "catalog" {
+    InvalidationUnconfirmed = "invalidation_unconfirmed", notable, Cache, WARN in "catalog" {
         /// The frontend.
         address: Address,
         /// Why.
@@ -441,75 +449,22 @@ events! {
 
     /// A frontend did not confirm an invalidation before its lease expired; it must not use its
     /// cache any more.
-    InvalidationExpired = "invalidation_expired", notable, WARN in "catalog" {
+    InvalidationExpired = "invalidation_expired", notable, Cache, WARN in "catalog" {
         /// The frontend.
         address: Address,
     } => "has waited until the lease of {address} expired: that frontend may not use its cache any more";
 
     /// A frontend has a new lease.
-    LeaseGranted = "lease_granted", notable, DEBUG in "catalog" {
+    LeaseGranted = "lease_granted", notable, Cache, DEBUG in "catalog" {
         /// The frontend.
         address: Address,
     } => "grants a lease to {address}";
 
     /// A frontend has given up its lease.
-    LeaseReleased = "lease_released", notable, DEBUG in "catalog" {
+    LeaseReleased = "lease_released", notable, Cache, DEBUG in "catalog" {
         /// The frontend.
         address: Address,
     } => "takes back the lease of {address}";
-}
-
-macro_rules! duration {
-    ($(#[$doc:meta])* $name:ident, $as:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(pub u64);
-
-        impl From<Duration> for $name {
-            fn from(duration: Duration) -> Self {
-                Self(u64::try_from(duration.$as()).unwrap_or(u64::MAX))
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
-            }
-        }
-    };
-}
-
-duration! {
-    /// A duration in ms.
-    Milliseconds, as_millis
-}
-duration! {
-    /// A duration in µs.
-    Microseconds, as_micros
-}
-
-/// A text of an event that comes from elsewhere, such as an error: bounded in length.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Text(Cow<'static, str>);
-
-impl Text {
-    /// The text of `what`, cut to [`EVENT_TEXT_MAX`] bytes.
-    pub fn of(what: impl fmt::Display) -> Self {
-        let mut text = what.to_string();
-        if text.len() > EVENT_TEXT_MAX {
-            text.truncate(text.floor_char_boundary(EVENT_TEXT_MAX));
-            text.push('…');
-        }
-        Self(text.into())
-    }
-}
-
-impl fmt::Display for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }
 
 #[cfg(test)]
@@ -531,11 +486,5 @@ mod tests {
     fn kinds_have_names_of_their_own() {
         let names: std::collections::BTreeSet<_> = Event::KINDS.iter().collect();
         assert_eq!(names.len(), Event::KINDS.len());
-    }
-
-    #[test]
-    fn a_text_is_cut_at_a_character() {
-        let text = Text::of("é".repeat(EVENT_TEXT_MAX)).to_string();
-        assert!(text.len() <= EVENT_TEXT_MAX + '…'.len_utf8() && text.ends_with("é…"), "{text}");
     }
 }

@@ -1,6 +1,7 @@
 /** The state of the store in a sentence or two, for somebody who sees it for the first time. */
 import { leaderOf, ofService } from './state.js';
-import { list, plural } from './format.js';
+import { duration, list, plural } from './format.js';
+import { waitsLong } from './numbers.js';
 
 /**
  * What works and what does not.
@@ -43,10 +44,12 @@ export function headline(state) {
     + `${now.order.leader.replica.term}.`];
   if (now.frontendsUp.length > 0) sentences.push(caches(now, state));
   const problems = broken(now, state);
+  const waits = waiting(state);
   if (problems) sentences.push(problems);
-  else if (!stop) sentences.push('Nothing is broken.');
+  else if (!stop && !waits) sentences.push('Nothing is broken.');
+  sentences.push(waits);
   if (!stop && now.order.working.length < now.order.all.length) sentences.push(majority(now.order));
-  const level = stop ? 'down' : problems ? 'degraded' : 'ok';
+  const level = stop ? 'down' : problems || waits ? 'degraded' : 'ok';
   return said(level, sentences.filter(Boolean));
 }
 
@@ -107,6 +110,13 @@ function broken(now, state) {
   }
   if (state.cut.length > 0) parts.push(cuts(state.cut));
   return parts.length === 0 ? '' : `${capital(list(parts))}.`;
+}
+
+function waiting(state) {
+  if (!waitsLong(state)) return '';
+  const { waiting: requests, waiting_ms: ms } = state.traffic;
+  return requests === 1 ? `1 request has waited for ${duration(ms)}.`
+    : `${plural(requests, 'request')} wait, the oldest for ${duration(ms)}.`;
 }
 
 function cuts(cut) {

@@ -31,7 +31,7 @@ const still = window.matchMedia('(prefers-reduced-motion: reduce)');
 
 /** Everything the page remembers, except for the history. */
 const app = {
-  about: { controls: false, docs: null, products: [], store: null, keep_s: 600, frame_ms: 250 },
+  about: { controls: false, products: [], store: null, keep_s: 600, frame_ms: 250 },
   history: new History(),
   /** The moment that is shown; null: now. */
   at: null,
@@ -158,7 +158,6 @@ function onAbout(about) {
   app.about = about;
   app.history.keepMs = (about.keep_s ?? 600) * 1000;
   byId('heal-all').hidden = !about.controls;
-  patch(byId('glossary'), glossary(about));
 }
 
 function onConnection(live) {
@@ -176,7 +175,8 @@ byId('legend').textContent = still.matches
   : 'Numbers are per second. Single orders are dots, slowed down to be seen.';
 byId('details').addEventListener('change', schedule);
 startTheme(byId('theme'));
-startTooltip(byId('tooltip'), () => app.about);
+startTooltip(byId('tooltip'));
+patch(byId('glossary'), glossary());
 startScrubbing(app, byId('timeline'), { startDots, clearDots, still });
 startActions(app);
 new ResizeObserver(() => {

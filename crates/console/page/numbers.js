@@ -1,6 +1,12 @@
 /** What clients see of the store: a strip of numbers. */
 import { h } from './vnode.js';
-import { duration, rate } from './format.js';
+import { count, duration, rate } from './format.js';
+
+/** A request that waits for so long waits for something that does not answer. */
+const LONG_MS = 800;
+
+/** Whether requests wait for something that does not answer. Then there are no errors yet. */
+export const waitsLong = ({ traffic }) => (traffic?.waiting_ms ?? 0) >= LONG_MS;
 
 /**
  * @param {import('./state.js').State} state
@@ -16,6 +22,9 @@ export function numbers(state) {
       none || t.hit_ratio === null ? '' : `${Math.round(t.hit_ratio * 100)} % from a cache`),
     tile('errors', 'Errors', none ? '–' : rate(t.errors_per_s), 'a second',
       none ? '' : `${rate(t.refused_per_s)} refused`, problems > 0 && t.errors_per_s > 0),
+    tile('waiting', 'Waiting', none ? '–' : count(t.waiting), t?.waiting === 1 ? 'request'
+      : 'requests', none ? '' : waitsLong(state) ? `the oldest for ${duration(t.waiting_ms)}`
+      : 'for a moment', waitsLong(state)),
     tile('gap', 'Longest gap', none ? '–' : duration(t.longest_gap_ms), '',
       'without an order'));
 }

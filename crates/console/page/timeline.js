@@ -4,7 +4,7 @@
  */
 import { h } from './vnode.js';
 import { ago, clock, count } from './format.js';
-import { termClass, topicOf } from './events.js';
+import { termClass } from './events.js';
 
 const HEIGHT = 102;
 const BAND = { y: 68, h: 16 };
@@ -83,7 +83,7 @@ function marks(history, span, x) {
   for (let i = history.events.length - 1; i >= 0 && found.length < 150; i -= 1) {
     const event = history.events[i];
     if (!MARKED.has(event.kind)) continue;
-    const topic = topicOf(event.kind);
+    const { topic } = event;
     const place = `${topic}:${Math.round(event.at_ms / (span / 200))}`;
     if (seen.has(place)) continue;
     seen.add(place);

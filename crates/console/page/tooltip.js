@@ -10,9 +10,8 @@ const HIDE_AFTER_MS = 250;
 
 /**
  * @param {HTMLElement} element the tooltip
- * @param {() => Object} about
  */
-export function startTooltip(element, about) {
+export function startTooltip(element) {
   let anchor = null;
   let timer = 0;
   const later = (ms, action) => {
@@ -26,7 +25,7 @@ export function startTooltip(element, about) {
     element.hidden = true;
   };
   const show = (target) => {
-    const content = tip(target.dataset.explain, about());
+    const content = tip(target.dataset.explain);
     if (!content || !target.isConnected) return;
     anchor?.removeAttribute('aria-describedby');
     anchor = target;

@@ -5,6 +5,7 @@
  * @typedef {{tag: string, attrs: Object<string, *>, children: Child[], key?: string}} VNode
  * @typedef {VNode|string} Child
  */
+import { escapeText } from './escape.js';
 
 /**
  * A node. Children may be nested arrays; `null`, `undefined` and `false` are left out. The
@@ -36,12 +37,6 @@ export function attributeText(value) {
 }
 
 const VOID = new Set(['br', 'hr', 'img', 'input', 'link', 'meta']);
-const ENTITIES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
-
-/** Text for HTML, in an element or in a quoted attribute. */
-export function escape(text) {
-  return String(text).replace(/[&<>"']/g, (character) => ENTITIES[character]);
-}
 
 /**
  * The tree as HTML, everything escaped. For pages that are written to a file, and for tests.
@@ -51,11 +46,11 @@ export function escape(text) {
  */
 export function toHtml(node) {
   if (Array.isArray(node)) return node.map(toHtml).join('');
-  if (typeof node === 'string') return escape(node);
+  if (typeof node === 'string') return escapeText(node);
   let attributes = '';
   for (const [name, value] of Object.entries(node.attrs)) {
     const text = attributeText(value);
-    if (text !== null) attributes += ` ${name}="${escape(text)}"`;
+    if (text !== null) attributes += ` ${name}="${escapeText(text)}"`;
   }
   if (VOID.has(node.tag)) return `<${node.tag}${attributes}>`;
   return `<${node.tag}${attributes}>${toHtml(node.children)}</${node.tag}>`;

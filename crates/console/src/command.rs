@@ -22,7 +22,7 @@ pub async fn serve_console(config: Config, stop: CancellationToken) -> Result<()
     let (sources, keep) = discovered.into_sources();
     tracing::info!(address = %listener.address(), "the console is up");
     let client = JsonClient::new(token.as_ref());
-    run(ConsoleConfig { listener, sources, client, store_url, docs_url: None }, None, stop).await;
+    run(ConsoleConfig { listener, sources, client, store_url }, None, stop).await;
     keep.stop().await;
     Ok(())
 }

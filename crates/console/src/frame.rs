@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use api::event::Event;
+use api::event::{Event, Topic};
 use serde::Serialize;
 
 use crate::control::{ControlsState, CutLink};
@@ -225,6 +225,9 @@ pub(crate) struct EventLine {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sequence: Option<u64>,
     pub(crate) notable: bool,
+    /// What it is about: decides its colour.
+    pub(crate) topic: &'static str,
+    /// A whole sentence, with the name of the process in it.
     pub(crate) text: String,
     #[serde(flatten)]
     pub(crate) what: What,
@@ -269,6 +272,19 @@ pub(crate) enum ConsoleEvent {
     },
 }
 
+impl What {
+    /// The topic of a protocol event, or one of the console's own: `control`, `gap`.
+    pub(crate) fn topic(&self) -> &'static str {
+        match self {
+            Self::Store(event) => event.topic().name(),
+            Self::Console(ConsoleEvent::Unreachable | ConsoleEvent::Missed { .. }) => Topic::Fault.name(),
+            Self::Console(ConsoleEvent::Back) => Topic::Good.name(),
+            Self::Console(ConsoleEvent::Control { .. }) => "control",
+            Self::Console(ConsoleEvent::Gap { .. }) => "gap",
+        }
+    }
+}
+
 /// The traffic of the last second or so.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Traffic {
@@ -286,6 +302,10 @@ pub(crate) struct Traffic {
     /// Orders that got no number because the product was sold out, for example, or because there
     /// was too much to do.
     pub(crate) refused_per_s: f64,
+    /// Orders and reads in flight between the frontends and the services behind them.
+    pub(crate) waiting: u64,
+    /// How long the oldest of them has waited at least.
+    pub(crate) waiting_ms: f64,
     /// `null` if nothing was looked up in a cache.
     pub(crate) hit_ratio: Option<f64>,
     /// The longest time that orders waited for a leader in the last ten minutes.

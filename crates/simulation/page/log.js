@@ -1,22 +1,9 @@
 /** The log: one sentence per event, in step with the moment that is shown. */
 import { html } from './markup.js';
 import { seconds } from './format.js';
-import { termClass, topicOf } from '../../console/page/events.js';
+import { TOPIC_NAMES, termClass } from '../../console/page/events.js';
 
 const PARTS = /\b((?:frontend|order|catalog)-\d+|client \d+|term \d+)\b/;
-
-/** Kinds of a story's own, and those that matter here in another way than in the console. */
-const MARK_OF = new Map(Object.entries({
-  fact: 'fact', fault: 'fault', ended: 'fault', lease_lost: 'fault', invalidation_unconfirmed: 'fault',
-  replica_started: 'group', order: 'order', read: 'read', started: 'start', resumed: 'start', phase: 'phase',
-}));
-const MARK_OF_TOPIC = { member: 'group', good: 'start' };
-
-/** What an event is about: decides its colour. */
-export function markOf(kind) {
-  const topic = topicOf(kind);
-  return MARK_OF.get(kind) ?? MARK_OF_TOPIC[topic] ?? topic;
-}
 
 /** A sentence, with names of processes and terms marked. */
 export function sentence(text) {
@@ -28,11 +15,11 @@ export function sentence(text) {
 }
 
 function line(entry, state) {
-  const mark = markOf(entry.kind);
-  const name = entry.level === 'fact' ? `fact ${entry.number}` : mark;
-  return html`<li class="${entry.level} ${state}" data-mark="${mark}"><button type="button"
+  const { topic } = entry;
+  const name = entry.level === 'fact' ? `fact ${entry.number}` : TOPIC_NAMES[topic] ?? topic;
+  return html`<li class="${entry.level} ${state}" data-topic="${topic}"><button type="button"
     class="at" data-at="${entry.at}" title="Show this moment">${seconds(entry.at)}</button><span
-    class="mark mark-${mark}">${name}</span><span class="text ${entry.outcome ?? ''}">${sentence(entry.text)}</span></li>`;
+    class="mark mark-${topic}">${name}</span><span class="text ${entry.outcome ?? ''}">${sentence(entry.text)}</span></li>`;
 }
 
 /** @param {ReturnType<import('./story.js').entriesAround>} around */

@@ -1,8 +1,5 @@
 /** Text as markup: every value is escaped, unless it is markup already. */
-
-const ESCAPES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
-
-export const escapeText = (text) => String(text).replace(/[&<>"']/g, (letter) => ESCAPES[letter]);
+import { escapeText } from '../../console/page/escape.js';
 
 class Markup {
   constructor(text) { this.text = text; }

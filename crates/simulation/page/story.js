@@ -49,18 +49,18 @@ export function readStory(data) {
   }));
   const facts = (data.broken?.facts ?? [])
     .map((fact, at) => ({ ...fact, lane: column[fact.lane], number: at + 1 }));
-  const events = data.events.map(([at, lane, notable, kind, text]) => ({
-    at, lane: column[lane], level: notable && !DULL.has(kind) ? 'notable' : 'detail', kind, text,
+  const events = data.events.map(([at, lane, notable, kind, topic, text]) => ({
+    at, lane: column[lane], level: notable && !DULL.has(kind) ? 'notable' : 'detail', kind, topic, text,
   }));
   const clients = column[data.lanes.findIndex((lane) => lane.service === 'client')];
   const calls = data.calls.map(([client, begin, end, kind, outcome, text]) => ({
     client, begin, end: end < 0 ? null : end, kind, outcome, text, at: end < 0 ? begin : end,
   }));
   const ofCalls = calls.map((call) => ({
-    at: call.at, lane: clients, level: 'call', kind: call.kind, outcome: call.outcome,
+    at: call.at, lane: clients, level: 'call', kind: call.kind, topic: call.kind, outcome: call.outcome,
     text: `client ${call.client} ${call.text}`,
   }));
-  const ofFacts = facts.map((fact) => ({ ...fact, level: 'fact', kind: 'fact' }));
+  const ofFacts = facts.map((fact) => ({ ...fact, level: 'fact', kind: 'fact', topic: 'fact' }));
   const entries = [...events, ...ofCalls, ...ofFacts].map((entry, place) => ({ ...entry, place }))
     .sort((one, other) => one.at - other.at || (one.level === 'fact') - (other.level === 'fact')
       || one.place - other.place);

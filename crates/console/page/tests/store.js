@@ -34,6 +34,7 @@ export const first = (more = {}) => frame(1, { complete: true, processes: proces
 
 let sequence = 0;
 export const event = (at_ms, more = {}) => ({
-  at_ms, process: 'order-1', sequence: (sequence += 1), kind: 'voted', notable: true,
+  at_ms, process: 'order-1', sequence: (sequence += 1), kind: 'voted', topic: 'election',
+  notable: true,
   text: 'order-1 votes for order-2 in term 4', ...more,
 });

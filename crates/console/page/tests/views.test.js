@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { EMPTY, fold } from '../state.js';
 import { toHtml, toText, h } from '../vnode.js';
 import { headline } from '../headline.js';
+import { numbers } from '../numbers.js';
 import { diagram, thickness } from '../diagram.js';
 import { dotsOf } from '../dots.js';
 import { layout } from '../layout.js';
@@ -10,7 +11,7 @@ import { edges, pointAt } from '../edges.js';
 import { controls } from '../controls.js';
 import { suggestion } from '../hint.js';
 import { ledgerColumns } from '../ledgers.js';
-import { eventLine, sentence, textOf } from '../sentence.js';
+import { eventLine, sentence } from '../sentence.js';
 import { actionsFor } from '../inspector.js';
 import { event, first, frame, leading, process, replica } from './store.js';
 
@@ -55,6 +56,16 @@ test('the headline says who leads and what is broken', () => {
   assert.match(headline(store(process('catalog-1', { state: 'stopped' }))).text,
     /the catalog, which has the stock/);
   assert.equal(headline(EMPTY).level, 'unknown');
+});
+
+test('requests that wait are shown although nothing has failed', () => {
+  const waiting = (waiting_ms) => fold(store(), frame(3, { traffic: { waiting: 12, waiting_ms,
+    orders_per_s: 0, reads_per_s: 0, errors_per_s: 0, refused_per_s: 0, hit_ratio: null } }));
+  assert.match(toText(numbers(waiting(3200))), /Waiting12 requeststhe oldest for 3\.2 s/);
+  assert.match(headline(waiting(3200)).text, /12 requests wait, the oldest for 3\.2 s\.$/);
+  assert.equal(headline(waiting(3200)).level, 'degraded');
+  assert.match(toText(numbers(waiting(20))), /Waiting12 requestsfor a moment/);
+  assert.equal(headline(waiting(20)).level, 'ok');
 });
 
 test('cut connections are in the headline and in the diagram', () => {
@@ -156,12 +167,13 @@ test('a sentence has its names and terms marked, and loses nothing', () => {
   assert.deepEqual(names('catalog leads the catalog group in term 1; frontend-x2x1z asks catalog-2, '
     + 'frontend asks the catalog, the frontend waits'),
   ['catalog', 'frontend-x2x1z', 'catalog-2', 'frontend']);
-  assert.equal(textOf({ process: 'catalog', text: 'restocks Tux' }), 'catalog restocks Tux');
-  assert.equal(textOf({ kind: 'gap', process: 'order-3', text: '12 ms without a leader' }),
-    '12 ms without a leader');
-  assert.equal(textOf({ process: 'order-3', text: 'leads' }), 'order-3 leads');
-  assert.equal(textOf({ process: 'order-3', text: 'order-3 leads' }), 'order-3 leads');
-  assert.equal(textOf({ process: 'console', text: 'You killed order-3' }), 'You killed order-3');
+});
+
+test('the log shows the sentence as the console sends it', () => {
+  for (const text of ['order-1 leads the order group in term 4', '12 ms without a leader']) {
+    const line = toText(eventLine(event(1, { text }), null, { key: 'e' }).children.at(-1));
+    assert.equal(line, text);
+  }
 });
 
 test('actions fit the process and its state', () => {
@@ -187,4 +199,9 @@ test('the first suggestion is to kill the leader', () => {
   const later = suggestion(store(process('order-1', { state: 'stopped' })), about,
     { done: new Set(['kill']), live: true });
   assert.equal(later.buttons[0].action, 'restart');
+  const lesson = (from, to) => suggestion(fold(store(), frame(3, { links: [{ from, to }] })), about,
+    { done: new Set(), live: true }).lesson.label;
+  assert.match(lesson('frontend-1', 'catalog-1'), /^Lesson 1: a frontend that the catalog/);
+  assert.match(lesson('order-1', 'order-2'), /^Lesson 4/);
+  assert.equal(now.lesson.href, 'docs/lessons/3-elections#kill');
 });

@@ -25,7 +25,8 @@ fn process(name: &str, since_ms: u64) -> Arc<Process> {
 
 fn event(notable: bool) -> EventLine {
     let what = What::Console(ConsoleEvent::Back);
-    EventLine { at_ms: 1.0, process: "a".to_owned(), sequence: None, notable, text: "x".repeat(100), what }
+    let (process, topic, text) = ("a".to_owned(), what.topic(), "x".repeat(100));
+    EventLine { at_ms: 1.0, process, sequence: None, notable, topic, text, what }
 }
 
 fn frame(n: u64, at_ms: u64, processes: &[Arc<Process>]) -> Frame {

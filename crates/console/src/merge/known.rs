@@ -32,7 +32,7 @@ pub(super) struct Known {
     since_us: u64,
     /// How often in a row it has not answered.
     missed: u32,
-    /// Whether it has answered since it was started.
+    /// Whether it has answered since it was started or resumed.
     answered: bool,
     /// Whether it has ever answered.
     was_up: bool,
@@ -93,7 +93,10 @@ impl Known {
 
     /// Takes what the owner knows.
     pub(super) fn owned(&mut self, state: ProcessState, now_us: u64) -> Option<Turn> {
-        if self.owned.replace(state) == Some(ProcessState::Stopped) && state == ProcessState::Running {
+        let before = self.owned.replace(state);
+        // While it was frozen or stopped it could not answer, so that says nothing about it now.
+        let was_away = matches!(before, Some(ProcessState::Frozen | ProcessState::Stopped));
+        if was_away && state == ProcessState::Running {
             (self.answered, self.missed) = (false, 0);
         }
         self.update(now_us)

@@ -204,8 +204,8 @@ impl Merger {
         }
         self.details += usize::from(!notable);
         let text = self.names.sentence(&name, service, &event);
-        let (sequence, what) = (Some(sequence), What::Store(event));
-        self.pending.push(EventLine { at_ms: ms(at_us), process: name, sequence, notable, text, what });
+        let (sequence, topic, what) = (Some(sequence), event.topic().name(), What::Store(event));
+        self.pending.push(EventLine { at_ms: ms(at_us), process: name, sequence, notable, topic, text, what });
     }
 
     fn polled(&mut self, index: usize, report: Option<Box<Report>>, now_us: u64) {
@@ -290,7 +290,8 @@ impl Merger {
 
     fn console_event(&mut self, process: String, at_us: u64, text: String, event: ConsoleEvent) {
         let what = What::Console(event);
-        self.pending.push(EventLine { at_ms: ms(at_us), process, sequence: None, notable: true, text, what });
+        let (at_ms, topic) = (ms(at_us), what.topic());
+        self.pending.push(EventLine { at_ms, process, sequence: None, notable: true, topic, text, what });
     }
 
     fn report_gaps(&mut self, now_us: u64) {
@@ -312,13 +313,15 @@ impl Merger {
 
     /// The traffic of all frontends. `None` if none of them answers.
     fn traffic(&self, now_us: u64) -> Option<Traffic> {
-        let recent: Vec<_> = self.known.iter().filter_map(|known| known.traffic.recent(now_us)).collect();
+        let recent = |known: &Known| known.traffic.recent(now_us).map(|recent| (recent, known.traffic.waited_us()));
+        let recent: Vec<_> = self.known.iter().filter_map(recent).collect();
         if recent.is_empty() {
             return None;
         }
         let mut all = Sample::default();
         let [mut orders, mut reads, mut errors, mut refusals] = [0.0; 4];
-        for (sample, seconds) in &recent {
+        let waited_us = recent.iter().map(|(_, waited_us)| *waited_us).max().unwrap_or(0);
+        for ((sample, seconds), _) in &recent {
             orders += float(sample.orders.count) / seconds;
             reads += float(sample.reads.count) / seconds;
             errors += float(sample.errors()) / seconds;
@@ -334,6 +337,8 @@ impl Merger {
             read_p99_ms: all.reads.quantile_ms(0.99).map(hundredths),
             errors_per_s: tenths(errors),
             refused_per_s: tenths(refusals),
+            waiting: all.in_flight(),
+            waiting_ms: ms(waited_us),
             hit_ratio: all.hit_ratio(),
             longest_gap_ms: self.gaps.longest_ms(now_us),
         })

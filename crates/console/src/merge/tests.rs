@@ -134,6 +134,32 @@ fn a_process_is_unreachable_after_two_missed_polls() {
 }
 
 #[test]
+fn every_sentence_begins_with_its_process_and_has_a_topic() {
+    let mut scene = Scene::running();
+    scene.event("catalog", json!({"kind": "lease_granted", "address": "127.0.0.1:1111"}));
+    scene.event("order-2", json!({"kind": "voted", "term": 5, "candidate": NodeId::new(Ordinal(2), 1)}));
+    scene.event("frontend", json!({"kind": "leader_found", "group": "catalog", "ordinal": 1, "term": 4}));
+    scene.see("frontend", Observation::Missed(9));
+    (0..2).for_each(|_| scene.missed("order-3"));
+    scene.polled("order-3", ServiceKind::Order, 3, Some(1));
+    for action in ["kill", "restart", "freeze", "resume", "wipe_disk"] {
+        let click = serde_json::from_value(json!({"action": action, "process": "order-1"})).unwrap();
+        scene.merger.control(&click, scene.now_us);
+    }
+    let frame = scene.frame();
+    let events = frame["events"].as_array().unwrap();
+    assert_eq!(events.len(), 11);
+    for event in events {
+        let (process, text) = (event["process"].as_str().unwrap(), event["text"].as_str().unwrap());
+        assert!(text.strip_prefix(process).is_some_and(|rest| rest.starts_with(' ')), "{event}");
+        assert_eq!(text.matches(process).count(), 1 + usize::from(text.contains("votes for")), "{text}");
+    }
+    let topics: Vec<_> = events.iter().map(|event| event["topic"].as_str().unwrap()).collect();
+    assert_eq!(topics[..6], ["cache", "election", "election", "fault", "fault", "good"]);
+    assert_eq!(topics[6..], ["control"; 5]);
+}
+
+#[test]
 fn a_process_that_never_answered_is_starting() {
     let mut scene = Scene::new();
     scene.frame();
@@ -166,6 +192,23 @@ fn what_the_owner_knows_wins() {
     scene.merger.owner(&owned(ProcessState::Running), controls(&[]), scene.now_us);
     assert_eq!(states(&scene.frame()), ["order-1 starting", "order-2 up"]);
     scene.polled("order-1", ServiceKind::Order, 1, None);
+    assert_eq!(scene.texts(), ["order-1 answers again"]);
+}
+
+#[test]
+fn a_process_that_is_resumed_is_not_reported_lost() {
+    let mut scene = Scene::running();
+    let owner = |scene: &mut Scene, state| {
+        let owned = [OwnedProcess { name: "order-1".to_owned(), state }];
+        scene.merger.owner(&owned, controls(&[]), scene.now_us);
+    };
+    owner(&mut scene, ProcessState::Frozen);
+    (0..4).for_each(|_| scene.missed("order-1"));
+    scene.frame();
+    owner(&mut scene, ProcessState::Running);
+    let frame = scene.frame();
+    assert_eq!((states(&frame), &frame["events"]), (vec!["order-1 starting".to_owned()], &json!([])));
+    scene.polled("order-1", ServiceKind::Order, 1, Some(1));
     assert_eq!(scene.texts(), ["order-1 answers again"]);
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /` | the page |
 //! | `GET /assets/{file}` | its modules, styles and icon, which are in the binary |
+//! | `GET /docs/{name}` | the documents that it links to, which are in the binary, too |
 //! | `GET /api/about` | what the page needs to know once |
 //! | `GET /api/history` | the frames of the last ten minutes; the first one is complete |
 //! | `GET /api/feed?after=N` | Server-Sent Events: the frames after number `N`, then each new one |
@@ -33,6 +34,7 @@ use serde::Serialize;
 use service::health::{self, Readiness};
 use service::http::{Limits, ServerMetrics, Service, harden};
 
+use crate::docs;
 use crate::history::KEPT_MS;
 use crate::hub::FRAME_INTERVAL;
 pub(crate) use desk::ControlDesk;
@@ -46,7 +48,6 @@ const CONNECTIONS_MAX: usize = 128;
 struct About {
     version: &'static str,
     controls: bool,
-    docs: Option<String>,
     products: Vec<String>,
     store: Option<String>,
     keep_s: u64,
@@ -72,7 +73,10 @@ impl ConsoleServer {
             .route("/api/control", post(controls::control))
             .layer(middleware::from_fn(security::only_this_page))
             .with_state(self);
-        let pages = Router::new().route("/", get(page::index)).route("/assets/{file}", get(page::asset));
+        let pages = Router::new()
+            .route("/", get(page::index))
+            .route("/assets/{file}", get(page::asset))
+            .route("/docs/{*name}", get(docs::document));
         let service = harden(api.merge(pages).merge(health::routes(readiness, registry)), port);
         // Outside of everything else, so that failures have the headers, too.
         service.router().clone().layer(middleware::map_response(security::with_headers)).into()
@@ -88,7 +92,6 @@ async fn about(State(server): State<ConsoleServer>) -> Response {
     axum::Json(About {
         version: env!("CARGO_PKG_VERSION"),
         controls: server.controls.is_some(),
-        docs: server.docs_url,
         products,
         store: server.store_url,
         keep_s: KEPT_MS / 1000,

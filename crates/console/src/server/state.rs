@@ -15,7 +15,6 @@ pub(super) const FEEDS_MAX: usize = 32;
 pub(crate) struct ConsoleServer {
     pub(crate) frames: Frames,
     pub(crate) store_url: Option<String>,
-    pub(crate) docs_url: Option<String>,
     /// `None`: read-only.
     pub(crate) controls: Option<ControlDesk>,
     pub(super) feeds: Arc<Semaphore>,
@@ -23,12 +22,7 @@ pub(crate) struct ConsoleServer {
 
 impl ConsoleServer {
     /// The state of a new port.
-    pub(crate) fn new(
-        frames: Frames,
-        store_url: Option<String>,
-        docs_url: Option<String>,
-        controls: Option<ControlDesk>,
-    ) -> Self {
-        Self { frames, store_url, docs_url, controls, feeds: Arc::new(Semaphore::new(FEEDS_MAX)) }
+    pub(crate) fn new(frames: Frames, store_url: Option<String>, controls: Option<ControlDesk>) -> Self {
+        Self { frames, store_url, controls, feeds: Arc::new(Semaphore::new(FEEDS_MAX)) }
     }
 }

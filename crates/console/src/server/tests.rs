@@ -57,7 +57,7 @@ fn console(with_controls: bool) -> Console {
     let (done, performed) = mpsc::channel(8);
     let (clicked, clicks) = mpsc::channel(8);
     let desk = with_controls.then(|| ControlDesk::new(Arc::new(Recorder(done)), clicked));
-    let server = ConsoleServer::new(frames.clone(), Some("http://localhost:1110".to_owned()), None, desk);
+    let server = ConsoleServer::new(frames.clone(), Some("http://localhost:1110".to_owned()), desk);
     Console { router: server.into_service().router().clone(), frames, performed, clicks }
 }
 
@@ -149,7 +149,7 @@ async fn a_console_without_controls_says_so() {
     assert_eq!(console.control(&FROM_PAGE, KILL).await, (404, "not_found".to_owned()));
     let about = json_of(console.get("/api/about").await.1).await;
     assert_eq!((&about["controls"], &about["store"]), (&json!(false), &json!("http://localhost:1110")));
-    assert_eq!((&about["keep_s"], &about["frame_ms"], &about["docs"]), (&json!(600), &json!(250), &Value::Null));
+    assert_eq!((&about["keep_s"], &about["frame_ms"]), (&json!(600), &json!(250)));
 }
 
 #[tokio::test]
@@ -229,7 +229,6 @@ async fn only_a_console_on_loopback_has_controls_and_it_checks_the_host() {
             sources: tokio::sync::watch::Sender::new(Vec::new()).subscribe(),
             client: service::json_client::JsonClient::new(None),
             store_url: None,
-            docs_url: None,
         };
         let controls: Arc<dyn StoreControls> = Arc::new(Recorder(mpsc::channel(8).0));
         let stop = tokio_util::sync::CancellationToken::new();

@@ -5,7 +5,7 @@ use service::metrics::{MetricLine, lines};
 /// The histogram of requests.
 const REQUESTS: &str = "toystore_http_request_duration_seconds";
 
-/// What a frontend has counted since it was started.
+/// What a frontend has counted since it was started, and what waits in it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Sample {
     /// Orders that were placed.
@@ -18,9 +18,19 @@ pub(crate) struct Sample {
     rejected: u64,
     /// Requests that were refused because too many were in flight. Their status is 503.
     refused: u64,
+    /// Orders and reads.
+    pub(super) waits: [Waits; 2],
     hits: u64,
     /// Products and lists that the cache did not have, or may not serve.
     pub(crate) misses: u64,
+}
+
+/// Requests of one kind, as far as they wait for the services behind a frontend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Waits {
+    pub(super) in_flight: u64,
+    /// How many have been answered, or given up by their clients.
+    pub(super) ended: u64,
 }
 
 /// A histogram.
@@ -47,10 +57,16 @@ impl Sample {
     }
 
     fn add_counter(&mut self, line: &MetricLine<'_>) {
+        let [orders, reads] = &mut self.waits;
         let counter = match line.name {
             "toystore_cache_hits_total" | "toystore_cache_list_hits_total" => &mut self.hits,
             "toystore_cache_misses_total" | "toystore_cache_list_misses_total" => &mut self.misses,
             "toystore_frontend_refused_total" => &mut self.refused,
+            "toystore_frontend_in_flight_requests" => match line.label("kind") {
+                Some("order") => &mut orders.in_flight,
+                // Single products and lists.
+                _ => &mut reads.in_flight,
+            },
             _ => return,
         };
         *counter += line.count();
@@ -59,6 +75,9 @@ impl Sample {
     fn add_request(&mut self, line: &MetricLine<'_>, suffix: &str) {
         let [route, method, status] = ["route", "method", "status"].map(|name| line.label(name).unwrap_or_default());
         if suffix == "_count" {
+            let [orders, reads] = &mut self.waits;
+            let waits = if (route, method) == ("/orders", "POST") { orders } else { reads };
+            waits.ended += line.count();
             match status.as_bytes().first() {
                 Some(b'5') => self.failed += line.count(),
                 Some(b'4') if status != "499" && (route, method) == ("/orders", "POST") => {
@@ -95,6 +114,7 @@ impl Sample {
             failed: self.failed.saturating_sub(before.failed),
             rejected: self.rejected.saturating_sub(before.rejected),
             refused: self.refused.saturating_sub(before.refused),
+            waits: self.waits,
             hits: self.hits.saturating_sub(before.hits),
             misses: self.misses.saturating_sub(before.misses),
         }
@@ -107,6 +127,9 @@ impl Sample {
         self.failed += other.failed;
         self.rejected += other.rejected;
         self.refused += other.refused;
+        for (waits, other) in self.waits.iter_mut().zip(other.waits) {
+            waits.in_flight += other.in_flight;
+        }
         self.hits += other.hits;
         self.misses += other.misses;
     }
@@ -119,6 +142,11 @@ impl Sample {
     /// Orders that got no number, and requests that were refused because there were too many.
     pub(crate) fn refusals(&self) -> u64 {
         self.rejected + self.refused
+    }
+
+    /// Requests that wait for the services behind the frontend.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.waits.iter().map(|waits| waits.in_flight).sum()
     }
 
     /// The share of lookups that the cache answered.

@@ -25,10 +25,10 @@ export const data = () => ({
     [300, 500, 3, 1, 0, 0, 0, 1, 1],
   ],
   events: [
-    [50, 1, 1, 'leads', 'order-1 leads the order group in term 3'],
-    [105, 1, 0, 'batch_reserved', 'order-1 has stock reserved for 1 orders of batch 1; 0 are refused'],
-    [400, 1, 1, 'fault', 'order-1 is killed (back in 300 ms)'],
-    [700, 1, 1, 'started', 'order-1 is started'],
+    [50, 1, 1, 'leads', 'election', 'order-1 leads the order group in term 3'],
+    [105, 1, 0, 'batch_reserved', 'order', 'order-1 has stock reserved for 1 orders of batch 1; 0 are refused'],
+    [400, 1, 1, 'fault', 'fault', 'order-1 is killed (back in 300 ms)'],
+    [700, 1, 1, 'started', 'good', 'order-1 is started'],
   ],
   faults: [
     { kind: 'kill', begin: 400, end: 700, lanes: [1], cuts: [], text: 'order-1 is killed' },

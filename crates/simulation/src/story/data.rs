@@ -9,7 +9,7 @@ use super::facts::{self, BrokenPromise};
 use super::fault::RecordedFault;
 use super::message::{MessageKind, RecordedMessage, key};
 use super::page;
-use super::recorder::StoryRecorder;
+use super::recorder::{RecordedEvent, StoryRecorder};
 use super::state::ProcessState;
 use crate::report::SimulationReport;
 use crate::trace::{Fate, Millis};
@@ -54,13 +54,15 @@ pub struct Story {
     texts: Vec<String>,
     /// Sent, time until it arrives or −1, from, to, kind, part, fate, text, flags.
     messages: Vec<[i64; 9]>,
-    /// At, lane, whether it is notable, kind, sentence.
-    events: Vec<(Millis, usize, u8, &'static str, String)>,
+    /// At, lane, whether it is notable, kind, topic, sentence.
+    events: Vec<EventRow>,
     faults: Vec<FaultRow>,
     /// Client, called, returned or −1, what, outcome, text.
     calls: Vec<(u32, Millis, i64, &'static str, &'static str, String)>,
     states: Vec<(Millis, usize, ProcessState)>,
 }
+
+type EventRow = (Millis, usize, u8, &'static str, &'static str, String);
 
 #[derive(Clone, Debug, Serialize)]
 struct Lane {
@@ -97,10 +99,7 @@ impl Story {
             kinds: Vec::new(),
             texts: Vec::new(),
             messages: Vec::new(),
-            events: (recorder.events.iter())
-                .filter(|event| event.at <= to)
-                .map(|event| (event.at, event.lane, u8::from(event.is_notable), event.kind, event.sentence.clone()))
-                .collect(),
+            events: (recorder.events.iter()).filter(|event| event.at <= to).map(row_of_event).collect(),
             faults: recorder.faults.iter().filter(|fault| fault.begin <= to).map(row_of_fault).collect(),
             calls: calls(recorder, to),
             states: recorder
@@ -257,6 +256,11 @@ fn about(report: &SimulationReport) -> String {
         report.acknowledged,
         report.elections,
     )
+}
+
+fn row_of_event(event: &RecordedEvent) -> EventRow {
+    let RecordedEvent { at, lane, kind, topic, is_notable, sentence } = event.clone();
+    (at, lane, u8::from(is_notable), kind, topic, sentence)
 }
 
 fn row_of_fault(fault: &RecordedFault) -> FaultRow {

@@ -9,7 +9,8 @@ const FRAME: &str = include_str!("../../page/story.html");
 const STYLES: [&str; 2] = [include_str!("../../../console/page/theme.css"), include_str!("../../page/story.css")];
 
 /// The modules, each after those that it imports.
-const MODULES: [&str; 10] = [
+const MODULES: [&str; 11] = [
+    include_str!("../../../console/page/escape.js"),
     include_str!("../../../console/page/events.js"),
     include_str!("../../page/markup.js"),
     include_str!("../../page/format.js"),

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use api::event::Event;
+use api::event::{Event, Topic};
 use api::replica::ReplicaStatus;
 use history::{BatchEffect, History};
 
@@ -24,6 +24,9 @@ const OPEN_MAX: usize = 10_000;
 /// The most faults that are kept. No seed draws so many.
 const FAULTS_MAX: usize = 2_000;
 
+const FAULT: &str = Topic::Fault.name();
+const GOOD: &str = Topic::Good.name();
+
 /// An event that is not a message: a protocol event, a start, an end, a phase.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedEvent {
@@ -31,6 +34,8 @@ pub(crate) struct RecordedEvent {
     pub(crate) lane: MachineId,
     /// Its kind: that of the protocol event, or `started`, `ended`, `phase`, `fault`.
     pub(crate) kind: &'static str,
+    /// Its topic: that of the protocol event, or `fault`, `good`, `phase`.
+    pub(crate) topic: &'static str,
     /// Whether a reader wants to see it who does not look for details.
     pub(crate) is_notable: bool,
     pub(crate) sentence: String,
@@ -96,12 +101,12 @@ impl StoryRecorder {
         if what == "resumed" {
             self.end_faults(now, |fault| fault.lanes == [lane] && fault.kind == kind);
             self.change(now, lane, |state, _| state.resumed());
-            self.add(lane, "resumed", true, format!("{} continues", self.lanes[lane]));
+            self.add(lane, ["resumed", GOOD], true, format!("{} continues", self.lanes[lane]));
             return;
         }
         self.change(now, lane, |state, _| state.of_fault(kind, what));
         let sentence = fault::sentence(&self.lanes[lane], kind, what);
-        self.add(lane, "fault", true, sentence.clone());
+        self.add(lane, ["fault", FAULT], true, sentence.clone());
         if self.faults.len() < FAULTS_MAX {
             let cuts = Vec::new();
             self.faults.push(RecordedFault { kind, begin: now, end: None, lanes: vec![lane], cuts, sentence });
@@ -114,11 +119,11 @@ impl StoryRecorder {
         }
     }
 
-    fn add(&mut self, lane: MachineId, kind: &'static str, is_notable: bool, sentence: String) {
+    fn add(&mut self, lane: MachineId, [kind, topic]: [&'static str; 2], is_notable: bool, sentence: String) {
         if self.events.len() == EVENTS_MAX {
             self.events.pop_front();
         }
-        self.events.push_back(RecordedEvent { at: self.now, lane, kind, is_notable, sentence });
+        self.events.push_back(RecordedEvent { at: self.now, lane, kind, topic, is_notable, sentence });
     }
 
     fn change(&mut self, now: Millis, lane: MachineId, change: impl FnOnce(&mut ProcessState, &str)) {
@@ -147,17 +152,17 @@ impl RunRecorder for StoryRecorder {
             TraceEvent::Protocol { event } => {
                 self.change(now, lane, |state, name| state.of_event(event, name));
                 let sentence = format!("{who} {}", with_names(event, who));
-                self.add(lane, event.kind(), event.is_notable(), sentence);
+                self.add(lane, [event.kind(), event.topic().name()], event.is_notable(), sentence);
             }
             TraceEvent::Started => {
                 self.end_faults(now, |fault| fault.lanes == [lane] && fault.ends_with_start());
                 self.change(now, lane, |state, _| state.started());
-                self.add(lane, "started", lane + 1 < self.lanes.len(), format!("{who} is started"));
+                self.add(lane, ["started", GOOD], lane + 1 < self.lanes.len(), format!("{who} is started"));
             }
             TraceEvent::Ended { code, what } => {
                 self.change(now, lane, |state, _| state.ended());
                 let sentence = format!("{who} ends with exit code {code}: {}", fault::shortened(what));
-                self.add(lane, "ended", true, sentence);
+                self.add(lane, ["ended", FAULT], true, sentence);
             }
             TraceEvent::Fault { kind, what } => self.fault(now, lane, kind, what),
             TraceEvent::Phase { what } => {
@@ -168,7 +173,7 @@ impl RunRecorder for StoryRecorder {
                         self.change(now, lane, |state, _| state.resumed());
                     }
                 }
-                self.add(lane, "phase", true, capitalized(what));
+                self.add(lane, ["phase", "phase"], true, capitalized(what));
             }
             TraceEvent::NoResponse { .. }
             | TraceEvent::Requested { .. }

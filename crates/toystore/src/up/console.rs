@@ -40,7 +40,6 @@ pub(super) fn start(listener: Listener, layout: &StoreLayout, controls: Controls
         sources: sources.subscribe(),
         client: JsonClient::new(layout.token()),
         store_url: Some(layout.public(1).url("")),
-        docs_url: None,
     };
     Task::spawn(|stop| store_console::run(console, Some(Arc::new(controls)), stop))
 }

@@ -57,13 +57,8 @@ async fn replicas_appear_and_disappear_on_an_open_page() {
     let url = format!("http://localhost:{}", listener.address().port());
     let token = std::fs::read_to_string(store.token_file()).unwrap();
     let token = Token::new(token.trim()).unwrap();
-    let console = ConsoleConfig {
-        listener,
-        sources: list.subscribe(),
-        client: JsonClient::new(Some(&token)),
-        store_url: None,
-        docs_url: None,
-    };
+    let console =
+        ConsoleConfig { listener, sources: list.subscribe(), client: JsonClient::new(Some(&token)), store_url: None };
     tokio::spawn(store_console::run(console, None, CancellationToken::new()));
     let page = Page::open(&url).await;
     shows_replicas(&page, 3).await;

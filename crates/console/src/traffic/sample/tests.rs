@@ -69,3 +69,21 @@ fn a_window_has_the_last_second() {
     assert_eq!((recent.orders.count, seconds), (40, 1.0));
     assert_eq!(window.recent(10_000_000), None, "the frontend no longer answers");
 }
+
+#[test]
+fn requests_that_wait_are_counted_and_timed() {
+    let sample = |in_flight: u64, answered: u64| {
+        let reads = "method=\"GET\",port=\"public\",route=\"/products/{name}\",status=\"200\"";
+        let gauge = |kind, number| format!("toystore_frontend_in_flight_requests{{kind=\"{kind}\"}} {number}\n");
+        let gauges = gauge("order", 0) + &gauge("read", in_flight) + &gauge("list", 1);
+        Sample::read(&(gauges + &histogram(reads, &[("+Inf", answered)], 0.0)))
+    };
+    let mut window = Window::default();
+    for (at_ms, in_flight, answered, waited_ms) in
+        [(0, 4, 10, 0), (250, 4, 20, 0), (500, 3, 20, 250), (1750, 7, 20, 1500), (2000, 7, 21, 0), (2250, 7, 21, 250)]
+    {
+        window.add(at_ms * 1000, sample(in_flight, answered));
+        assert_eq!(window.waited_us(), waited_ms * 1000, "at {at_ms} ms");
+    }
+    assert_eq!(window.recent(2_250_000).unwrap().0.in_flight(), 8, "with the list");
+}
