@@ -118,11 +118,13 @@ impl Document {
 }
 
 fn figures(blocks: &[Block]) -> Vec<(&str, &dyn Figure)> {
-    let of = |block| match block {
-        &Block::Figure { ref name, ref figure, .. } => vec![(name.as_str(), &**figure)],
-        Block::Details(_, blocks) => figures(blocks),
-        _ => Vec::new(),
-    };
+    fn of(block: &Block) -> Vec<(&str, &dyn Figure)> {
+        match block {
+            Block::Figure { name, figure, .. } => vec![(name, &**figure)],
+            Block::Details(_, blocks) => figures(blocks),
+            _ => Vec::new(),
+        }
+    }
     blocks.iter().flat_map(of).collect()
 }
 

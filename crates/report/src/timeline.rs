@@ -149,9 +149,9 @@ impl Timeline {
     #[expect(clippy::cast_possible_truncation, reason = "a few ticks")]
     fn ticks(&self) -> Vec<f64> {
         let Range { start, end } = self.x;
-        let least = (end - start) / TICKS_MAX;
-        let power = 10_f64.powf(least.log10().floor());
-        let step = [1.0, 2.0, 5.0].into_iter().map(|factor| factor * power).find(|step| *step >= least);
+        let closest = (end - start) / TICKS_MAX;
+        let power = 10_f64.powf(closest.log10().floor());
+        let step = [1.0, 2.0, 5.0].into_iter().map(|factor| factor * power).find(|step| *step >= closest);
         let step = step.unwrap_or(10.0 * power);
         let (first, last) = ((start / step).ceil() as i64, (end / step).floor() as i64);
         #[expect(clippy::cast_precision_loss, reason = "a few ticks")]

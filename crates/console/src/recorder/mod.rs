@@ -109,10 +109,10 @@ mod tests {
         let to_us = now_us();
         port.stop().await;
         assert!(recorder.all_ended(TIMEOUT).await);
-        let recorded = recorder.between(from_us, to_us);
-        let texts: Vec<_> = recorded.events.iter().map(|it| it.text.as_str()).collect();
-        assert!(texts.contains(&"order-1 follows no leader"), "{recorded:?}");
-        assert_eq!(recorded.missing, []);
+        let found = recorder.between(from_us, to_us);
+        let texts: Vec<_> = found.events.iter().map(|it| it.text.as_str()).collect();
+        assert!(texts.contains(&"order-1 follows no leader"), "{found:?}");
+        assert_eq!(found.missing, []);
         let later = recorder.between(from_us, now_us()).missing;
         assert_eq!(later.iter().map(|it| it.why).collect::<Vec<_>>(), [WhyMissing::Unreached]);
     }

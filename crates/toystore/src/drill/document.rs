@@ -121,7 +121,9 @@ fn fill(part: &mut Document, name: &str, event: &FaultEvent, timeline: &FaultTim
             .number("ms", |it| signed_ms(it.at_us))
             .prose("what happened", |it| it.text.clone()),
     );
-    timeline.left_out_sentence().iter().chain(&timeline.missing).for_each(|sentence| part.text(sentence.clone()));
+    for sentence in timeline.left_out_sentence().iter().chain(&timeline.missing) {
+        part.text(sentence.clone());
+    }
 }
 
 #[cfg(test)]

@@ -196,7 +196,9 @@ fn is_routine(event: &Event) -> bool {
 fn bounded(events: Vec<ProcessEvent>) -> (Vec<ProcessEvent>, Vec<LeftOut>) {
     let of = |it: &ProcessEvent| (it.process.clone(), it.event.kind());
     let mut all = BTreeMap::<_, usize>::new();
-    events.iter().for_each(|it| *all.entry(of(it)).or_default() += 1);
+    for event in &events {
+        *all.entry(of(event)).or_default() += 1;
+    }
     let (mut seen, mut left_out) = (all.clone(), all.clone());
     let mut kept = Vec::new();
     for event in events {
