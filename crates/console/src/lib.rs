@@ -26,8 +26,8 @@
 //! `source` and `frame` (what comes in and goes out), `follower`, `traffic`, `names` (how events
 //! call processes), `merge`, `history`, `hub`, `docs`, `server`, `console`; `control` has what the
 //! page can do to a store; `config`, `discovered` and `command` are `toystore console`. The
-//! `recorder` is no part of the console: it keeps what the followers read for the reports of `drill`
-//! and `experiment`.
+//! `recorder` is no part of the console: it keeps what the followers read for the reports of
+//! `drill` and `experiment`.
 
 mod command;
 mod config;
