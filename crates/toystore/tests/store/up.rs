@@ -37,7 +37,7 @@ async fn up_shop_once_runs_a_store_and_shoppers_and_stops() {
 #[tokio::test]
 async fn shoppers_go_on_after_the_run_of_shop_so_that_the_console_has_something_to_show() {
     let directory = tempfile::tempdir().unwrap();
-    let mut store = RunningUp::start(directory.path(), &["--shop", "--n-repeats", "3", "--n-threads", "2"]);
+    let mut store = RunningUp::start(directory.path(), &["--shop", "--n-repeats", "3", "--n-threads", "2", "--p", "1"]);
     store.line_with("console: http://localhost:").await;
     store.line_with("all orders match").await;
     store.line_with("2 shoppers go on").await;
