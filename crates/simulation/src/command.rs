@@ -17,6 +17,8 @@ use service::settings::{Setting, Values};
 use crate::options::SimulationOptions;
 use crate::report::SimulationReport;
 use crate::run::{run, run_traced};
+#[cfg(feature = "mutations")]
+use crate::story::search;
 use crate::story::{self, Story, StoryLimits};
 use crate::trace::TraceDetail;
 
@@ -301,46 +303,75 @@ fn run_one(config: &Config, seed: u64, print: &(dyn Fn(&str) + Sync)) -> Simulat
 /// Runs seeds with a deliberate bug until one shows it, shrinks that one, and tells its story.
 #[cfg(feature = "mutations")]
 fn show(config: &Config, mutation: Mutation, print: &(dyn Fn(&str) + Sync)) -> SimulationSummary {
+    print(&format!("{}: {}", mutation.name(), mutation.does()));
+    let mut summary = SimulationSummary::default();
+    let Some(seed) = find(config, mutation, &mut summary, print) else {
+        summary.not_shown = Some(format!("{} was not shown by {} seeds", mutation.name(), summary.runs));
+        print(&summary.document().to_string());
+        return summary;
+    };
+    print(&format!("shrinking the run of seed {seed} (seeds run: {})", summary.runs));
+    let limits = story::ShrinkLimits::default();
+    let Some((report, story, shrunk)) = story::tell_mutated(seed, SimulationOptions::default(), mutation, limits)
+    else {
+        return summary;
+    };
+    print(&format!("{shrunk}\nfailures of the shrunk run: {}", report.failures.len()));
+    if let Some(broken) = story.broken() {
+        let [one, other] = &broken.facts;
+        let time = |at: u64| format!("{}.{:03}", at / 1000, at % 1000);
+        print(&format!("promise: {}", broken.promise));
+        print(&format!("  {} {}", time(one.at), one.text));
+        print(&format!("  {} {}", time(other.at), other.text));
+    }
+    match &config.story {
+        Some(path) => summary.write_story(&story, path, print),
+        None => print("--story FILE.html writes the story of this run"),
+    }
+    summary
+}
+
+/// The first seed that breaks the bug's own promise; if none does soon after the first one that
+/// fails at all, that one.
+#[cfg(feature = "mutations")]
+fn find(
+    config: &Config,
+    mutation: Mutation,
+    summary: &mut SimulationSummary,
+    print: &(dyn Fn(&str) + Sync),
+) -> Option<u64> {
     let begun = Instant::now();
     let (from, runs, time) = match config.seeds {
         Seeds::One(seed) => (seed, config.runs, Duration::MAX),
         Seeds::Many { from, runs } => (from, runs, Duration::MAX),
         Seeds::During { from, time } => (from, u64::MAX, time),
     };
-    print(&format!("{}: {}", mutation.name(), mutation.does()));
-    let mut summary = SimulationSummary::default();
-    for seed in (from..).take(usize::try_from(runs).unwrap_or(usize::MAX)) {
-        if begun.elapsed() >= time {
+    let wanted = search::in_words(mutation);
+    let mut first = None;
+    for seed in from.. {
+        let is_over = first.map_or(seed - from >= runs, |first| seed - first > search::MORE_SEEDS);
+        if begun.elapsed() >= time || is_over {
             break;
         }
-        let report = crate::run::run_mutated(seed, SimulationOptions::default(), mutation);
+        let options = search::options(mutation, SimulationOptions::default());
+        let report = crate::run::run_mutated(seed, options, mutation);
         summary.add_expected(&report);
-        if report.is_clean() {
-            continue;
+        if search::is_shown(mutation, &report) {
+            print(&format!("seed {seed} shows it: {wanted}"));
+            return Some(seed);
         }
-        print(&format!("seed {seed} shows it (seeds run: {}); shrinking the run", summary.runs));
-        let limits = story::ShrinkLimits::default();
-        let Some((report, story, shrunk)) = story::tell_mutated(seed, SimulationOptions::default(), mutation, limits)
-        else {
-            break;
-        };
-        print(&format!("{shrunk}\nfailures of the shrunk run: {}", report.failures.len()));
-        if let Some(broken) = story.broken() {
-            let [one, other] = &broken.facts;
-            let time = |at: u64| format!("{}.{:03}", at / 1000, at % 1000);
-            print(&format!("promise: {}", broken.promise));
-            print(&format!("  {} {}", time(one.at), one.text));
-            print(&format!("  {} {}", time(other.at), other.text));
+        if !report.is_clean() && first.is_none() {
+            print(&format!("seed {seed} fails in another way; looking for a run in which {wanted}"));
+            first = Some(seed);
         }
-        match &config.story {
-            Some(path) => summary.write_story(&story, path, print),
-            None => print("--story FILE.html writes the story of this run"),
-        }
-        return summary;
     }
-    summary.not_shown = Some(format!("{} was not shown by {} seeds from {from} on", mutation.name(), summary.runs));
-    print(&summary.document().to_string());
-    summary
+    if let Some(first) = first {
+        print(&format!(
+            "no seed after {first} shows that {wanted} (seeds run: {}); so this is seed {first}",
+            summary.runs
+        ));
+    }
+    first
 }
 
 #[cfg(test)]

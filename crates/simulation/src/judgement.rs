@@ -51,7 +51,7 @@ impl Simulation {
                 self.cluster.start_member(id);
             }
         }
-        if !self.failures.is_empty() {
+        if self.has_failed() {
             return;
         }
         self.await_late_messages();
@@ -104,7 +104,7 @@ impl Simulation {
     pub(crate) fn audit(&mut self) -> EndState {
         self.cluster.shopping.stop();
         self.cluster.note_phase("the shoppers stop".to_owned());
-        if !self.failures.is_empty() {
+        if self.has_failed() {
             return EndState::default();
         }
         let shopping = Arc::clone(&self.cluster.shopping);

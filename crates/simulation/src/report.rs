@@ -31,6 +31,9 @@ pub enum SimulationFailure {
     LedgersDiffer(Vec<usize>),
 }
 
+/// Whether a failure is the one to be told, if a run has several.
+pub(crate) type Wanted = fn(&SimulationFailure) -> bool;
+
 /// The run of one seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimulationReport {

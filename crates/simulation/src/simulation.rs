@@ -41,6 +41,8 @@ pub(crate) struct Simulation {
     /// The processes of a seed are started again some time later.
     pub(crate) exits: Option<Vec<(MachineId, ProcessExit)>>,
     pub(crate) failures: Vec<SimulationFailure>,
+    /// Whether the run goes on after a process has ended itself without a reason.
+    pub(crate) goes_on_after_exits: bool,
     /// The faults of an earlier run, which happen instead of new ones.
     pub(crate) repeated: Option<RepeatedFaults>,
     /// The faults that were drawn so far.
@@ -51,7 +53,7 @@ pub(crate) struct Simulation {
 
 impl Simulation {
     pub(crate) fn new(seed: u64, options: SimulationOptions, listener: Option<TraceListener>) -> Self {
-        let SimulationOptions { without_faults, packets_lost, detail } = options;
+        let SimulationOptions { without_faults, packets_lost, goes_on_after_exits, detail } = options;
         catch_panics();
         let mut random = Random::new(seed);
         let mut layout = ClusterLayout {
@@ -95,6 +97,7 @@ impl Simulation {
             order: Some(order),
             exits: None,
             failures: Vec::new(),
+            goes_on_after_exits,
             repeated: None,
             planned: Arc::default(),
             absent_shoppers: Vec::new(),
@@ -145,9 +148,17 @@ impl Simulation {
         self.cluster.start(self.cluster.shoppers_machine(), main);
     }
 
+    /// Whether nothing more is to be learnt from the run.
+    pub(crate) fn has_failed(&self) -> bool {
+        let ends_run = |failure: &SimulationFailure| {
+            !self.goes_on_after_exits || !matches!(failure, SimulationFailure::UnexpectedExit { .. })
+        };
+        self.failures.iter().any(ends_run)
+    }
+
     /// Injects faults for as long as the plan says.
     fn inject_faults(&mut self) {
-        if !self.failures.is_empty() {
+        if self.has_failed() {
             return;
         }
         self.cluster.note_phase("faults begin".to_owned());
@@ -158,7 +169,7 @@ impl Simulation {
         }
         // Ends early if a process has failed.
         let end = self.cluster.now() + self.plan.length;
-        while self.failures.is_empty() && self.cluster.now() < end {
+        while !self.has_failed() && self.cluster.now() < end {
             self.tick();
         }
     }

@@ -1,5 +1,5 @@
 //! Each deliberate bug has a story: it is shrunk, ends when a promise is broken, and names the two
-//! facts that contradict each other. The seeds are those of the test `mutations`.
+//! facts that contradict each other.
 
 use service::mutation::Mutation;
 use simulation::SimulationOptions;
@@ -30,12 +30,12 @@ fn story(mutation: Mutation, seed: u64, words: [&str; 2]) {
 
 #[test]
 fn acknowledge_before_the_majority() {
-    story(Mutation::AcknowledgeBeforeMajority, 1, ["counts it as stored", "does not have entry"]);
+    story(Mutation::AcknowledgeBeforeMajority, 3, ["this is order 1", "looks for order 1: it is"]);
 }
 
 #[test]
 fn skip_the_fence() {
-    story(Mutation::SkipFence, 10, ["every batch before it is over", "all the same"]);
+    story(Mutation::SkipFence, 179, ["the leader of term 3", "the leader of term 1"]);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn place_an_order_twice() {
 
 #[test]
 fn sync_after_the_acknowledgement() {
-    story(Mutation::SyncAfterAcknowledgement, 7, ["this is order 1", "9 in stock"]);
+    story(Mutation::SyncAfterAcknowledgement, 10, ["has these orders on its disks", "is damaged"]);
 }
 
 #[test]

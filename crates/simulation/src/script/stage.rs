@@ -93,6 +93,7 @@ impl Stage {
             order: None,
             exits: Some(Vec::new()),
             failures: Vec::new(),
+            goes_on_after_exits: false,
             repeated: None,
             planned: Arc::default(),
             absent_shoppers: Vec::new(),

@@ -11,7 +11,7 @@ use super::message::{MessageKind, RecordedMessage, key};
 use super::page;
 use super::recorder::{RecordedEvent, StoryRecorder};
 use super::state::ProcessState;
-use crate::report::SimulationReport;
+use crate::report::{SimulationReport, Wanted};
 use crate::trace::{Fate, Millis};
 
 /// How much longer than its last fact a story is, in ms: so that the end can be seen.
@@ -81,8 +81,13 @@ struct FaultRow {
 }
 
 impl Story {
-    pub(super) fn of(report: &SimulationReport, recorder: &StoryRecorder, shrunk: Option<String>) -> Self {
-        let broken = facts::explain(&report.failures, recorder);
+    pub(super) fn of(
+        report: &SimulationReport,
+        recorder: &StoryRecorder,
+        wanted: Wanted,
+        shrunk: Option<String>,
+    ) -> Self {
+        let broken = facts::explain(&report.failures, recorder, wanted);
         let last = broken.as_ref().map_or(recorder.now, |broken| broken.facts[1].at);
         let to = (last + AFTER_THE_END).min(recorder.now.max(last));
         let mut story = Self {

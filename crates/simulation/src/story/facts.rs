@@ -11,11 +11,14 @@ use super::fault::shortened;
 use super::message::{MessagePart, RecordedMessage, key};
 use super::recorder::{RecordedEvent, StoryRecorder};
 use crate::network::MachineId;
-use crate::report::SimulationFailure;
+use crate::report::{SimulationFailure, Wanted};
 use crate::trace::{Fate, Millis};
 
 /// In the message of the consensus engine when a follower lacks what the leader counted as stored.
 const ENGINE_ASSERTION: &str = "follower log reversion";
+
+/// In the message of a replica whose ledger has what its log has lost.
+const DAMAGED_LEDGER: &str = ".csv is damaged";
 
 /// One of the two facts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,17 +42,22 @@ pub struct BrokenPromise {
     pub facts: [Fact; 2],
 }
 
-/// The failure that tells most.
+/// The failure that tells most; of those that are wanted, if there is one.
 pub(super) fn most_telling<'a>(
     failures: &'a [SimulationFailure],
     recorder: &StoryRecorder,
+    wanted: Wanted,
 ) -> Option<&'a SimulationFailure> {
-    failures.iter().min_by_key(|failure| rank(failure, recorder))
+    failures.iter().min_by_key(|failure| (!wanted(failure), rank(failure, recorder)))
 }
 
 /// The failure that tells most, and its facts.
-pub(super) fn explain(failures: &[SimulationFailure], recorder: &StoryRecorder) -> Option<BrokenPromise> {
-    let best = most_telling(failures, recorder)?;
+pub(super) fn explain(
+    failures: &[SimulationFailure],
+    recorder: &StoryRecorder,
+    wanted: Wanted,
+) -> Option<BrokenPromise> {
+    let best = most_telling(failures, recorder, wanted)?;
     let mut facts = facts(best, recorder);
     facts.sort_by_key(|fact| fact.at);
     let failure = match best {
@@ -98,6 +106,9 @@ fn promise(failure: &SimulationFailure) -> &'static str {
         },
         SimulationFailure::UnexpectedExit { what, .. } if what.contains(ENGINE_ASSERTION) => {
             "A leader counts an entry as stored only when the replica has said so."
+        }
+        SimulationFailure::UnexpectedExit { what, .. } if what.contains(DAMAGED_LEDGER) => {
+            "What a replica has acknowledged is on its disk, also after a power failure."
         }
         SimulationFailure::UnexpectedExit { .. } => {
             "What a majority has acknowledged is in the log of every later leader."

@@ -11,6 +11,7 @@
 //!   run is the same run. `message`, `fault`, `state`: its parts.
 //! * `facts`: the two facts that contradict each other when a promise is broken.
 //! * `data`: the story, which is what the page reads; what is left out when it would be too long.
+//! * `search`: which failure a run with a deliberate bug should show.
 //! * `run`, `shrink`: runs of a seed with fewer faults, fewer shoppers, a shorter time.
 //! * `page`: the HTML file. Its style sheet and modules are in `page/`, with tests of their own
 //!   (`node --test crates/simulation/page/tests`).
@@ -27,6 +28,8 @@ mod message;
 mod page;
 mod recorder;
 mod run;
+#[cfg(feature = "mutations")]
+pub(crate) mod search;
 mod shrink;
 mod state;
 
@@ -41,7 +44,7 @@ use crate::report::SimulationReport;
 /// Runs a seed, and tells its story. The run is the same as without.
 pub fn tell(seed: u64, options: SimulationOptions) -> (SimulationReport, Story) {
     let run::Recorded { report, recorder, .. } = run::run_recorded(seed, options, &run::Cuts::default());
-    let story = Story::of(&report, &recorder, None);
+    let story = Story::of(&report, &recorder, |_| true, None);
     (report, story)
 }
 
@@ -55,7 +58,7 @@ pub fn tell_mutated(
     limits: ShrinkLimits,
 ) -> Option<(SimulationReport, Story, ShrinkSummary)> {
     service::mutation::activate(Some(mutation));
-    let shrunk = shrink(seed, options, limits);
+    let shrunk = shrink(seed, search::options(mutation, options), search::wanted(mutation), limits);
     service::mutation::activate(None);
     shrunk.map(|(report, story, summary)| (report, story.with_mutation(mutation.name(), mutation.does()), summary))
 }

@@ -14,7 +14,7 @@ use super::facts;
 use super::run::{CONDITIONS, Cuts, Recorded, conditions_of, length_of, run_cut, run_recorded, signature};
 use crate::options::SimulationOptions;
 use crate::repeated_faults::PlannedFault;
-use crate::report::SimulationReport;
+use crate::report::{SimulationReport, Wanted};
 
 /// The most shoppers that a seed has.
 const SHOPPERS_MAX: u32 = 5;
@@ -84,14 +84,16 @@ enum Part {
     Shopper(u32),
 }
 
-/// Runs a seed that breaks a promise, and shrinks it. `None` if it breaks none.
+/// Runs a seed that breaks a promise, and shrinks it, as long as the failure that is wanted most
+/// remains. `None` if the seed breaks no promise.
 pub fn shrink(
     seed: u64,
     options: SimulationOptions,
+    wanted: Wanted,
     limits: ShrinkLimits,
 ) -> Option<(SimulationReport, Story, ShrinkSummary)> {
     let Recorded { report: first, recorder, plan } = run_recorded(seed, options, &Cuts::default());
-    let best = facts::most_telling(&first.failures, &recorder)?;
+    let best = facts::most_telling(&first.failures, &recorder, wanted)?;
     let conditions = conditions_of(seed, options);
     let mut parts: Vec<Part> = (0..plan.len()).filter(|at| plan[*at].fault.is_some()).map(Part::Fault).collect();
     let faults = parts.len();
@@ -122,7 +124,7 @@ pub fn shrink(
         virtual_ms: [first.virtual_ms, report.virtual_ms],
         gave_up: search.runs >= search.runs_max,
     };
-    let story = Story::of(&report, &recorder, Some(format!("{summary}.")));
+    let story = Story::of(&report, &recorder, wanted, Some(format!("{summary}.")));
     Some((report, story, summary))
 }
 
