@@ -289,8 +289,8 @@ impl Merger {
 
     fn console_event(&mut self, process: String, at_us: u64, text: String, event: ConsoleEvent) {
         let what = What::Console(event);
-        let (at_ms, topic) = (ms(at_us), what.topic());
-        self.pending.push(EventLine { at_ms, process, sequence: None, notable: true, topic, text, what });
+        let (sequence, topic) = (None, what.topic());
+        self.pending.push(EventLine { at_ms: ms(at_us), process, sequence, notable: true, topic, text, what });
     }
 
     fn report_gaps(&mut self, now_us: u64) {
