@@ -23,10 +23,14 @@ export function numbers(state) {
     tile('errors', 'Errors', none ? '–' : rate(t.errors_per_s), 'a second',
       none ? '' : `${rate(t.refused_per_s)} refused`, problems > 0 && t.errors_per_s > 0),
     tile('waiting', 'Waiting', none ? '–' : count(t.waiting), t?.waiting === 1 ? 'request'
-      : 'requests', none ? '' : waitsLong(state) ? `the oldest for ${duration(t.waiting_ms)}`
-      : 'for a moment', waitsLong(state)),
+      : 'requests', waitingNote(state), waitsLong(state)),
     tile('gap', 'Longest gap', none ? '–' : duration(t.longest_gap_ms), '',
       'without an order'));
+}
+
+function waitingNote({ traffic }) {
+  if (!traffic || traffic.waiting === 0) return '';
+  return waitsLong({ traffic }) ? `the oldest for ${duration(traffic.waiting_ms)}` : 'for a moment';
 }
 
 function tile(id, title, value, unit, note, alert = false) {
