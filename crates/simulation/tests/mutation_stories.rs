@@ -35,7 +35,7 @@ fn acknowledge_before_the_majority() {
 
 #[test]
 fn skip_the_fence() {
-    story(Mutation::SkipFence, 179, ["the leader of term 3", "the leader of term 1"]);
+    story(Mutation::SkipFence, 1035, ["the leader of term 2", "the leader of term 1"]);
 }
 
 #[test]
@@ -55,12 +55,12 @@ fn place_an_order_twice() {
 
 #[test]
 fn sync_after_the_acknowledgement() {
-    story(Mutation::SyncAfterAcknowledgement, 10, ["has these orders on its disks", "is damaged"]);
+    story(Mutation::SyncAfterAcknowledgement, 16, ["has these orders on its disks", "is damaged"]);
 }
 
 #[test]
 fn elect_without_the_longest_log() {
-    story(Mutation::ElectShorterLog, 95, ["leads the catalog group", "acknowledged entries are lost"]);
+    story(Mutation::ElectShorterLog, 78, ["leads the order group", "acknowledged entries are lost"]);
 }
 
 #[test]
