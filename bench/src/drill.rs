@@ -35,13 +35,17 @@ pub(crate) struct InjectedFault {
     seen: SeenErrors,
 }
 
-/// The stages of a failover, one after the other.
+/// The stages of a failover, one after the other, in microseconds.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct Stages {
-    detection_us: u64,
-    election_us: u64,
-    take_over_us: u64,
-    first_order_us: u64,
+    #[serde(rename = "detection_us")]
+    detection: u64,
+    #[serde(rename = "election_us")]
+    election: u64,
+    #[serde(rename = "take_over_us")]
+    take_over: u64,
+    #[serde(rename = "first_order_us")]
+    first_order: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -64,8 +68,8 @@ impl InjectedFault {
     /// Detection, election, takeover and first order in milliseconds, if a new leader was elected
     /// and every stage was seen.
     pub(crate) fn stages_ms(&self) -> Option<[f64; 4]> {
-        let Stages { detection_us, election_us, take_over_us, first_order_us } = self.stages?;
-        Some([detection_us, election_us, take_over_us, first_order_us].map(ms))
+        let Stages { detection, election, take_over, first_order } = self.stages?;
+        Some([detection, election, take_over, first_order].map(ms))
     }
 }
 
