@@ -1,4 +1,4 @@
-//! P8: how long nobody gets an order through, for each kind of fault.
+//! P8: how long no order gets through, for each kind of fault.
 //!
 //! `toystore drill` with two frontends injects each fault in turn, in random order, under 16
 //! shoppers who place 500 orders per second. The *gap* is the longest time without an acknowledged
@@ -6,15 +6,15 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use report::{Cell, Document, Table};
+use workload::Latency;
 
 use crate::benchmark::Benchmark;
 use crate::context::BenchContext;
-use crate::drill::{self, InjectedFault, PER_S, SHOPPERS};
+use crate::drill::{self, FaultSummary, PER_S, SHOPPERS};
 use crate::outcome::BenchOutcome;
 use crate::result::{BenchResult, Figure, Goal};
-use crate::rounds::{median, percentile};
 
 /// How long a process stays dead or frozen, and a link cut: longer than the longest gap.
 const HOLD: Duration = Duration::from_secs(1);
@@ -45,51 +45,41 @@ const BUDGETS: [Budget; 12] = [
     budget("rolling-restart", 350.0, 600.0),
 ];
 
-/// The faults of one kind.
-struct Measured {
-    budget: &'static Budget,
-    gaps_ms: Vec<f64>,
-    errors: u64,
-    /// Detection, election, takeover, first order: the median of each.
-    stages_ms: Option<[f64; 4]>,
-}
+/// The stages of a failover, by their names in the report and on the page.
+const STAGES: [(&str, &str); 4] = [
+    ("detection", "detection ms"),
+    ("election", "election ms"),
+    ("take_over", "takeover ms"),
+    ("first_order", "first order ms"),
+];
 
 /// Runs the benchmark.
 pub(crate) async fn measure(context: &BenchContext) -> Result<BenchOutcome> {
     let dir = context.dir("availability")?;
     let kinds = BUDGETS.each_ref().map(|budget| budget.fault);
-    let faults = drill::inject(context, &dir, &kinds, context.profile.faults, Some(HOLD)).await?;
-    let measured: Vec<_> = BUDGETS.iter().map(|budget| Measured::of(budget, &faults)).collect();
-    Ok(BenchOutcome::new(results(&measured), details(&measured), &faults))
+    let report = drill::inject(context, &dir, &kinds, context.profile.faults, Some(HOLD)).await?;
+    let measured = BUDGETS.iter().map(|budget| {
+        let summary = report.faults.iter().find(|summary| summary.fault == budget.fault);
+        Ok((budget, summary.with_context(|| format!("the drill's report lacks {}", budget.fault))?))
+    });
+    let measured = measured.collect::<Result<Vec<_>>>()?;
+    Ok(BenchOutcome::new(results(&measured), details(&measured), &report))
 }
 
-impl Measured {
-    fn of(budget: &'static Budget, faults: &[InjectedFault]) -> Self {
-        let of_kind: Vec<_> = faults.iter().filter(|it| it.fault == budget.fault).collect();
-        let stages: Vec<_> = of_kind.iter().filter_map(|it| it.stages_ms()).collect();
-        let stage = |index: usize| median(stages.iter().map(|stages| stages[index]));
-        Self {
-            budget,
-            gaps_ms: of_kind.iter().map(|it| it.gap_ms()).collect(),
-            errors: of_kind.iter().map(|it| it.errors()).sum(),
-            stages_ms: (!stages.is_empty()).then(|| [0, 1, 2, 3].map(stage)),
-        }
-    }
-}
-
-fn results(measured: &[Measured]) -> Vec<BenchResult> {
-    let of = |it: &Measured| {
-        let Budget { fault, p50_ms, p99_ms } = it.budget;
-        [(50, *p50_ms), (99, *p99_ms)].map(|(percent, budget_ms)| {
-            let gap = Figure::new(percentile(&it.gaps_ms, percent), "ms");
-            let what = format!("gap at {fault}, p{percent}");
-            Benchmark::P8.figure(&format!("@{fault}-p{percent}"), &what, gap, "", Goal::AtMost(budget_ms))
+fn results(measured: &[(&Budget, &FaultSummary)]) -> Vec<BenchResult> {
+    let of = |(budget, summary): &(&Budget, &FaultSummary)| {
+        let Budget { fault, p50_ms, p99_ms } = budget;
+        let Latency { p50_us, p99_us, .. } = summary.gap;
+        [("p50", p50_us, *p50_ms), ("p99", p99_us, *p99_ms)].map(|(percentile, gap_us, budget_ms)| {
+            let gap = Figure::new(Duration::from_micros(gap_us).as_secs_f64() * 1e3, "ms");
+            let what = format!("gap at {fault}, {percentile}");
+            Benchmark::P8.figure(&format!("@{fault}-{percentile}"), &what, gap, "", Goal::AtMost(budget_ms))
         })
     };
     measured.iter().flat_map(of).collect()
 }
 
-fn details(measured: &[Measured]) -> Document {
+fn details(measured: &[(&Budget, &FaultSummary)]) -> Document {
     let mut page = Document::new("Availability");
     page.text(format!(
         "Two frontends, one catalog, three order replicas; {SHOPPERS} writers, {PER_S} orders per second. Faults that \
@@ -97,15 +87,15 @@ fn details(measured: &[Measured]) -> Document {
          the median of the faults after which a new leader was elected.",
         HOLD.as_secs()
     ));
-    let table = Table::of(measured).text("fault", |it| it.budget.fault).number("times", |it| it.gaps_ms.len());
-    let gap = |it: &Measured, percent| percentile(&it.gaps_ms, percent);
-    let table = table
-        .numbers(["gap p50 ms", "p99 ms", "max ms"], |it| [50, 99, 100].map(|percent| gap(it, percent)))
-        .number("errors", |it| it.errors);
-    let stages = ["detection ms", "election ms", "takeover ms", "first order ms"];
-    page.table(table.numbers(stages, |it| match it.stages_ms {
-        Some(stages) => stages.map(Cell::Number),
-        None => [const { Cell::Missing }; 4],
+    let summaries = measured.iter().map(|(_, summary)| *summary);
+    let table = Table::of(summaries).text("fault", |it| it.fault.clone()).number("times", |it| it.times);
+    let table = table.ms(["gap p50", "p99", "max"], |it| [it.gap.p50_us, it.gap.p99_us, it.gap.max_us]);
+    let stage_ms = |summary: &FaultSummary, stage| {
+        let us = summary.stages.as_ref()?.get(stage)?.p50_us;
+        Some(Duration::from_micros(us).as_secs_f64() * 1e3)
+    };
+    page.table(table.number("errors", |it| it.errors()).numbers(STAGES.map(|(_, head)| head), |it| {
+        STAGES.map(|(stage, _)| stage_ms(it, stage).map_or(Cell::Missing, Cell::Number))
     }));
     page
 }

@@ -1,5 +1,6 @@
 //! `toystore drill` as a measuring instrument: faults on a store of its own, under load.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
+use workload::Latency;
 
 use crate::context::BenchContext;
 
@@ -17,64 +19,58 @@ pub(crate) const SHOPPERS: u32 = 16;
 pub(crate) const PER_S: u32 = 500;
 
 /// The parts of the drill's report that are read.
-#[derive(Deserialize)]
-struct DrillReport {
-    events: Vec<InjectedFault>,
+#[derive(Deserialize, Serialize)]
+pub(crate) struct DrillReport {
+    /// All faults.
+    pub(crate) events: Vec<InjectedFault>,
+    /// One summary per kind of fault.
+    pub(crate) faults: Vec<FaultSummary>,
     result: String,
     broken: Vec<String>,
     not_checked: Vec<String>,
 }
 
 /// One fault that was injected.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Deserialize, Serialize)]
 pub(crate) struct InjectedFault {
-    /// Its kind.
-    pub(crate) fault: String,
+    fault: String,
     gap_us: u64,
-    stages: Option<Stages>,
+}
+
+/// All faults of one kind.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct FaultSummary {
+    /// The kind.
+    pub(crate) fault: String,
+    /// Their number.
+    pub(crate) times: usize,
+    /// The longest time without an acknowledged order, from the fault until the store has
+    /// recovered.
+    pub(crate) gap: Latency,
+    /// The stages of the failovers by their names, if new leaders were elected and every stage was
+    /// seen.
+    pub(crate) stages: Option<BTreeMap<String, Latency>>,
     seen: SeenErrors,
 }
 
-/// The stages of a failover, one after the other, in microseconds.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-pub(crate) struct Stages {
-    #[serde(rename = "detection_us")]
-    detection: u64,
-    #[serde(rename = "election_us")]
-    election: u64,
-    #[serde(rename = "take_over_us")]
-    take_over: u64,
-    #[serde(rename = "first_order_us")]
-    first_order: u64,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Deserialize, Serialize)]
 struct SeenErrors {
-    errors: std::collections::BTreeMap<String, u64>,
+    errors: BTreeMap<String, u64>,
 }
 
 impl InjectedFault {
     /// The longest time without an acknowledged order, from the fault until the store has
     /// recovered, in milliseconds.
     pub(crate) fn gap_ms(&self) -> f64 {
-        ms(self.gap_us)
+        Duration::from_micros(self.gap_us).as_secs_f64() * 1e3
     }
+}
 
+impl FaultSummary {
     /// How many errors shoppers saw.
     pub(crate) fn errors(&self) -> u64 {
         self.seen.errors.values().sum()
     }
-
-    /// Detection, election, takeover and first order in milliseconds, if a new leader was elected
-    /// and every stage was seen.
-    pub(crate) fn stages_ms(&self) -> Option<[f64; 4]> {
-        let Stages { detection, election, take_over, first_order } = self.stages?;
-        Some([detection, election, take_over, first_order].map(ms))
-    }
-}
-
-fn ms(us: u64) -> f64 {
-    Duration::from_micros(us).as_secs_f64() * 1e3
 }
 
 /// Injects each of `faults` that many times. A fault that lasts is healed after `hold`, or after a
@@ -88,7 +84,7 @@ pub(crate) async fn inject(
     faults: &[&str],
     rounds: u32,
     hold: Option<Duration>,
-) -> Result<Vec<InjectedFault>> {
+) -> Result<DrillReport> {
     let json = dir.join("drill.json");
     let mut command = Command::new(&context.binary);
     command.args(["drill", "--faults", &faults.join(","), "--rounds", &rounds.to_string()]);
@@ -98,11 +94,10 @@ pub(crate) async fn inject(
     let output = command.stdin(Stdio::null()).process_group(0).kill_on_drop(true).output().await?;
     let failed = || format!("the drill failed:\n{}", String::from_utf8_lossy(&output.stderr));
     let text = std::fs::read(&json).with_context(failed)?;
-    let report = serde_json::from_slice(&text).context("cannot parse the drill's report")?;
-    let DrillReport { events, result, broken, not_checked } = report;
-    let findings = [broken, not_checked].concat().join("; ");
-    ensure!(output.status.success() && result == "passed", "the drill {result}: {findings}");
-    let wanted = faults.len() * usize::try_from(rounds)?;
-    ensure!(events.len() == wanted, "the drill injected {} faults instead of {wanted}", events.len());
-    Ok(events)
+    let report: DrillReport = serde_json::from_slice(&text).context("cannot parse the drill's report")?;
+    let findings = [&*report.broken, &*report.not_checked].concat().join("; ");
+    ensure!(output.status.success() && report.result == "passed", "the drill {}: {findings}", report.result);
+    let (injected, wanted) = (report.events.len(), faults.len() * usize::try_from(rounds)?);
+    ensure!(injected == wanted, "the drill injected {injected} faults instead of {wanted}");
+    Ok(report)
 }

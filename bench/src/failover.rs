@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use report::{Document, Table, number};
+use report::{Document, Table, nearest_rank, number};
 use serde::Serialize;
 use tokio::time::sleep;
 
@@ -23,7 +23,7 @@ use crate::drill::{self, InjectedFault, PER_S, SHOPPERS};
 use crate::etcd::{self, EtcdCluster, EtcdWriters};
 use crate::outcome::BenchOutcome;
 use crate::result::{BenchResult, Figure, Goal};
-use crate::rounds::{median, percentile};
+use crate::rounds::median;
 
 /// How long a killed node of etcd stays stopped: longer than an election.
 const AWAY: Duration = Duration::from_secs(2);
@@ -54,8 +54,8 @@ pub(crate) async fn measure(context: &BenchContext) -> Result<BenchOutcome> {
 }
 
 async fn own_gaps(context: &BenchContext, dir: &Path) -> Result<Vec<f64>> {
-    let faults = drill::inject(context, dir, &["kill-leader"], context.profile.kills, None).await?;
-    Ok(faults.iter().map(InjectedFault::gap_ms).collect())
+    let report = drill::inject(context, dir, &["kill-leader"], context.profile.kills, None).await?;
+    Ok(report.events.iter().map(InjectedFault::gap_ms).collect())
 }
 
 async fn etcd_gaps(context: &BenchContext, dir: &Path) -> Result<Vec<f64>> {
@@ -74,6 +74,13 @@ async fn etcd_gaps(context: &BenchContext, dir: &Path) -> Result<Vec<f64>> {
         gaps_ms.push(outage.longest().as_secs_f64() * 1e3);
     }
     Ok(gaps_ms)
+}
+
+/// The nearest-rank percentile.
+fn percentile(gaps: &[f64], percent: usize) -> f64 {
+    let mut sorted = gaps.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    nearest_rank(&sorted, percent).expect("there is at least one gap")
 }
 
 fn results(gaps: &FailoverGaps) -> Vec<BenchResult> {

@@ -1,6 +1,6 @@
 //! Repeated measurements.
 
-use report::{Spread, Table, nearest_rank};
+use report::{Spread, Table};
 use serde::Serialize;
 
 /// One measurement of requests.
@@ -51,16 +51,6 @@ impl Rounds {
     fn median_of(&self, figure: fn(&Measurement) -> f64) -> f64 {
         median(self.0.iter().map(figure))
     }
-}
-
-/// The nearest-rank percentile.
-///
-/// # Panics
-/// If there are no figures.
-pub(crate) fn percentile(figures: &[f64], percent: usize) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    nearest_rank(&sorted, percent).expect("there is at least one figure")
 }
 
 /// The median.

@@ -1,11 +1,11 @@
 //! Percentiles of a latency.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Latency percentiles in microseconds: the median, the 90th and the 99th percentile, and the
 /// maximum.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the line above describes all four")]
 pub struct Latency {
     pub p50_us: u64,
