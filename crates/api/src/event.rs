@@ -4,9 +4,8 @@
 //! |---|---|
 //! | `GET /events?since=N` | Server-Sent Events: the [`Recorded`] events after number `N`, then new ones as they happen; every internal port |
 //!
-//! An event is defined once, here, with its fields, its log level, its topic and its
-//! sentence. The crate
-//! `service` writes the log line and keeps the event in the process's ring from that one
+//! An event is defined once, here, with its fields, its log level, its topic and its sentence. The
+//! crate `service` writes the log line and keeps the event in the process's ring from that one
 //! definition, so that the log, the console and the stories of the simulation cannot disagree.
 //!
 //! Events tell what happened; nothing decides by them. A process keeps the newest

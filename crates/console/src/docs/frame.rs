@@ -2,9 +2,7 @@
 
 use std::fmt::Write;
 
-use pulldown_cmark_escape::escape_html;
-
-use super::markdown::Rendered;
+use super::markdown::{Rendered, escaped};
 
 /// The page of a document. `all`: the names of all documents, and their texts.
 pub(super) fn page<'a>(name: &str, rendered: &Rendered, all: impl Iterator<Item = (&'a str, &'a str)>) -> String {
@@ -54,11 +52,4 @@ pub(super) fn page<'a>(name: &str, rendered: &Rendered, all: impl Iterator<Item 
 /// The first heading, which is the first line.
 fn title(markdown: &str) -> &str {
     markdown.lines().next().unwrap_or_default().trim_start_matches(['#', ' '])
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::new();
-    // Writing to a string cannot fail.
-    let _ = escape_html(&mut escaped, text);
-    escaped
 }

@@ -144,7 +144,8 @@ fn raw<'m>(parts: &[&str]) -> Event<'m> {
     Event::InlineHtml(CowStr::from(parts.concat()))
 }
 
-fn escaped(text: &str) -> String {
+/// The text as it stands in an element, or in a quoted attribute.
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     // Writing to a string cannot fail.
     let _ = escape_html(&mut escaped, text);

@@ -204,7 +204,8 @@ impl Merger {
         }
         self.details += usize::from(!notable);
         let text = self.names.sentence(&name, service, &event);
-        let (sequence, topic, what) = (Some(sequence), event.topic().name(), What::Store(event));
+        let (sequence, what) = (Some(sequence), What::Store(event));
+        let topic = what.topic();
         self.pending.push(EventLine { at_ms: ms(at_us), process: name, sequence, notable, topic, text, what });
     }
 

@@ -8,7 +8,7 @@ use history::Counts;
 use workload::Latency;
 
 use super::fault::Fault;
-use super::fault_timeline::{BEFORE_US, FaultTimeline, signed_ms};
+use super::fault_timeline::{BEFORE_US, FaultTimeline, in_ms, signed_ms};
 use super::report::{DrillReport, FaultEvent, STAGES, TIMELINES_PER_KIND};
 use super::timeline_figure;
 
@@ -102,7 +102,7 @@ pub(crate) fn timelines(page: &mut Document, report: &DrillReport) {
 }
 
 fn summary(n: usize, FaultEvent { fault, victims, gap_us, recovered_after_ms, .. }: &FaultEvent) -> String {
-    let gap = number(Duration::from_micros(*gap_us).as_secs_f64() * 1e3);
+    let gap = in_ms(*gap_us);
     let recovered = count(*recovered_after_ms);
     format!("{fault}: {victims} (fault {n}): no order for {gap} ms, recovered {recovered} ms after the fault ended")
 }

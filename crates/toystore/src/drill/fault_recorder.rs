@@ -13,7 +13,7 @@ use super::report::DrillReport;
 use super::stages::Stages;
 use crate::local::LocalStore;
 
-/// The processes answer, and a follower tries to reach them at least once a second.
+/// The processes answer, and a follower tries to reach them several times a second.
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The processes have stopped. Their last events are on their way.

@@ -2,6 +2,7 @@
 //! had recovered, in the order of time. Pure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ::report::number;
 use api::event::Event;
@@ -161,10 +162,14 @@ pub(super) fn after_fault(us: i64) -> String {
     format!("{} ms", signed_ms(us))
 }
 
+/// A duration in ms, for people.
+pub(super) fn in_ms(us: u64) -> String {
+    number(Duration::from_micros(us).as_secs_f64() * 1e3)
+}
+
 /// A time after the fault in ms, with its sign.
 pub(super) fn signed_ms(us: i64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "a duration")]
-    let ms = number(us.unsigned_abs() as f64 / 1e3);
+    let ms = in_ms(us.unsigned_abs());
     if us < 0 { format!("−{ms}") } else { format!("+{ms}") }
 }
 
@@ -176,8 +181,7 @@ fn own_entries(span: &InjectedFaultSpan) -> Vec<TimelineEntry> {
         text: format!("{process} {text}"),
         event: None,
     };
-    #[expect(clippy::cast_precision_loss, reason = "a duration")]
-    let gap_ms = number(span.gap.length_us() as f64 / 1e3);
+    let gap_ms = in_ms(span.gap.length_us());
     vec![
         entry(span.injected, DRILL, format!("injects {}: {}", span.fault, span.victims)),
         entry(span.gap.from, SHOPPERS, format!("get no acknowledgement of an order for {gap_ms} ms")),

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
-use std::time::Duration;
 
-use ::report::{Checks, nearest_rank, number};
+use ::report::{Checks, nearest_rank};
 use history::{Counts, Verdict};
 use serde::Serialize;
 use workload::Latency;
 
 use super::fault::Fault;
-use super::fault_timeline::FaultTimeline;
+use super::fault_timeline::{FaultTimeline, in_ms};
 use super::load::ErrorCounts;
 use super::stages::Stages;
 
@@ -70,8 +69,7 @@ pub struct FaultEvent {
     /// The errors that shoppers saw from the fault until recovery.
     #[serde(rename = "seen")]
     pub errors: ErrorCounts,
-    /// What the processes did; only of the three faults of a kind with the longest
-    /// gap.
+    /// What the processes did; only of the three faults of a kind with the longest gap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<FaultTimeline>,
 }
@@ -204,7 +202,7 @@ fn percentiles(mut values_us: Vec<u64>) -> Latency {
 impl Display for FaultEvent {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { fault, victims, gap_us, recovered_after_ms, errors, .. } = self;
-        let gap = number(Duration::from_micros(*gap_us).as_secs_f64() * 1e3);
+        let gap = in_ms(*gap_us);
         write!(f, "{fault:<23} {victims:<28} gap {gap:>6} ms, recovered in {recovered_after_ms:>5} ms")?;
         match errors.total() {
             0 => Ok(()),
