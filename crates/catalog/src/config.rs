@@ -41,7 +41,7 @@ pub fn settings() -> Vec<Setting> {
         ),
         Setting::new("RESTOCK_INTERVAL_MS", "10000", "How often sold-out products are restocked; 0 means never"),
         Setting::new("RESTOCK_LEVEL", "100", "Pieces that a sold-out product is restocked to"),
-        Setting::new("LEASE_MS", "1000", "How long a frontend may serve from its cache without renewing its lease"),
+        Setting::new("LEASE_MS", "250", "How long a frontend may serve from its cache without renewing its lease"),
     ];
     let groups = [lists::discovery(), lists::catalog(), lists::catalog_replication(), lists::order()];
     let own =
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(config.data_dir, Path::new("data/catalog1"));
         assert_eq!(config.seed, Seed::Missing(missing));
         assert_eq!(config.restock, Restock { interval: Duration::from_secs(10), level: Stock(100) });
-        assert_eq!(config.lease, Duration::from_secs(1));
+        assert_eq!(config.lease, Duration::from_millis(250));
     }
 
     #[test]

@@ -43,7 +43,7 @@
 //! 7. `server`, `routes`, `config`, `metrics`: the process around all of that.
 //!
 //! # Caveats
-//! * A restarted catalog answers no reads for the length of a lease plus a tenth (1.1 s). Orders
+//! * A restarted catalog answers no reads for the length of a lease plus a tenth (275 ms). Orders
 //!   wait meanwhile; none is refused.
 //! * The clocks of catalog and frontends may show any time, but must run at the same speed within a
 //!   tenth. A frontend whose clock has stopped (a suspended virtual machine) may serve stale values

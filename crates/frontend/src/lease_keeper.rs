@@ -22,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::SharedCache;
 
-/// Timeout of one request. A lease lasts about a second, so a later response would be of little
-/// use.
-const REQUEST_TIMEOUT: Duration = Duration::from_millis(400);
-/// Deadline of one renewal, over all attempts. A renewal that misses it has failed.
-const RENEWAL_DEADLINE: Duration = Duration::from_secs(1);
+/// Timeout of one request: a default lease. A later response would grant none of it.
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(250);
+/// Deadline of one renewal, over all attempts. A renewal that misses it has failed; a default lease
+/// is over by then.
+const RENEWAL_DEADLINE: Duration = Duration::from_millis(300);
 /// Delay after a failed renewal. The attempts of the renewal have a back-off of their own.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// The shortest time between two renewals, however short the leases are.

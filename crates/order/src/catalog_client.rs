@@ -26,8 +26,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::data_mismatch::DataMismatch;
 
-/// For one attempt at the catalog's leader. Longer than a cache lease (about 1 s, and as much again
-/// when the catalog has just started): the catalog answers only when no frontend can serve the old
+/// For one attempt at the catalog's leader. Longer than the longest cache lease (2 s, 0.25 s by
+/// default): the catalog answers only when no frontend can serve the old
 /// stock any more.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -47,9 +47,9 @@ const LEADER_POLL_TIMEOUT: Duration = Duration::from_millis(200);
 
 const FENCE_PATH: &str = "/fence";
 
-/// For the statuses, before the catalog counts as unreachable: enough for ten attempts (see
+/// For the statuses, before the catalog counts as unreachable: enough for eight attempts (see
 /// [`Hedge::QUICK`]).
-const REACHABILITY_TIMEOUT: Duration = Duration::from_millis(300);
+const REACHABILITY_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A newer leader has fenced this one's term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

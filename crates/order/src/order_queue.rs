@@ -47,7 +47,8 @@ mod queue_delay;
 const WAITERS_MAX: usize = 16;
 
 /// Longest time that an order should wait for its batch. Frontends wait 4.8 s in all. The rest is
-/// for the catalog, which may have to wait for a cache lease (1.1 s), and for the log.
+/// for the catalog, which may have to wait for a cache lease (2.2 s at most, 0.3 s by default), and
+/// for the log.
 const QUEUE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// An order taken from the queue.

@@ -25,9 +25,10 @@ use tokio::time::{sleep, sleep_until};
 use crate::catalog_client::CatalogClient;
 use crate::orders::Orders;
 
-/// How long a request to the catalog may be unanswered before reachability is checked: about as
-/// long as a restart of the catalog takes.
-const UNANSWERED_MAX: Duration = Duration::from_millis(500);
+/// How long a request to the catalog may be unanswered before reachability is checked. The catalog
+/// answers within milliseconds unless it waits for a lease to run out, and a check costs it a status
+/// per replica.
+const UNANSWERED_MAX: Duration = Duration::from_millis(100);
 /// For the responses of the other replicas. Each of them first asks the catalog for its status.
 const ASK_TIMEOUT: Duration = Duration::from_millis(500);
 /// The pause before the next check.
@@ -52,7 +53,9 @@ impl ReachabilityMonitor {
                 () = unanswered => {}
                 _ = pending_since.wait_for(|now| *now != since) => continue,
             }
-            if !self.catalog.is_reachable().await {
+            let is_reachable = self.catalog.is_reachable().await;
+            // Packets may be lost in both, and the request may have been answered meanwhile.
+            if !is_reachable && *pending_since.borrow() == since {
                 self.step_down().await;
             }
             sleep(RETRY_PAUSE).await;
