@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::page::Page;
 use crate::store::Store;
-use crate::webdriver::key;
+use crate::webdriver::{Browser, key};
 
 /// More than the page has stops for the Tab key.
 const STOPS_MAX: usize = 200;
@@ -62,8 +62,7 @@ async fn nothing_moves_for_those_who_asked_for_that() {
 #[tokio::test]
 #[ignore = "needs axe-core: AXE=axe.min.js"]
 async fn axe_finds_nothing() {
-    let file = std::env::var("AXE").expect("AXE names the file axe.min.js");
-    let axe = std::fs::read_to_string(file).unwrap();
+    let axe = axe();
     let store = Store::start().await;
     let page = Page::open(&store.console).await;
     page.set_slider("shopper-count", 2).await;
@@ -71,24 +70,59 @@ async fn axe_finds_nothing() {
     page.act("kill", &page.leader().await).await;
     page.shows("#log li[data-kind=gap]").await;
     page.run(&axe).await;
-    for theme in ["light", "dark"] {
-        page.prefer(&[("prefers-color-scheme", theme), ("prefers-reduced-motion", "reduce")]).await;
-        if page.value("document.documentElement.dataset.theme").await != theme {
-            page.press_button("#theme").await;
-        }
-        page.shows(&format!("html[data-theme={theme}]")).await;
+    for theme in THEMES {
+        choose_theme(&page, theme).await;
         for (width, height) in [(390, 844), (1280, 800), (1920, 1080)] {
             page.resize(width, height).await;
             page.until(&format!("document.querySelector('#diagram svg').clientWidth < {width}")).await;
-            assert_eq!(page.value("document.documentElement.scrollWidth <= innerWidth").await, true);
-            // What it has judged, so that a script that does nothing does not pass.
-            let rules = page.run("return axe.run().then(it => it.passes.length)").await;
-            assert!(rules.as_u64() > Some(20), "{rules}");
-            let judge = "return axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', \
-                         'best-practice'] }).then(it => it.violations.map(one => one.id + ': ' + \
-                         one.nodes.slice(0, 3).map(node => node.html + ' ' + node.failureSummary).join('; ')))";
-            let violations = page.run(judge).await;
-            assert_eq!(violations, Value::Array(Vec::new()), "{theme}, {width} px");
+            judge(&page, &format!("{theme}, {width} px")).await;
         }
     }
+}
+
+/// The longest document, the one that is a table, and a lesson.
+#[tokio::test]
+#[ignore = "needs axe-core: AXE=axe.min.js"]
+async fn axe_finds_nothing_in_documents() {
+    let axe = axe();
+    let store = Store::start().await;
+    let page = Page::open(&store.console).await;
+    for document in ["architecture", "glossary", "lessons/1-cache-and-leases"] {
+        Browser::open(&page, &format!("{}/docs/{document}", store.console)).await;
+        page.run(&axe).await;
+        for theme in THEMES {
+            choose_theme(&page, theme).await;
+            for (width, height) in [(390, 844), (1280, 800)] {
+                page.resize(width, height).await;
+                judge(&page, &format!("{document}, {theme}, {width} px")).await;
+            }
+        }
+    }
+}
+
+const THEMES: [&str; 2] = ["light", "dark"];
+
+fn axe() -> String {
+    let file = std::env::var("AXE").expect("AXE names the file axe.min.js");
+    std::fs::read_to_string(file).unwrap()
+}
+
+async fn choose_theme(page: &Page, theme: &str) {
+    page.prefer(&[("prefers-color-scheme", theme), ("prefers-reduced-motion", "reduce")]).await;
+    if page.value("document.documentElement.dataset.theme").await != theme {
+        page.press_button("#theme").await;
+    }
+    page.shows(&format!("html[data-theme={theme}]")).await;
+}
+
+/// axe-core has been run in this page. It judges what is shown now.
+async fn judge(page: &Page, what: &str) {
+    assert_eq!(page.value("document.documentElement.scrollWidth <= innerWidth").await, true, "{what}");
+    // What it has judged, so that a script that does nothing does not pass.
+    let rules = page.run("return axe.run().then(it => it.passes.length)").await;
+    assert!(rules.as_u64() > Some(20), "{what}: {rules}");
+    let judge = "return axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', \
+                 'best-practice'] }).then(it => it.violations.map(one => one.id + ': ' + \
+                 one.nodes.slice(0, 3).map(node => node.html + ' ' + node.failureSummary).join('; ')))";
+    assert_eq!(page.run(judge).await, Value::Array(Vec::new()), "{what}");
 }
