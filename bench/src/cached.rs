@@ -1,8 +1,9 @@
-//! P1: a cached product, compared with a bare hyper server that returns the same bytes.
+//! P1: a cached product, compared with a bare hyper server that returns the same bytes, with nginx
+//! that returns the same body as a constant, and with nginx's proxy cache in front of the store.
 //!
-//! wrk sends requests to both, over 64 keep-alive connections with two threads. It shares the CPUs
+//! wrk sends requests to each, over 64 keep-alive connections with two threads. It shares the CPUs
 //! with the measured server, so each rate is that of server and load generator together; the
-//! server's share of the CPUs is the same for both. While the bare server is measured, the whole
+//! server's share of the CPUs is the same for all. While another server is measured, the whole
 //! store is paused.
 
 use std::path::Path;
@@ -19,6 +20,7 @@ use crate::benchmark::Benchmark;
 use crate::context::BenchContext;
 use crate::http;
 use crate::hyper_server::{self, CannedResponse};
+use crate::nginx::{self, Nginx};
 use crate::outcome::BenchOutcome;
 use crate::profile::Profile;
 use crate::result::{BenchResult, Figure, Goal};
@@ -50,21 +52,25 @@ const MISSES: &str = "toystore_cache_misses_total";
 /// per connection.
 const MISS_SHARE_MAX: f64 = 0.001;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct CachedRounds {
     ours: Rounds,
     hyper: Rounds,
+    nginx_constant: Rounds,
+    nginx_cache: Rounds,
 }
 
 /// Runs the benchmark.
 pub(crate) async fn measure(context: &BenchContext) -> Result<BenchOutcome> {
+    let version = nginx::version().await?;
     let dir = context.dir("cached")?;
     let mut store =
         BenchStore::open(&context.binary, &dir.join("ours"), Assortment::of(PRODUCTS), |layout| layout).await?;
     warm(&store).await?;
     let response = http::fetch(store.target(FRONTEND), PATH).await?;
     let bare = BareServer::start(&dir, &response).await?;
-    let mut pair = CachedRounds { ours: Rounds::default(), hyper: Rounds::default() };
+    let nginx = Nginx::start(&dir.join("nginx"), &response, store.target(FRONTEND), PATH).await?;
+    let mut all = CachedRounds::default();
     let Profile { rounds, warm_up, measured, .. } = context.profile;
     for round in 1..=rounds {
         if round > 1 {
@@ -76,16 +82,22 @@ pub(crate) async fn measure(context: &BenchContext) -> Result<BenchOutcome> {
         Lookups::of(&store, FRONTEND).await?.since(before).check()?;
         store.freeze()?;
         let hyper = WRK.measure(&url(&bare.address), warm_up, measured).await?;
+        let constant = WRK.measure(&url(&nginx.constant), warm_up, measured).await?;
+        let cache = WRK.measure(&url(&nginx.cache), warm_up, measured).await?;
         context.progress.line(format!(
-            "P1 round {round} of {rounds}: {:>7} GET/s, bare hyper {:>7} GET/s",
+            "P1 round {round} of {rounds}: {:>7} GET/s, bare hyper {:>7}, nginx {:>7}, its proxy cache {:>7}",
             number(ours.per_s),
-            number(hyper.per_s)
+            number(hyper.per_s),
+            number(constant.per_s),
+            number(cache.per_s)
         ));
-        pair.ours.add(ours);
-        pair.hyper.add(hyper);
+        all.ours.add(ours);
+        all.hyper.add(hyper);
+        all.nginx_constant.add(constant);
+        all.nginx_cache.add(cache);
     }
-    let body = CannedResponse::parse(&response)?.body_len();
-    Ok(BenchOutcome::new(results(&pair), details(&pair, response.len(), body), &pair))
+    let body = CannedResponse::parse(&response)?.body().len();
+    Ok(BenchOutcome::new(results(&all), details(&all, response.len(), body, &version), &all))
 }
 
 /// Reads the product until the first frontend's cache has a hit. After a start, or when its lease
@@ -170,23 +182,33 @@ impl BareServer {
     }
 }
 
-fn results(pair: &CachedRounds) -> Vec<BenchResult> {
-    let (ours, hyper) = (pair.ours.median(), pair.hyper.median());
-    let rate = |per_s| Figure::new(per_s, "GET/s");
+fn results(all: &CachedRounds) -> Vec<BenchResult> {
+    let (ours, hyper) = (all.ours.median(), all.hyper.median());
+    let rate = |part, what, theirs: &Rounds, goal| {
+        let per_s = |per_s| Figure::new(per_s, "GET/s");
+        Benchmark::P1.ratio(part, what, per_s(ours.per_s), per_s(theirs.median().per_s), goal)
+    };
     let ms = |us: f64| Figure::new(us / 1e3, "ms");
     vec![
-        Benchmark::P1.ratio("", "cached products per second", rate(ours.per_s), rate(hyper.per_s), Goal::AtLeast(0.9)),
+        rate("", "cached products per second, against bare hyper", &all.hyper, Goal::AtLeast(0.97)),
         Benchmark::P1.ratio("-p99", "p99 of a cached product", ms(ours.p99_us), ms(hyper.p99_us), Goal::AtMost(1.5)),
+        rate("-nginx", "the same, against a constant in nginx", &all.nginx_constant, Goal::AtLeast(1.0)),
+        rate("-proxy", "the same, against nginx's proxy cache", &all.nginx_cache, Goal::AtLeast(1.5)),
     ]
 }
 
-fn details(pair: &CachedRounds, response: usize, body: usize) -> Document {
+fn details(all: &CachedRounds, response: usize, body: usize, version: &str) -> Document {
     let mut page = Document::new("Cached products");
     page.text(format!(
-        "Each response has {response} bytes, {body} of them the body. wrk uses {} threads and {} connections; it shares the CPUs with the server.",
+        "Each response has {response} bytes, {body} of them the body; nginx {version} has headers of its own. wrk uses {} threads and {} connections; it shares the CPUs with the server.",
         WRK.threads, WRK.connections
     ));
-    let sides = [("store", &pair.ours), ("bare hyper, 2 threads", &pair.hyper)];
+    let sides = [
+        ("store", &all.ours),
+        ("bare hyper, 2 threads", &all.hyper),
+        ("nginx, 2 workers, a constant", &all.nginx_constant),
+        ("nginx, 2 workers, proxy cache", &all.nginx_cache),
+    ];
     let table = Table::of(sides).text("server", |(side, _)| *side);
     page.table(Rounds::columns(table, "GET/s", |(_, rounds)| rounds));
     page

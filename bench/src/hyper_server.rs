@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use crate::http::head_end;
 use crate::options::BareHyper;
 
-/// The number of worker threads, as defined by P1.
+/// The number of worker threads, of nginx as well, as defined by P1.
 pub(crate) const WORKERS: usize = 2;
 
 /// Serves until its standard input is closed, which happens when the parent process ends.
@@ -82,9 +82,14 @@ impl CannedResponse {
         response
     }
 
-    /// The length of its body in bytes.
-    pub(crate) fn body_len(&self) -> usize {
-        self.body.len()
+    /// Its headers, without those that servers add.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Its body.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
     }
 }
 

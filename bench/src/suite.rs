@@ -1,5 +1,7 @@
 //! Runs the benchmarks, one after the other.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,7 +34,9 @@ const MEMORY: [&str; 2] = ["tmpfs", "ramfs"];
 pub(crate) async fn run(options: RunOptions) -> Result<()> {
     store::check_binary(&options.toystore)?;
     let dir = options.data_dir.clone().unwrap_or_else(std::env::temp_dir);
-    let root = tempfile::Builder::new().prefix("toystore-bench-").tempdir_in(&dir);
+    // PostgreSQL runs as another user than root, and must reach its directory.
+    let root =
+        tempfile::Builder::new().prefix("toystore-bench-").permissions(Permissions::from_mode(0o711)).tempdir_in(&dir);
     let root = root.with_context(|| format!("cannot create files in {}", dir.display()))?;
     let profile = if options.quick { Profile::quick() } else { Profile::full() };
     let context = BenchContext {

@@ -128,5 +128,5 @@ async fn compare(context: &BenchContext, dir: &Path, old: &mut BenchStore, wante
 /// Measures reads of the first `orders` orders, and then the rate of new orders.
 async fn reads_and_rate(profile: &Profile, store: &BenchStore, orders: u64) -> Result<(Reads, Measurement)> {
     let reads = read(&store.target(1), orders).await?;
-    Ok((reads, order(profile, store, SHOPPERS).await?))
+    Ok((reads, order(profile, store, SHOPPERS, store.products().len()).await?))
 }

@@ -14,6 +14,7 @@ use service::trace::TraceConfig;
 use tokio::sync::watch;
 
 use crate::admission::{LIMIT_MAX, LIMIT_MIN};
+use crate::public::Origins;
 
 /// The largest cache, in products. A store has dozens of products, and a response has about 100
 /// bytes.
@@ -37,6 +38,10 @@ pub fn settings() -> Vec<Setting> {
         ),
         Setting::new("CACHE_SIZE", "7", "Maximum number of products in the cache; 0 turns the cache off"),
         Setting::new("PUBLIC_ADMIN", "true", "Whether the public port also serves /healthz, /readyz and /metrics"),
+        Setting::optional(
+            "CORS_ORIGINS",
+            "Origins whose pages may call the public API from a browser: a list such as https://shop.example,http://localhost:3000, or * for all [default: none]",
+        ),
         Setting::new(
             "ORDERS_IN_FLIGHT_MAX",
             "512",
@@ -90,6 +95,8 @@ pub struct Config {
     pub reads_in_flight_max: u32,
     /// Whether the public port also serves health and metrics.
     pub public_admin: bool,
+    /// The origins whose pages may call the public API.
+    pub cors_origins: Option<Origins>,
     /// How long the frontend keeps serving, unready, after it was told to stop.
     pub shutdown_delay: Duration,
     /// Addresses of the order replicas.
@@ -113,6 +120,7 @@ impl Config {
         let order_requests_max = values.within("ORDER_REQUESTS_MAX", 1..=ORDER_REQUESTS_MAX_MAX);
         let reads_in_flight_max = values.within("READS_IN_FLIGHT_MAX", LIMIT_MIN..=LIMIT_MAX);
         let public_admin = values.required("PUBLIC_ADMIN");
+        let cors_origins = values.optional("CORS_ORIGINS");
         let shutdown_delay = values.within("SHUTDOWN_DELAY_MS", 0..=SHUTDOWN_DELAY_MS_MAX).map(Duration::from_millis);
         let mut discovery = Discovery::read(values);
         let orders = discovery.order_replicas(values);
@@ -132,6 +140,7 @@ impl Config {
             order_requests_max: order_requests_max?,
             reads_in_flight_max: reads_in_flight_max?,
             public_admin: public_admin?,
+            cors_origins,
             shutdown_delay: shutdown_delay?,
             orders: orders?,
             catalogs: catalogs?,
@@ -181,11 +190,12 @@ mod tests {
             ("REST_API_PORT", "1111"),
             ("CACHE_SIZE", "-1"),
             ("BIND_HOST", "here"),
+            ("CORS_ORIGINS", "https://shop.example/"),
             ("ORDER_PORT_1", "1122"),
             ("INTERNAL_TOKEN", "short"),
         ])
         .unwrap_err()
         .0;
-        assert_eq!(mistakes.len(), 5, "{mistakes:#?}");
+        assert_eq!(mistakes.len(), 6, "{mistakes:#?}");
     }
 }

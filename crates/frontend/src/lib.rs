@@ -51,4 +51,5 @@ mod server;
 mod session;
 
 pub use config::{Config, settings};
+pub use public::Origins;
 pub use server::Server;

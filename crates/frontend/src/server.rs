@@ -74,7 +74,15 @@ impl Process for Server {
         let batcher = Batcher::new(PlaceOrders, config.order_requests_max);
         let orders = OrdersApi::new(order.clone(), admission.clone(), batcher, &registry);
         let requests = ServerMetrics::new(&registry);
-        let api = PublicApi::new(products, orders, config.public_admin, readiness.clone(), registry.clone(), &requests);
+        let api = PublicApi::new(
+            products,
+            orders,
+            config.public_admin,
+            config.cors_origins,
+            readiness.clone(),
+            registry.clone(),
+            &requests,
+        );
         let state = InternalApi { cache: cache.clone(), holder };
         let internal_service = internal::service(state, token, readiness, registry.clone(), &requests);
         let elections = ElectionMetrics::new(&registry);

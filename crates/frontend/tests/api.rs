@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use api::public::{Order, OrderPlaced};
 use api::{ErrorCode, Product};
+use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use service::lifecycle::Process;
 use store::{Behavior, Store, address, body, config, failure};
@@ -29,6 +30,48 @@ async fn order_with(store: &Store, json: &str, headers: &[(&str, &str)]) -> reqw
     let request = store.client.post(format!("{}/orders", store.public)).header(CONTENT_TYPE, "application/json");
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     request.body(json.to_owned()).send().await.expect("an answer")
+}
+
+/// By default no response mentions origins, and OPTIONS is as unknown as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_listed_origins_may_call_the_api() {
+    const SHOP: &str = "https://shop.example";
+    const PREFLIGHT: &[(&str, &str)] = &[("origin", SHOP), ("access-control-request-method", "POST")];
+    let send = async |store: &Store, method: Method, path: &str, headers: &[(&str, &str)]| {
+        let request = store.client.request(method, format!("{}{path}", store.public));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let answer = request.send().await.expect("an answer");
+        let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let names = ["origin", "methods", "headers"].map(|name| header(&format!("access-control-allow-{name}")));
+        (answer.status().as_u16(), names, header("vary"))
+    };
+    let without = Store::start().await;
+    let nothing = [None, None, None];
+    let seen = send(&without, Method::GET, "/products/Tux", &[("origin", SHOP)]).await;
+    assert_eq!(seen, (200, nothing.clone(), None));
+    assert_eq!(send(&without, Method::OPTIONS, "/orders", PREFLIGHT).await, (405, nothing.clone(), None));
+
+    let store = Store::start_with(|config| config.cors_origins = Some(SHOP.parse().unwrap())).await;
+    let (shop, vary) = (Some(SHOP.to_owned()), Some("origin".to_owned()));
+    // The first read misses the cache, the second one is answered at once.
+    for _ in 0..2 {
+        let seen = send(&store, Method::GET, "/products/Tux", &[("origin", SHOP)]).await;
+        assert_eq!(seen, (200, [shop.clone(), None, None], vary.clone()));
+    }
+    // A page must be able to read errors, too.
+    let seen = send(&store, Method::GET, "/products/Zebra", &[("origin", SHOP)]).await;
+    assert_eq!(seen, (404, [shop.clone(), None, None], vary.clone()));
+    let (status, [origin, methods, headers], _) = send(&store, Method::OPTIONS, "/orders", PREFLIGHT).await;
+    assert_eq!((status, origin, methods.as_deref()), (204, shop, Some("POST")));
+    assert!(headers.unwrap().contains("idempotency-key"));
+    for other in ["https://other.example", "null"] {
+        let seen = send(&store, Method::GET, "/products/Tux", &[("origin", other)]).await;
+        assert_eq!(seen, (200, nothing.clone(), vary.clone()));
+        let asks = [("origin", other), ("access-control-request-method", "POST")];
+        assert_eq!(send(&store, Method::OPTIONS, "/orders", &asks).await, (204, nothing.clone(), vary.clone()));
+    }
+    // Without a question it is a request like any other.
+    assert_eq!(send(&store, Method::OPTIONS, "/orders", &[]).await, (405, nothing, vary));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +98,7 @@ async fn a_bad_order_is_refused_without_asking_another_service() {
         assert_eq!((seen_status, seen_code.as_str()), (status, code), "{json}");
     }
     let good = r#"{"name":"Tux","quantity":1}"#;
-    for (name, value) in [("idempotency-key", "7"), ("session-id", "two words")] {
+    for (name, value) in [("idempotency-key", "two words"), ("session-id", "two words")] {
         let (status, code, message) = failure(order_with(&store, good, &[(name, value)]).await).await;
         assert_eq!((status, code.as_str()), (400, "bad_request"), "{name}: {message}");
     }

@@ -208,11 +208,13 @@ impl SimulationSummary {
         }
     }
 
-    /// Counts a run that may fail, because it has a deliberate bug.
+    /// Counts a run that may fail, or have reads that are too many to be checked, because it has a
+    /// deliberate bug.
     #[cfg(feature = "mutations")]
     fn add_expected(&mut self, report: &SimulationReport) {
         self.add(report);
         self.failed.clear();
+        self.undecided = 0;
     }
 
     fn add(&mut self, report: &SimulationReport) {

@@ -56,12 +56,12 @@ fn a_script_fails_with_each_bug() {
 
 #[test]
 fn acknowledge_before_the_majority() {
-    find(Mutation::AcknowledgeBeforeMajority, 1);
+    find(Mutation::AcknowledgeBeforeMajority, 5);
 }
 
 #[test]
 fn skip_the_fence() {
-    find(Mutation::SkipFence, 10);
+    find(Mutation::SkipFence, 4);
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn ignore_the_lease() {
 
 #[test]
 fn store_a_raced_fill() {
-    find(Mutation::StoreRacedFill, 20);
+    find(Mutation::StoreRacedFill, 9);
 }
 
 #[test]
@@ -86,12 +86,12 @@ fn forget_refusals() {
 
 #[test]
 fn sync_after_the_acknowledgement() {
-    find(Mutation::SyncAfterAcknowledgement, 7);
+    find(Mutation::SyncAfterAcknowledgement, 4);
 }
 
 #[test]
 fn elect_without_the_longest_log() {
-    find(Mutation::ElectShorterLog, 95);
+    find(Mutation::ElectShorterLog, 24);
 }
 
 #[test]

@@ -8,10 +8,11 @@ use api::ErrorCode::{
     UnsupportedMediaType,
 };
 use api::public::{NewOrder, Order, OrderPlaced};
-use api::{ErrorCode, OrderId, OrderNumber, Product, ProductName};
+use api::{ErrorCode, OrderNumber, Product, ProductName};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use crate::orders::{IDEMPOTENCY_KEY_PATTERN, IDEMPOTENCY_KEY_VALUE_CHARS_MAX};
 use crate::session::SESSION_ID_CHARS_MAX;
 
 /// The route of the document.
@@ -81,12 +82,13 @@ fn place_order(schemas: &mut SchemaGenerator) -> Described {
     let what = "The order was placed, and is on the disks of a majority of the replicas.";
     let mut placed = data::<OrderPlaced>(schemas, "OrderPlacedAnswer", what, &links);
     placed["content"]["application/json"]["example"] = json!({ "data": { "order_number": 10 } });
-    let key = schemas.subschema_for::<OrderId>();
+    let key = idempotency_key();
     let echoed =
         "The key of the request, or a generated one. With it the order can be repeated after any error or timeout.";
     placed["headers"]["Idempotency-Key"] = json!({ "description": echoed, "required": true, "schema": key });
-    let wanted = "A UUID that makes the order repeatable: an order with the same key is placed at most once. The \
-        header must not be repeated.";
+    let wanted = "Makes the order repeatable: an order with the same key is placed at most once. Any string of 1 to \
+        255 visible ASCII characters, such as a UUID; it may be a quoted string as in RFC 8941. The header must not be \
+        repeated.";
     let body = json!({
         "required": true,
         "content": {
@@ -298,6 +300,10 @@ pub(super) fn reference(schema: &str) -> Value {
 fn path_parameter<T: JsonSchema>(schemas: &mut SchemaGenerator, name: &str, example: &Value) -> Value {
     let schema = schemas.subschema_for::<T>();
     json!({ "name": name, "in": "path", "required": true, "schema": schema, "example": example })
+}
+
+fn idempotency_key() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_VALUE_CHARS_MAX, "pattern": IDEMPOTENCY_KEY_PATTERN })
 }
 
 fn session_id() -> Value {

@@ -20,7 +20,7 @@ use api::order::PlaceOrder;
 use api::public::{NewOrder, OrderPlaced};
 use api::{ApiError, ErrorCode, IDEMPOTENCY_KEY_HEADER, OrderId};
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use discovery::Group;
 use prometheus::{IntCounterVec, Opts, Registry};
@@ -33,6 +33,7 @@ use tokio::time::Instant;
 
 use super::attempts::{Attempts, DecidedCounters, SECOND_ATTEMPTS_MAX};
 use super::batch_request::PlaceOrders;
+use super::idempotency_key::IdempotencyKey;
 use super::rotation::ReplicaRotation;
 use crate::admission::Admission;
 use crate::batcher::Batcher;
@@ -94,7 +95,7 @@ impl OrdersApi {
         let deadline = Instant::now() + RESPONSE_TIMEOUT;
         // Read before anything can be decided about this order.
         let known = self.decided.get();
-        let key = key(request.headers());
+        let key = IdempotencyKey::of(request.headers());
         request.headers_mut().entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
         let order = match read_json::<RawOrder>(request, BODY_BYTES_MAX).await {
             Ok(order) => order,
@@ -102,9 +103,9 @@ impl OrdersApi {
         };
         let key = match key {
             Ok(key) => key,
-            Err(failure) => return self.counted_response(Err(failure)),
+            Err(wrong) => return self.counted_response(Err(ErrorResponse::new(ErrorCode::BadRequest, wrong))),
         };
-        let order_id = key.unwrap_or_else(|| OrderId(world::random_uuid()));
+        let order_id = key.as_ref().map_or_else(|| OrderId(world::random_uuid()), |key| key.order_id);
         let reply = match order.check() {
             Ok(NewOrder { name, quantity }) => {
                 let line = OrderLine { order_id, name, quantity };
@@ -118,7 +119,8 @@ impl OrdersApi {
         if hides_id {
             return response;
         }
-        let key = HeaderValue::try_from(order_id.to_string()).expect("a UUID is visible ASCII");
+        let generated = || HeaderValue::try_from(order_id.to_string()).expect("a UUID is visible ASCII");
+        let key = key.map_or_else(generated, |key| key.sent);
         response.headers_mut().insert(HeaderName::from_static(IDEMPOTENCY_KEY_HEADER), key);
         response
     }
@@ -143,21 +145,6 @@ impl OrdersApi {
         let outcome = reply.as_ref().map_or_else(|failure| failure.0.code.as_str(), |_| PLACED);
         self.outcomes.with_label_values(&[outcome]).inc();
         reply.and_then(data).into_response()
-    }
-}
-
-/// The client's `Idempotency-Key`, if there is one.
-fn key(headers: &HeaderMap) -> Result<Option<OrderId>, ErrorResponse> {
-    let mut keys = headers.get_all(IDEMPOTENCY_KEY_HEADER).iter();
-    match (keys.next(), keys.next()) {
-        (None, _) => Ok(None),
-        (Some(key), None) => key.to_str().ok().and_then(|key| key.parse().ok()).map(Some).ok_or_else(|| {
-            let what = "the header Idempotency-Key must be a UUID, such as 0190b5a4-7f0e-7cc3-98c4-dc0c0c07398f";
-            ErrorResponse::new(ErrorCode::BadRequest, what)
-        }),
-        (Some(_), Some(_)) => {
-            Err(ErrorResponse::new(ErrorCode::BadRequest, "the header Idempotency-Key must not be repeated"))
-        }
     }
 }
 
@@ -202,24 +189,6 @@ fn failure(order: &PlaceOrder, error: CallError) -> ErrorResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(keys: &[&str]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for key in keys {
-            headers.append(IDEMPOTENCY_KEY_HEADER, HeaderValue::from_str(key).unwrap());
-        }
-        headers
-    }
-
-    #[test]
-    fn a_key_is_a_single_uuid_or_absent() {
-        let uuid = "0190b5a4-7f0e-7cc3-98c4-dc0c0c07398f";
-        assert_eq!(key(&headers(&[uuid])).unwrap().unwrap().to_string(), uuid);
-        assert_eq!(key(&headers(&[])).unwrap(), None);
-        for bad in [&["7"][..], &[""], &["é"], &[uuid, uuid]] {
-            assert_eq!(key(&headers(bad)).unwrap_err().0.code, ErrorCode::BadRequest, "{bad:?}");
-        }
-    }
 
     #[test]
     fn the_client_learns_whether_the_order_may_have_been_placed() {

@@ -7,6 +7,7 @@
 //! is given at once, so that every request has a span.
 
 mod classes;
+mod cors;
 mod route;
 mod welcome;
 
@@ -34,6 +35,7 @@ use crate::products::{self, ProductsApi};
 use crate::session::Session;
 
 use classes::Classes;
+pub use cors::Origins;
 pub(crate) use route::Route;
 
 /// What the public port serves.
@@ -43,6 +45,8 @@ pub(crate) struct PublicApi {
     document: OpenApiDocument,
     /// Whether health and metrics are served on this port, too.
     admin: bool,
+    /// `None` if no page of another origin may call the API.
+    origins: Option<Origins>,
     readiness: Readiness,
     all_metrics: health::MetricsEndpoint,
     metrics: PortMetrics,
@@ -59,11 +63,13 @@ struct RequestContext {
 }
 
 impl PublicApi {
-    /// `admin`: whether health and metrics are served on this port, too.
+    /// `admin`: whether health and metrics are served on this port, too. `origins`: those whose
+    /// pages may call the API.
     pub(crate) fn new(
         products: ProductsApi,
         orders: OrdersApi,
         admin: bool,
+        origins: Option<Origins>,
         readiness: Readiness,
         registry: Registry,
         requests: &ServerMetrics,
@@ -72,13 +78,16 @@ impl PublicApi {
         let hit_latency = metrics.answered(products::ROUTE, "GET", StatusCode::OK);
         let (document, all_metrics) = (OpenApiDocument::new(admin), health::MetricsEndpoint::new(registry));
         let classes = Classes::new(&metrics);
-        Self { products, orders, document, admin, readiness, all_metrics, metrics, classes, hit_latency }
+        Self { products, orders, document, admin, origins, readiness, all_metrics, metrics, classes, hit_latency }
     }
 
     /// Answers the requests of a port.
     pub(crate) fn into_service(self) -> Service {
         let (metrics, api) = (self.metrics.clone(), Arc::new(self));
-        Service::handler(metrics, move |request| api.call(request))
+        Service::handler(metrics, move |request| match &api.origins {
+            None => api.call(request),
+            Some(origins) => origins.around(request, |request| api.call(request)),
+        })
     }
 
     /// Answers a request.
@@ -139,12 +148,16 @@ impl PublicApi {
         }
     }
 
-    /// The route of a request, or the response if it is refused. Completes the context.
+    /// The route of a request, or the response if it is refused or only asks what is allowed. Completes
+    /// the context.
     fn check<'a>(&self, request: &'a Request, context: &mut RequestContext) -> Result<Route<'a>, Box<Response>> {
         let (path, method) = (request.uri().path(), request.method());
         let refused = |error: ErrorResponse| Box::new(error.into_response());
         let route = Route::parse(path, self.admin).ok_or_else(|| refused(not_found(path)))?;
         context.route = route.template();
+        if let Some(preflight) = self.origins.as_ref().and_then(|origins| origins.preflight(request, route.allow())) {
+            return Err(Box::new(preflight));
+        }
         if !route.allow().contains(method) {
             return Err(Box::new(method_not_allowed(path, method, route.allow())));
         }

@@ -133,6 +133,7 @@ pub fn config(order: Address, catalog: Address) -> Config {
         order_requests_max: 4,
         reads_in_flight_max: 1024,
         public_admin: true,
+        cors_origins: None,
         shutdown_delay: Duration::ZERO,
         orders: discovery::static_replicas(BTreeMap::from([(Ordinal(1), order)])),
         catalogs: discovery::static_replicas(BTreeMap::from([(Ordinal(1), catalog)])),

@@ -43,8 +43,10 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// Its cache has a long lease: a busy machine may lose a default one, and the page would show
+    /// that instead.
     pub(crate) async fn start() -> Self {
-        Self::start_with(&[]).await
+        Self::start_with(&[("LEASE_MS", "2000")]).await
     }
 
     /// The same with environment variables.

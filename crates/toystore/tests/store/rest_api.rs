@@ -72,7 +72,7 @@ async fn bad_input_gets_a_precise_error_and_changes_nothing() {
     }
     let bad_key = rest
         .request(Method::POST, "/orders")
-        .header("Idempotency-Key", "mine")
+        .header("Idempotency-Key", "my order")
         .json(&json!({"name": "Tux", "quantity": 1}));
     let answer = rest.send(bad_key).await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.code()), (400, "bad_request"));
@@ -108,6 +108,24 @@ async fn requests_for_missing_things_fail_at_once() {
         let answer = rest.send(rest.request(method.clone(), path)).await.unwrap();
         assert_eq!((answer.status.as_u16(), answer.code()), (405, "method_not_allowed"), "{method} {path}");
     }
+}
+
+/// A key is any string, in quotes or not.
+#[tokio::test]
+async fn a_key_need_not_be_a_uuid() {
+    let store = TestStore::start().await;
+    let rest = store.rest();
+    let mut numbers = Vec::new();
+    for key in ["cart-7/line-1", "\"cart-7/line-1\"", "cart-7/line-2"] {
+        let request = || {
+            let order = rest.request(Method::POST, "/orders").header("Idempotency-Key", key);
+            order.json(&json!({"name": "Fox", "quantity": 1}))
+        };
+        let answer = rest.repeat(request).await.unwrap();
+        assert_eq!(answer.headers["idempotency-key"], key);
+        numbers.push(answer.body["data"]["order_number"].as_u64().unwrap());
+    }
+    assert_eq!(numbers, [1, 1, 2]);
 }
 
 #[tokio::test]
