@@ -18,9 +18,9 @@ use crate::lease::AffectedHolder;
 use crate::metrics::CatalogMetrics;
 use crate::visible_offers::SharedOffers;
 
-/// For one attempt. A frontend answers from memory within a millisecond. After this its lease is not
-/// renewed until it confirms, so a frontend that cannot be reached delays a change by at most this
-/// plus a lease. An attempt whose packet is lost is made again.
+/// For one attempt. A frontend answers from memory within a millisecond. After this its lease is
+/// not renewed until it confirms, so a frontend that cannot be reached delays a change by at most
+/// this plus a lease. An attempt whose packet is lost is made again.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The pause between two attempts at the same frontend.

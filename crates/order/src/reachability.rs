@@ -26,8 +26,8 @@ use crate::catalog_client::CatalogClient;
 use crate::orders::Orders;
 
 /// How long a request to the catalog may be unanswered before reachability is checked. The catalog
-/// answers within milliseconds unless it waits for a lease to run out, and a check costs it a status
-/// per replica.
+/// answers within milliseconds unless it waits for a lease to run out, and a check costs it a
+/// status per replica.
 const UNANSWERED_MAX: Duration = Duration::from_millis(100);
 /// For the responses of the other replicas. Each of them first asks the catalog for its status.
 const ASK_TIMEOUT: Duration = Duration::from_millis(500);

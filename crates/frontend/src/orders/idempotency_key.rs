@@ -1,9 +1,9 @@
 //! The header `Idempotency-Key`: the client's name for an order, under which it may be repeated.
 //!
-//! As in the IETF's draft (draft-ietf-httpapi-idempotency-key-header) it may be a quoted string, the
-//! `sf-string` of RFC 8941; as with Stripe it may be any string. A UUID is the order's id as it is.
-//! Any other string is mapped to a UUID of version 5 (RFC 9562), so that it is the same order at
-//! every frontend, and has the same size in every log.
+//! As in the IETF's draft (draft-ietf-httpapi-idempotency-key-header) it may be a quoted string,
+//! the `sf-string` of RFC 8941; as with Stripe it may be any string. A UUID is the order's id as it
+//! is. Any other string is mapped to a UUID of version 5 (RFC 9562), so that it is the same order
+//! at every frontend, and has the same size in every log.
 
 use api::{IDEMPOTENCY_KEY_HEADER, OrderId};
 use axum::http::{HeaderMap, HeaderValue};

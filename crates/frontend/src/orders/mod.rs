@@ -1,8 +1,8 @@
 //! Orders: placed through the leader, read from any replica that has them.
 //!
-//! Reading order: `place` has the handler of `POST /orders`, `idempotency_key` reads that header, `attempts` decides when and how often
-//! an order is sent, `batch_request` sends it. `read` has the handler of `GET /orders/{number}`,
-//! `rotation` chooses the replica that it asks.
+//! Reading order: `place` has the handler of `POST /orders`, `idempotency_key` reads that header,
+//! `attempts` decides when and how often an order is sent, `batch_request` sends it. `read` has the
+//! handler of `GET /orders/{number}`, `rotation` chooses the replica that it asks.
 
 mod attempts;
 mod batch_request;

@@ -1,5 +1,5 @@
-//! Cross-origin requests (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>): which pages of
-//! other origins may call the REST API from a browser. None by default.
+//! Cross-origin requests (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>): which pages
+//! of other origins may call the REST API from a browser. None by default.
 //!
 //! The API has no cookies or other credentials, so an origin is allowed to do what any program can
 //! do. The list is there because a browser may reach a store that other programs cannot reach.

@@ -148,8 +148,8 @@ impl PublicApi {
         }
     }
 
-    /// The route of a request, or the response if it is refused or only asks what is allowed. Completes
-    /// the context.
+    /// The route of a request, or the response if it is refused or only asks what is allowed.
+    /// Completes the context.
     fn check<'a>(&self, request: &'a Request, context: &mut RequestContext) -> Result<Route<'a>, Box<Response>> {
         let (path, method) = (request.uri().path(), request.method());
         let refused = |error: ErrorResponse| Box::new(error.into_response());
