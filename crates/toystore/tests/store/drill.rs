@@ -73,8 +73,11 @@ fn the_failover_is_in_order(killed: &Value) {
     let injected = after(0, "injection", &|it| it["process"] == "drill");
     assert_eq!((at(&injected), &injected["text"]), (0, &format!("drill injects kill-leader: {victim}").into()));
     let election = after(0, "election", &of_orders("election_started"));
-    let suspicion = after(i64::MIN, "suspicion", &of_orders("leader_suspected"));
-    assert!(at(&suspicion) <= at(&election), "{timeline:#}");
+    // On a busy machine a frontend may notice the silence of the leader first.
+    if election["reason"] == "suspected" {
+        let suspicion = after(i64::MIN, "suspicion", &of_orders("leader_suspected"));
+        assert!(at(&suspicion) <= at(&election), "{timeline:#}");
+    }
     let vote = after(at(&election), "vote", &|it| it["kind"] == "voted");
     let serves = after(at(&vote), "leader that takes orders", &|it| it["kind"] == "takes_orders");
     let is_its_batch = |it: &Value| it["kind"] == "batch_placed" && it["term"] == serves["term"];
