@@ -30,7 +30,8 @@ fn story(mutation: Mutation, seed: u64, words: [&str; 2]) {
 
 #[test]
 fn acknowledge_before_the_majority() {
-    story(Mutation::AcknowledgeBeforeMajority, 69, ["this is order 10", "looks for order 10: it is"]);
+    // Not the seed of lesson 7: the engine has more assertions in a debug build.
+    story(Mutation::AcknowledgeBeforeMajority, 3, ["this is order 1", "looks for order 1: it is"]);
 }
 
 #[test]
