@@ -60,7 +60,7 @@ def shop(client: Call, is_careless: bool) -> None:
     }
     if is_careless:
         refusals["bad_quantity"] = call("placeOrder", "Tux", 0, str(uuid.uuid4()))
-        refusals["bad_request"] = call("placeOrder", "Tux", 1, "x")
+        refusals["bad_request"] = call("placeOrder", "Tux", 1, "two words")
     assert all(expected == code for expected, code in refusals.items()), refusals
 
 

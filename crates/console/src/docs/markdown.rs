@@ -71,6 +71,11 @@ impl<F: Fn(&str) -> bool> Writer<'_, F> {
                 let inside = until(rest, |event| matches!(event, Event::End(TagEnd::Image)));
                 events.push(raw(&["<em class=\"picture\">Picture: ", &escaped(&text(&inside)), "</em>"]));
             }
+            // A long line scrolls, also by keyboard.
+            Event::Start(Tag::CodeBlock(_)) => {
+                let inside = until(rest, |event| matches!(event, Event::End(TagEnd::CodeBlock)));
+                events.push(raw(&["<pre tabindex=\"0\"><code>", &escaped(&text(&inside)), "</code></pre>\n"]));
+            }
             // Without alignment, which would be a style of the element. A wide table scrolls.
             Event::Start(Tag::Table(_)) => {
                 events.push(raw(&["<div class=\"wide\" tabindex=\"0\">"]));
