@@ -46,7 +46,7 @@ pub(crate) struct PostgresCluster {
     programs: Programs,
     dir: PathBuf,
     primary: Server,
-    _standbys: Vec<Server>,
+    standbys: Vec<Server>,
 }
 
 impl PostgresCluster {
@@ -61,11 +61,11 @@ impl PostgresCluster {
         run(initdb.args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "-D"]).arg(&data))
             .await?;
         let primary = Server::start(&programs, dir, "primary")?;
-        let mut cluster = Self { programs, dir: dir.to_owned(), primary, _standbys: Vec::new() };
+        let mut cluster = Self { programs, dir: dir.to_owned(), primary, standbys: Vec::new() };
         cluster.until("SELECT 1", "1").await?;
         for n in 1..=STANDBYS {
             let standby = cluster.standby(&format!("standby{n}")).await?;
-            cluster._standbys.push(standby);
+            cluster.standbys.push(standby);
         }
         cluster.until("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'", "2").await?;
         cluster.query("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (standby1, standby2)'").await?;
@@ -285,7 +285,7 @@ tps = 1305.192837 (without initial connection time)
 
     #[test]
     fn pgbench_is_understood() {
-        assert!((rate(OUTPUT).unwrap() - 1305.192_837).abs() < 1e-9);
+        assert!((rate(OUTPUT).unwrap() - 1_305.192_837).abs() < 1e-9);
         assert!(rate(&OUTPUT.replace(": 0 (", ": 3 (")).is_err());
         assert!(rate("").is_err());
         let log = "0 1 766 0 1700000000 123456\n1 1 801 0 1700000000 123460\n";
