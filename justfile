@@ -52,8 +52,8 @@ schemathesis *arguments:
 fuzz seconds="20" *targets:
     bash ci/fuzz {{seconds}} {{targets}}
 
-# Benchmarks beside etcd and bare hyper (`just bench P3`, `just bench --quick`); writes
-# docs/performance.md.
+# Benchmarks beside etcd, PostgreSQL, nginx and bare hyper (`just bench P3`, `just bench --quick`);
+# writes docs/performance.md.
 bench *arguments:
     bash bench/run {{arguments}}
 
