@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use report::{Document, Table, number};
 use serde::Serialize;
 use tokio::process::{Child, Command};
@@ -40,7 +40,7 @@ const FRONTEND: u8 = 1;
 /// Fewer than the cache holds.
 const PRODUCTS: usize = 5;
 
-/// How long a started server may take to answer, or a cache to have its first hit.
+/// How long a cache may take to have its first hit.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
@@ -168,14 +168,7 @@ impl BareServer {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["bare-hyper", "--listen", &address, "--response"]).arg(&file);
         let child = command.stdin(Stdio::piped()).process_group(0).kill_on_drop(true).spawn()?;
-        let deadline = Instant::now() + TIMEOUT;
-        let received = loop {
-            match http::fetch(&address, PATH).await {
-                Ok(response) => break response,
-                Err(error) if Instant::now() > deadline => return Err(error.context("the bare server does not answer")),
-                Err(_) => sleep(POLL_INTERVAL).await,
-            }
-        };
+        let received = http::fetch_from_started(&address, PATH).await.context("the bare server")?;
         let (ours, theirs) = (hyper_server::without_date(response)?, hyper_server::without_date(&received)?);
         ensure!(ours == theirs, "the bare server returns other bytes: {theirs:?} instead of {ours:?}");
         Ok(Self { address, _child: child })

@@ -2,13 +2,19 @@
 //! a `Content-Length`.
 
 use std::fmt::{Display, Write as _};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
 
 /// The longest response that is read, in bytes: a product or an order has a few hundred.
 const RESPONSE_BYTES_MAX: usize = 16 * 1024;
+
+/// How long a started server may take to answer, and how often it is asked.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A keep-alive connection.
 #[derive(Debug)]
@@ -46,6 +52,21 @@ impl HttpConnection {
 /// Sends one GET request over a new connection.
 pub(crate) async fn fetch(from: impl Display, path: impl Display) -> Result<Vec<u8>> {
     Ok(HttpConnection::open(from).await?.get(path).await?.to_vec())
+}
+
+/// The response of a server that has just been started, as soon as it gives one.
+///
+/// # Errors
+/// If it gives none within ten seconds.
+pub(crate) async fn fetch_from_started(from: impl Display, path: impl Display) -> Result<Vec<u8>> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    loop {
+        match fetch(&from, &path).await {
+            Ok(response) => return Ok(response),
+            Err(error) if Instant::now() > deadline => return Err(error.context("the server does not answer")),
+            Err(_) => sleep(POLL_INTERVAL).await,
+        }
+    }
 }
 
 /// The position where a response's head ends and its body begins; `None` if the head is incomplete.

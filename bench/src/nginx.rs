@@ -4,17 +4,12 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep};
 
 use crate::http;
 use crate::hyper_server::{CannedResponse, WORKERS, free_address};
-
-const TIMEOUT: Duration = Duration::from_secs(10);
-const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A running nginx. It is killed when this is dropped.
 pub(crate) struct Nginx {
@@ -43,7 +38,7 @@ impl Nginx {
         let master = command.spawn().context("cannot start nginx: is it installed?")?;
         let nginx = Self { constant, cache, _master: master };
         for address in [&nginx.constant, &nginx.cache] {
-            let received = CannedResponse::parse(&answer(address, path).await?)?;
+            let received = CannedResponse::parse(&http::fetch_from_started(address, path).await.context("nginx")?)?;
             ensure!(received.body() == canned.body(), "nginx returns another body: {:?}", received.body());
         }
         Ok(nginx)
@@ -57,17 +52,6 @@ pub(crate) async fn version() -> Result<String> {
     let text = String::from_utf8_lossy(&output.stderr);
     let version = text.trim().strip_prefix("nginx version: nginx/").context("nginx does not print its version")?;
     Ok(version.to_owned())
-}
-
-async fn answer(address: &str, path: &str) -> Result<Vec<u8>> {
-    let deadline = Instant::now() + TIMEOUT;
-    loop {
-        match http::fetch(address, path).await {
-            Ok(response) => return Ok(response),
-            Err(error) if Instant::now() > deadline => return Err(error.context("nginx does not answer")),
-            Err(_) => sleep(POLL_INTERVAL).await,
-        }
-    }
 }
 
 fn configuration(dir: &Path, canned: &CannedResponse, constant: &str, cache: &str, origin: &str) -> Result<String> {

@@ -37,7 +37,7 @@ const SHOPPERS: [usize; 4] = [1, 16, 64, 256];
 /// As many products as in the default catalog.
 const PRODUCTS: usize = 14;
 
-/// So many that two orders rarely want the same.
+/// Enough that two orders rarely want the same product.
 const MANY_PRODUCTS: usize = 1000;
 
 /// The numbers of shoppers who want one of many products.

@@ -23,7 +23,7 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 /// `PostgreSQL` refuses to run as root. Debian's package has this user.
 const USER: &str = "postgres";
 
-const STANDBYS: usize = 2;
+const STANDBYS: [&str; 2] = ["standby1", "standby2"];
 
 /// More than the clients of any measurement.
 const CONNECTIONS_MAX: usize = 300;
@@ -63,14 +63,16 @@ impl PostgresCluster {
         let primary = Server::start(&programs, dir, "primary")?;
         let mut cluster = Self { programs, dir: dir.to_owned(), primary, standbys: Vec::new() };
         cluster.until("SELECT 1", "1").await?;
-        for n in 1..=STANDBYS {
-            let standby = cluster.standby(&format!("standby{n}")).await?;
+        for name in STANDBYS {
+            let standby = cluster.standby(name).await?;
             cluster.standbys.push(standby);
         }
-        cluster.until("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'", "2").await?;
-        cluster.query("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (standby1, standby2)'").await?;
+        let standbys = STANDBYS.len().to_string();
+        cluster.until("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'", &standbys).await?;
+        let names = STANDBYS.join(", ");
+        cluster.query(&format!("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 ({names})'")).await?;
         cluster.query("SELECT pg_reload_conf()").await?;
-        cluster.until("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'", "2").await?;
+        cluster.until("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'", &standbys).await?;
         cluster.query("CREATE TABLE products (id int PRIMARY KEY, stock int NOT NULL)").await?;
         cluster
             .query("CREATE TABLE orders (number bigserial PRIMARY KEY, product int NOT NULL, quantity int NOT NULL)")

@@ -46,8 +46,12 @@ impl Session {
 /// The id as text, if it may be logged: it cannot forge another log line, and is not too long.
 fn valid(id: &HeaderValue) -> Option<&str> {
     let text = id.to_str().ok()?;
-    let fits = (1..=SESSION_ID_CHARS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    fits.then_some(text)
+    is_visible(text, SESSION_ID_CHARS_MAX).then_some(text)
+}
+
+/// Whether a header's text has 1 to `chars_max` characters, all of them visible ASCII.
+pub(crate) fn is_visible(text: &str, chars_max: usize) -> bool {
+    (1..=chars_max).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use api::{IDEMPOTENCY_KEY_HEADER, OrderId};
 use axum::http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
 
+use crate::session::is_visible;
+
 /// The longest key, in characters. As long as Stripe's.
 const CHARS_MAX: usize = 255;
 
@@ -66,8 +68,8 @@ fn unquoted(value: &str) -> Option<String> {
 }
 
 fn order_id(key: &str) -> Option<OrderId> {
-    let is_valid = (1..=CHARS_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
-    is_valid.then(|| key.parse().unwrap_or_else(|_| OrderId(Uuid::new_v5(&NAMESPACE, key.as_bytes()))))
+    is_visible(key, CHARS_MAX)
+        .then(|| key.parse().unwrap_or_else(|_| OrderId(Uuid::new_v5(&NAMESPACE, key.as_bytes()))))
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ async fn axe_finds_nothing_in_documents() {
     let store = Store::start().await;
     let page = Page::open(&store.console).await;
     for theme in THEMES {
-        // Nobody has chosen a theme on this page, so it is the preferred one.
+        // No theme was chosen on this page, so it is the preferred one.
         page.prefer(&[("prefers-color-scheme", theme)]).await;
         for document in ["architecture", "glossary", "operations", "lessons/README", "lessons/1-cache-and-leases"] {
             Browser::open(&page, &format!("{}/docs/{document}", store.console)).await;
