@@ -6,6 +6,7 @@ use openraft::storage::{RaftStateMachine, Snapshot};
 use openraft::testing::{StoreBuilder, Suite};
 use prometheus::{Histogram, HistogramOpts, IntCounter};
 use tempfile::TempDir;
+use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use super::{Flushed, LogOptions, LogStore};
@@ -65,10 +66,27 @@ impl RaftStateMachine<Types> for Carried {
     }
 }
 
-struct Builder;
+/// The files of a log. They are removed when everything that the suite queued has been written:
+/// the suite does not wait for it, and the writer's thread stops the process if its directory is
+/// gone.
+struct Files {
+    log: LogStore,
+    _dir: TempDir,
+}
 
-impl StoreBuilder<Types, LogStore, Carried, TempDir> for Builder {
-    async fn build(&self) -> Result<(TempDir, LogStore, Carried), StorageError> {
+impl Drop for Files {
+    fn drop(&mut self) {
+        // In a thread of its own: the suite's tests are themselves tasks of a runtime.
+        std::thread::scope(|scope| {
+            scope.spawn(|| Builder::new_current_thread().build().unwrap().block_on(self.log.close()));
+        });
+    }
+}
+
+struct Stores;
+
+impl StoreBuilder<Types, LogStore, Carried, Files> for Stores {
+    async fn build(&self) -> Result<(Files, LogStore, Carried), StorageError> {
         let dir = tempfile::tempdir().unwrap();
         // The suite purges without checkpoints.
         let (_, checkpointed) = watch::channel(Some(LogId { index: u64::MAX, ..LogId::default() }));
@@ -83,11 +101,11 @@ impl StoreBuilder<Types, LogStore, Carried, TempDir> for Builder {
         let machine =
             MachineStore::load(store, Nothing, Flushed::everything(), watch::Sender::new(None), counters).unwrap();
         let carried = Carried(machine, dir.path().to_owned());
-        Ok((dir, log, carried))
+        Ok((Files { log: log.clone(), _dir: dir }, log, carried))
     }
 }
 
 #[test]
 fn openrafts_suite_passes() {
-    Suite::test_all(Builder).unwrap();
+    Suite::test_all(Stores).unwrap();
 }

@@ -30,8 +30,10 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// ends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// Delay between held bytes and what follows them: many round trips on one machine.
-const ACKNOWLEDGE_DELAY: Duration = Duration::from_millis(20);
+/// Delay between held bytes and the end of their stream. A server drops a request whose connection
+/// ends, and a reset discards what it has not read yet; so the end waits until even a busy machine
+/// has answered. Nobody waits for it.
+const END_AFTER_HELD_DELAY: Duration = Duration::from_millis(500);
 
 /// How often a target that refused a connection is tried. This much later than the target itself
 /// the proxy listens again.
@@ -208,24 +210,29 @@ impl<'a> Pump<'a> {
     /// Forwards bytes until their source ends, and then forwards the end.
     async fn run(mut self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> io::Result<()> {
         let mut buffer = vec![0; BUFFER_BYTES];
+        // Whether the bytes that were forwarded last were held by a cut.
+        let mut forwarded_held = false;
         loop {
             self.held |= self.cut.is_cut();
             self.cut.until_healed().await;
             let read = from.read(&mut buffer).await;
             self.held |= self.cut.is_cut();
             self.cut.until_healed().await;
-            if let (Ok(0) | Err(_), Some(target)) = (&read, self.target) {
-                // Before the caller sees the end and connects again.
-                let _ = target.connect().await;
+            if matches!(read, Ok(0) | Err(_)) {
+                if let Some(target) = self.target {
+                    // Before the caller sees the end and connects again.
+                    let _ = target.connect().await;
+                }
+                if forwarded_held {
+                    tokio::time::sleep(END_AFTER_HELD_DELAY).await;
+                }
             }
             let read = read?;
             if read == 0 {
                 return to.shutdown().await;
             }
             to.write_all(&buffer[..read]).await?;
-            if std::mem::take(&mut self.held) {
-                tokio::time::sleep(ACKNOWLEDGE_DELAY).await;
-            }
+            forwarded_held = std::mem::take(&mut self.held);
         }
     }
 }
